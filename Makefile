@@ -1,0 +1,228 @@
+# SPDX-License-Identifier: Apache-2.0
+# `make help` lists the targets. Objects of each variant live in a folder of their own below build/,
+# so a sanitizer build never disturbs the normal one.
+
+VERSION   := 0.1.0
+# The releases that are built in: what the programs say of themselves, and what the packages adopt
+# as factory releases.
+RELEASE_A ?= A202108010001
+RELEASE_B ?= B202108010001
+
+VARIANT ?= normal
+B       ?= build/$(VARIANT)
+CC      ?= gcc
+V       ?=
+Q       := $(if $(V),,@)
+
+PREFIX      ?= /usr
+SYSCONFDIR  ?= /etc
+LIBDIR      ?= $(PREFIX)/lib
+UNITDIR     ?= $(PREFIX)/lib/systemd/system
+DESTDIR     ?=
+
+PROGRAMS := updaterd bmsd bms-boardsim queryd queryctl bms-release
+PARTS    := common tuf updaterd bmsd queryd release
+
+# ---- flags -------------------------------------------------------------------------------------
+
+CFLAGS ?= -O2 -g
+WARNINGS := -Wall -Wextra -Wformat=2 -Wformat-signedness -Wconversion -Wsign-conversion -Wshadow \
+	-Wimplicit-fallthrough -Wmissing-prototypes -Wstrict-prototypes -Wundef -Wwrite-strings \
+	-Wpointer-arith -Wcast-qual -Wvla -Wswitch-enum -Wdate-time -Werror=format-security \
+	-Werror=implicit -Werror=incompatible-pointer-types -Werror=int-conversion
+# The OpenSSF compiler hardening guide, as far as gcc 12 and clang 14 have it.
+HARDENING := -fstack-protector-strong -fstack-clash-protection -fno-delete-null-pointer-checks \
+	-fno-strict-overflow -fno-strict-aliasing -ftrivial-auto-var-init=zero -fPIE
+HARDENING_LD := -pie -Wl,-z,relro -Wl,-z,now -Wl,-z,noexecstack -Wl,-z,nodlopen \
+	-Wl,--as-needed -Wl,--no-copy-dt-needed-entries
+ARCH_IS_X86 := $(filter x86_64,$(shell uname -m))
+HARDENING += $(if $(ARCH_IS_X86),-fcf-protection=full)
+ifeq ($(findstring clang,$(notdir $(CC))),)
+WARNINGS += -Wtrampolines -Wbidi-chars=any -Wlogical-op -Wduplicated-cond -Wjump-misses-init
+else
+HARDENING += -Wno-unused-command-line-argument -enable-trivial-auto-var-init-zero-knowing-it-will-be-removed-from-clang
+endif
+
+ifeq ($(VARIANT),asan)
+VARIANT_FLAGS := -O1 -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
+else ifeq ($(VARIANT),coverage)
+VARIANT_FLAGS := -O0 --coverage
+else
+HARDENING += -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=3
+endif
+
+# Warnings are errors for developers; a packager's newer compiler must not break the build.
+WERROR ?= -Werror
+ALL_CFLAGS := -std=gnu11 $(WARNINGS) $(WERROR) $(HARDENING) \
+	-ffile-prefix-map=$(CURDIR)=. -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 -Iinclude \
+	-DPROJECT_VERSION='"$(VERSION)"' $(VARIANT_FLAGS)
+COMPILE = $(CC) $(CPPFLAGS) $(CFLAGS) $(ALL_CFLAGS)
+
+LIBS_common   := -lcjson -lcrypto -llzma -linih -lcurl
+LIBS_tuf      := -lcjson
+LIBS_updaterd := -lsystemd
+LIBS_bmsd     := -lsystemd -lm
+LIBS_queryd   := -lmicrohttpd -lsqlite3 -lsystemd
+LIBS_release  :=
+
+# ---- sources and archives ----------------------------------------------------------------------
+
+# Every part is one archive of its modules; the files that hold a main() stay out of it.
+MAINS := src/updaterd/main.c src/bmsd/main.c src/bmsd/boardsim_main.c src/queryd/main.c \
+	src/queryd/queryctl_main.c src/release/main.c
+sources  = $(sort $(shell find src/$(1) -name '*.c' 2>/dev/null))
+MODULES_OF = $(filter-out $(MAINS) src/%/release_version.c,$(call sources,$(1)))
+objects  = $(patsubst %.c,$(B)/obj/%.o,$(1))
+
+ARCHIVES := $(foreach p,$(PARTS),$(B)/lib$(p).a)
+BINARIES := $(addprefix $(B)/bin/,$(PROGRAMS))
+
+.PHONY: all
+all: $(BINARIES) compile_commands.json ## build every program into build/normal/bin
+
+$(B)/obj/%.o: %.c
+	@mkdir -p $(@D)
+	$(if $(V),,@echo "  CC      $<")
+	$(Q)$(COMPILE) -MMD -MP -c -o $@ $<
+
+define archive_rule
+$(B)/lib$(1).a: $(call objects,$(call MODULES_OF,$(1)))
+	@mkdir -p $$(@D)
+	$$(if $$(V),,@echo "  AR      $$@")
+	$$(Q)rm -f $$@ && ar rcsD $$@ $$^
+endef
+$(foreach p,$(PARTS),$(eval $(call archive_rule,$(p))))
+
+# The release version is compiled in through one small file, so that another version of a program
+# differs in that one object.
+define release_version_rule
+$(B)/obj/$(1)-release-$(2).o: src/$(1)/release_version.c
+	@mkdir -p $$(@D)
+	$$(if $$(V),,@echo "  CC      $$< ($(2))")
+	$$(Q)$$(COMPILE) -DRELEASE_VERSION='"$(2)"' -c -o $$@ $$<
+endef
+$(eval $(call release_version_rule,updaterd,$(RELEASE_A)))
+$(eval $(call release_version_rule,bmsd,$(RELEASE_B)))
+
+# link_rule: output, main, part, release version object
+define link_rule
+$(1): $(call objects,$(2)) $(4) $(B)/lib$(3).a $(B)/libtuf.a $(B)/libcommon.a
+	@mkdir -p $$(@D)
+	$$(if $$(V),,@echo "  LD      $$@")
+	$$(Q)$$(COMPILE) $$(LDFLAGS) $$(HARDENING_LD) -o $$@ $$^ $(LIBS_$(3)) $(LIBS_tuf) $(LIBS_common)
+endef
+TREE_A := $(B)/tree/$(RELEASE_A)
+TREE_B := $(B)/tree/$(RELEASE_B)
+$(eval $(call link_rule,$(TREE_A)/bin/updaterd,src/updaterd/main.c,updaterd,$(B)/obj/updaterd-release-$(RELEASE_A).o))
+$(eval $(call link_rule,$(TREE_B)/bin/bmsd,src/bmsd/main.c,bmsd,$(B)/obj/bmsd-release-$(RELEASE_B).o))
+$(eval $(call link_rule,$(B)/bin/bms-boardsim,src/bmsd/boardsim_main.c,bmsd,))
+$(eval $(call link_rule,$(B)/bin/queryd,src/queryd/main.c,queryd,))
+$(eval $(call link_rule,$(B)/bin/queryctl,src/queryd/queryctl_main.c,queryd,))
+$(eval $(call link_rule,$(B)/bin/bms-release,src/release/main.c,release,))
+
+$(B)/bin/updaterd: $(TREE_A)/bin/updaterd
+	@mkdir -p $(@D)
+	$(Q)cp -f $< $@
+$(B)/bin/bmsd: $(TREE_B)/bin/bmsd
+	@mkdir -p $(@D)
+	$(Q)cp -f $< $@
+
+.PHONY: tree-A tree-B
+tree-A: $(TREE_A)/bin/updaterd ## the directory of program A's release RELEASE_A, for bms-release add
+	@echo $(TREE_A)
+tree-B: $(TREE_B)/bin/bmsd ## the directory of program B's release RELEASE_B, for bms-release add
+	@echo $(TREE_B)
+
+-include $(shell find $(B)/obj $(B)/test -name '*.d' 2>/dev/null)
+
+compile_commands.json: Makefile $(shell find src include tests -name '*.[ch]')
+	@tools/compile-commands '$(subst ','\'',$(COMPILE))' > $@.new && mv $@.new $@
+
+# ---- tests -------------------------------------------------------------------------------------
+
+# tests/unit/<part>/test_<module>.c, linked with the archives of its part. A test that replaces
+# functions names them here: WRAP_<part>_test_<module> := fsync rename
+include tests/unit/wraps.mk
+
+UNIT_SOURCES := $(sort $(wildcard tests/unit/*/test_*.c))
+UNIT_TESTS   := $(patsubst tests/unit/%.c,$(B)/test/unit/%,$(UNIT_SOURCES))
+
+define unit_rule
+$(B)/test/unit/$(1)/test_$(2): tests/unit/$(1)/test_$(2).c $(B)/lib$(1).a $(B)/libtuf.a $(B)/libcommon.a \
+		$(if $(filter updaterd,$(1)),$(B)/obj/updaterd-release-$(RELEASE_A).o) $(if $(filter bmsd,$(1)),$(B)/obj/bmsd-release-$(RELEASE_B).o)
+	@mkdir -p $$(@D)
+	$$(if $$(V),,@echo "  TEST    $$<")
+	$$(Q)$$(COMPILE) -Itests/lib -MMD -MP -MT $$@ -MF $$@.d $$(LDFLAGS) $$(HARDENING_LD) \
+		$$(foreach w,$$(WRAP_$(1)_test_$(2)),-Wl,--wrap=$$(w)) -o $$@ $$(filter %.c %.o %.a,$$^) \
+		-lcmocka $$(LIBS_$(1)) $$(LIBS_tuf) $$(LIBS_common)
+endef
+$(foreach t,$(UNIT_SOURCES),$(eval $(call unit_rule,$(notdir $(patsubst %/,%,$(dir $(t)))),$(patsubst test_%.c,%,$(notdir $(t))))))
+
+.PHONY: check check-unit check-integration check-system check-asan unit-tests
+check: deps ## install what is needed, build, run every test (one command on a fresh machine)
+	$(Q)$(MAKE) --no-print-directory check-all
+
+.PHONY: check-all
+check-all:
+	$(Q)tests/run-all
+
+unit-tests: $(UNIT_TESTS)
+
+check-unit: $(UNIT_TESTS) ## unit tests (cmocka); PART=tuf runs one part only
+	$(Q)tests/run-unit $(B)/test/unit $(PART)
+
+check-integration: all ## the programs together on this machine: TLS, repository, query server, nginx
+	$(Q)tests/run-integration $(B)/bin $(T)
+
+check-system: ## gateways with real systemd in containers; needs root. T=pattern picks tests
+	$(Q)tests/run-system $(T)
+
+check-asan: ## unit and integration tests under AddressSanitizer and UBSan
+	$(Q)$(MAKE) --no-print-directory VARIANT=asan check-unit check-integration
+
+.PHONY: demo
+demo: deps ## the main job, start to end, in a container: upgrade, bad release, roll back
+	$(Q)tests/system/demo $(DEMO_ARGS)
+
+.PHONY: coverage
+coverage: ## line and branch coverage of the unit tests
+	$(Q)$(MAKE) --no-print-directory VARIANT=coverage check-unit
+	$(Q)gcovr -r . --object-directory build/coverage --exclude 'tests/' --branches --sort-percentage \
+		--print-summary build/coverage
+
+.PHONY: bench
+bench: all ## measurements: name, value, unit, one a line
+	$(Q)tests/bench/run $(B)/bin
+
+# ---- lint --------------------------------------------------------------------------------------
+
+.PHONY: lint format
+lint: ## every static check; zero findings, or a suppression with its reason beside it
+	$(Q)tools/lint
+
+format: ## rewrite the sources in the project's format
+	$(Q)clang-format -i $$(git ls-files '*.c' '*.h')
+
+# ---- packages and installation -----------------------------------------------------------------
+
+.PHONY: deps
+deps: ## install every package that building and testing needs, with apt (as root)
+	$(Q)tools/deps
+
+.PHONY: deb
+deb: ## build the Debian packages into build/deb
+	$(Q)tools/build-deb
+
+.PHONY: install
+install: all ## install programs, units, configuration and manual below DESTDIR
+	$(Q)tools/install "$(DESTDIR)" "$(PREFIX)" "$(SYSCONFDIR)" "$(UNITDIR)" "$(B)"
+
+.PHONY: clean
+clean: ## remove everything that was built
+	rm -rf build compile_commands.json
+
+.PHONY: help
+help: ## this list
+	@awk -F ':.*## ' '/^[a-zA-Z_-]+:.*## / { printf "  %-20s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.DELETE_ON_ERROR:

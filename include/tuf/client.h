@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The TUF client (The Update Framework specification 1.0.x, section 5.3): bytes in, verdict out.
+ * No network and no files here: whoever holds the bytes (agent: HTTPS; installer: descriptors from
+ * the agent; queryd and bms-release: a directory) gives a struct tuf_source.
+ *
+ * Order of use:
+ *	tuf_client_new → tuf_client_refresh → tuf_client_find_target (any number) → free
+ *
+ * What is trusted is only ever what passed: each file is handed to source->store() after its checks
+ * and before the next one is asked for. A rejected file is never stored.
+ */
+#ifndef TUF_CLIENT_H
+#define TUF_CLIENT_H
+
+#include <cjson/cJSON.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/cleanup.h"
+#include "common/digest.h"
+#include "common/reason.h"
+
+#define TUF_ROOT_MAX_BYTES	 (512u << 10)
+#define TUF_TIMESTAMP_MAX_BYTES	 (16u << 10)
+#define TUF_SNAPSHOT_MAX_BYTES	 (2u << 20)
+#define TUF_TARGETS_MAX_BYTES	 (5u << 20)
+#define TUF_MAX_ROOT_ROTATIONS	 1024u
+#define TUF_MAX_DELEGATED_ROLES	 32u
+
+/* Where the files are. All three return 0 or a negative errno; bytes are malloc'd, the client frees
+ * them. */
+struct tuf_source {
+	void *userdata;
+	/* A file of the repository by the name it has there: "2.root.json", "timestamp.json",
+	 * "7.snapshot.json" (or "snapshot.json" without consistent snapshots), "4.B.json". -ENOENT if
+	 * there is none; -EFBIG if it is larger than max_bytes (reading stops there). */
+	int (*fetch)(void *userdata, const char *name, size_t max_bytes, char **ret_bytes,
+		     size_t *ret_size);
+	/* The local trusted copy by its plain name: "timestamp.json", "B.json". -ENOENT if there is
+	 * none. NULL: nothing is kept. */
+	int (*load)(void *userdata, const char *name, size_t max_bytes, char **ret_bytes,
+		    size_t *ret_size);
+	/* Keeps a file that passed, durably before it returns. For root it is called twice: with
+	 * "N.root.json" (the chain is kept) and then "root.json". NULL: nothing is kept. */
+	int (*store)(void *userdata, const char *name, const void *bytes, size_t size);
+};
+
+struct tuf_client;
+
+/* Starts from a trusted root (the newest that the caller has). now_sec is the fixed update start
+ * time, in seconds since the epoch; see DESIGN on effective time. source is borrowed. */
+_must_check_ int tuf_client_new(const void *root_bytes, size_t root_size, int64_t now_sec,
+				const struct tuf_source *source, struct tuf_client **ret);
+struct tuf_client *tuf_client_free(struct tuf_client *c);
+DEFINE_CLEANUP(struct tuf_client *, tuf_client_free);
+
+/* The workflow 5.3.2 … 5.6: root chain, timestamp, snapshot, top-level targets. 0, or a negative
+ * errno with tuf_client_reason() and tuf_client_error() telling what was refused:
+ * -EKEYREJECTED signature, -EBADMSG malformed or inconsistent, -ESTALE expired or rolled back, or
+ * whatever source->fetch returned. */
+_must_check_ int tuf_client_refresh(struct tuf_client *c);
+
+struct tuf_target {
+	const char *path;     /* borrowed from the client, as everything here */
+	const char *role;     /* the role that signed for it */
+	uint64_t length;
+	uint8_t sha256[SHA256_BYTES];
+	const cJSON *custom;  /* an object, or NULL */
+};
+
+/* Workflow 5.6.7: finds the target, loading delegated roles as needed (pre-order, at most
+ * TUF_MAX_DELEGATED_ROLES). 0; -ENOENT if nobody signs for it; else as tuf_client_refresh. */
+_must_check_ int tuf_client_find_target(struct tuf_client *c, const char *path,
+					struct tuf_target *ret);
+
+/* The name a target has in the repository below "targets/": with consistent snapshots
+ * "B/<sha256>.file", else the path itself. Caller frees. */
+_must_check_ int tuf_client_target_file(const struct tuf_client *c, const struct tuf_target *target,
+					char **ret);
+
+/* Calls visit for every target of every role that can be reached (each delegated role is loaded),
+ * until it returns other than 0, which is returned. */
+_must_check_ int tuf_client_each_target(struct tuf_client *c,
+					int (*visit)(const struct tuf_target *target, void *userdata),
+					void *userdata);
+
+/* What the last failure was: one of the trust reasons, and a sentence naming the file. */
+enum reason tuf_client_reason(const struct tuf_client *c);
+const char *tuf_client_error(const struct tuf_client *c);
+
+/* The earliest expiry among root, timestamp, snapshot and targets; the version of a role that was
+ * loaded (0 if not). For --status and warnings. */
+int64_t tuf_client_expires_sec(const struct tuf_client *c);
+uint64_t tuf_client_role_version(const struct tuf_client *c, const char *role);
+
+#endif
