@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * updaterd.conf(5) in memory. Read by both halves; it holds no secrets. Every key has a default, so
+ * a file with only [server] url and the identity works. Keys, ranges and reasons: etc/updaterd.conf.
+ */
+#ifndef UPDATERD_CONF_H
+#define UPDATERD_CONF_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/cleanup.h"
+
+#define CONF_PATH	  "/etc/updaterd/updaterd.conf"
+#define CONF_MAX_PROGRAMS 4
+
+/* The system bus (docs/PROTOCOL.md). */
+#define UPDATER_BUS_NAME  "org.bmsgateway.Updater1"
+#define UPDATER_BUS_PATH  "/org/bmsgateway/Updater1"
+#define UPDATER_BUS_IFACE "org.bmsgateway.Updater1"
+
+/* One section [program X]. */
+struct conf_program {
+	char letter;	    /* 'A' is updaterd itself */
+	char *name;	    /* for people: "bmsd" */
+	char *space;	    /* "/opt/bmsd" */
+	char *factory;	    /* release directory shipped by the package; NULL: none */
+	char *unit;	    /* restarted after a swap; NULL: none */
+	char *probe;	    /* command line, "{release}" is expanded; NULL: only the unit is watched */
+	char *probe_user;   /* runs the probe */
+	uint64_t ready_timeout_sec;  /* the unit must be active (READY=1 for Type=notify) by then */
+	uint64_t probe_timeout_sec;  /* the probe must have said yes by then, counted from ready */
+	uint64_t settle_sec;	     /* and nothing may go wrong for this long after READY */
+};
+
+struct conf {
+	/* [server] */
+	char *url;	     /* base URL of the query server, https */
+	char *ca_file;	     /* trust only these CAs; NULL: the system's */
+	char *client_cert;
+	char *client_key;
+	char *allowed_hosts; /* space separated; file servers an offer may name beside url's host */
+	/* [gateway] */
+	char *identity_type;	/* imei, machine-id, name */
+	char *identity_value;	/* one of value, file, command; machine-id needs none */
+	char *identity_file;
+	char *identity_command;
+	char *model;
+	char *arch;		/* as dpkg names it; default: what this was built for */
+	/* [network] */
+	char *network_type;	       /* preset: nb-iot, 2g, lte-m, 3g, 4g, ethernet */
+	uint64_t segment_bytes;	       /* 0: by the preset */
+	uint64_t connect_timeout_sec;
+	uint64_t request_timeout_sec;
+	uint64_t low_speed_bytes_per_sec;
+	uint64_t low_speed_sec;
+	uint64_t rate_limit_bytes_per_sec; /* 0: none */
+	uint64_t fetch_timeout_sec;	   /* a whole program file */
+	char *proxy;
+	char *interface;
+	/* [trust] */
+	char *root_file;     /* the root that trust starts from: "/etc/updaterd/root.json" */
+	/* [limits] */
+	uint64_t max_program_bytes; /* program file, and tar */
+	/* [paths]: for tests and unusual layouts */
+	char *agent_dir;     /* "/var/lib/updaterd/agent" */
+	char *installer_dir; /* "/var/lib/updaterd/installer" */
+	char *agent_user;    /* "updaterd" */
+
+	struct conf_program programs[CONF_MAX_PROGRAMS]; /* sorted by letter */
+	size_t n_programs;
+};
+
+/* Defaults, then the file. -EINVAL, -ENOENT with a sentence in *ret_error (caller frees). */
+_must_check_ int conf_load(const char *path, struct conf **ret, char **ret_error);
+struct conf *conf_free(struct conf *c);
+DEFINE_CLEANUP(struct conf *, conf_free);
+
+/* NULL if the configuration has no such program. */
+const struct conf_program *conf_program(const struct conf *c, char letter);
+
+/* Effective time for judging metadata: max(system clock, time of this build, last_trusted_sec). */
+int64_t conf_effective_time_sec(int64_t last_trusted_sec);
+
+#endif
