@@ -1,0 +1,407 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "updaterd/conf.h"
+
+#include <ctype.h>
+#include <stdarg.h>
+#include <string.h>
+#include <time.h>
+
+#include "common/config.h"
+#include "common/fsutil.h"
+#include "common/manifest.h"
+#include "common/segments.h"
+#include "common/version.h"
+#include "updaterd/release_version.h"
+
+#define MIB (UINT64_C(1) << 20)
+
+#if defined(__x86_64__)
+#define BUILT_FOR_ARCH "amd64"
+#elif defined(__aarch64__)
+#define BUILT_FOR_ARCH "arm64"
+#elif defined(__arm__) && defined(__ARM_PCS_VFP)
+#define BUILT_FOR_ARCH "armhf"
+#elif defined(__arm__)
+#define BUILT_FOR_ARCH "armel"
+#elif defined(__i386__)
+#define BUILT_FOR_ARCH "i386"
+#elif defined(__riscv) && __riscv_xlen == 64
+#define BUILT_FOR_ARCH "riscv64"
+#elif defined(__mips64)
+#define BUILT_FOR_ARCH "mips64el"
+#else
+#error "name this architecture as dpkg does"
+#endif
+
+static const char *const identity_types[] = { "imei", "machine-id", "name", NULL };
+static const char *const network_types[] = {
+	"nb-iot", "2g", "lte-m", "3g", "4g", "ethernet", NULL
+};
+
+#define STRING(s, f)                                                                               \
+	{                                                                                          \
+		s, #f, CONFIG_STRING, offsetof(struct conf, f), 0, 0, NULL                         \
+	}
+#define PATH(s, f)                                                                                 \
+	{                                                                                          \
+		s, #f, CONFIG_PATH, offsetof(struct conf, f), 0, 0, NULL                           \
+	}
+#define NUMBER(s, f, l, h)                                                                         \
+	{                                                                                          \
+		s, #f, CONFIG_U64, offsetof(struct conf, f), l, h, NULL                            \
+	}
+#define CHOICE(s, f, c)                                                                            \
+	{                                                                                          \
+		s, #f, CONFIG_CHOICE, offsetof(struct conf, f), 0, 0, c                            \
+	}
+
+#define PROGRAM "program *"
+#define PROGRAM_STRING(f)                                                                          \
+	{                                                                                          \
+		PROGRAM, #f, CONFIG_STRING, offsetof(struct conf_program, f), 0, 0, NULL           \
+	}
+#define PROGRAM_PATH(f)                                                                            \
+	{                                                                                          \
+		PROGRAM, #f, CONFIG_PATH, offsetof(struct conf_program, f), 0, 0, NULL             \
+	}
+#define PROGRAM_NUMBER(f, l, h)                                                                    \
+	{                                                                                          \
+		PROGRAM, #f, CONFIG_U64, offsetof(struct conf_program, f), l, h, NULL              \
+	}
+
+static const struct config_key keys[] = {
+	STRING("server", url),
+	PATH("server", ca_file),
+	PATH("server", client_cert),
+	PATH("server", client_key),
+	STRING("server", allowed_hosts),
+	CHOICE("gateway", identity_type, identity_types),
+	STRING("gateway", identity_value),
+	PATH("gateway", identity_file),
+	STRING("gateway", identity_command),
+	STRING("gateway", model),
+	STRING("gateway", arch),
+	CHOICE("network", network_type, network_types),
+	NUMBER("network", segment_bytes, 0, SEGMENT_MAX_BYTES),
+	NUMBER("network", connect_timeout_sec, 1, 600),
+	NUMBER("network", request_timeout_sec, 5, 86400),
+	NUMBER("network", low_speed_bytes_per_sec, 1, MIB),
+	NUMBER("network", low_speed_sec, 5, 3600),
+	NUMBER("network", rate_limit_bytes_per_sec, 0, 1024 * MIB),
+	NUMBER("network", fetch_timeout_sec, 60, 604800),
+	STRING("network", proxy),
+	STRING("network", interface),
+	PATH("trust", root_file),
+	NUMBER("limits", max_program_bytes, MIB, 4096 * MIB),
+	PATH("paths", agent_dir),
+	PATH("paths", installer_dir),
+	STRING("paths", agent_user),
+	PROGRAM_STRING(name),
+	PROGRAM_PATH(space),
+	PROGRAM_PATH(factory),
+	PROGRAM_STRING(unit),
+	PROGRAM_STRING(probe),
+	PROGRAM_STRING(probe_user),
+	PROGRAM_NUMBER(ready_timeout_sec, 1, 600),
+	PROGRAM_NUMBER(probe_timeout_sec, 1, 3600),
+	PROGRAM_NUMBER(settle_sec, 0, 3600),
+};
+
+static const struct {
+	size_t offset;
+	const char *value;
+} string_defaults[] = {
+	{ offsetof(struct conf, identity_type), "machine-id" },
+	{ offsetof(struct conf, arch), BUILT_FOR_ARCH },
+	{ offsetof(struct conf, network_type), "4g" },
+	{ offsetof(struct conf, root_file), "/etc/updaterd/root.json" },
+	{ offsetof(struct conf, agent_dir), "/var/lib/updaterd/agent" },
+	{ offsetof(struct conf, installer_dir), "/var/lib/updaterd/installer" },
+	{ offsetof(struct conf, agent_user), "updaterd" },
+};
+
+static char **string_at(struct conf *c, size_t offset)
+{
+	return (char **)(void *)((char *)c + offset);
+}
+
+/* Sets *ret_error (may be NULL) and gives -EINVAL. */
+_printf_(2, 3) static int invalid(char **ret_error, const char *format, ...)
+{
+	va_list args;
+	char *text = NULL;
+
+	va_start(args, format);
+	if (vasprintf(&text, format, args) < 0)
+		text = NULL;
+	va_end(args);
+	if (ret_error)
+		*ret_error = text;
+	else
+		free(text);
+	return -EINVAL;
+}
+
+static int set_defaults(struct conf *c)
+{
+	for (size_t i = 0; i < ELEMENTSOF(string_defaults); i++) {
+		char **field = string_at(c, string_defaults[i].offset);
+
+		*field = strdup(string_defaults[i].value);
+		if (!*field)
+			return -ENOMEM;
+	}
+	c->connect_timeout_sec = 30;
+	c->request_timeout_sec = 300;
+	c->low_speed_bytes_per_sec = 10;
+	c->low_speed_sec = 60;
+	c->fetch_timeout_sec = 6 * 3600;
+	c->max_program_bytes = 256 * MIB;
+	return 0;
+}
+
+static void program_set_defaults(struct conf_program *p, char letter)
+{
+	p->letter = letter;
+	p->ready_timeout_sec = 10;
+	p->probe_timeout_sec = 60;
+	p->settle_sec = 10;
+}
+
+static struct conf_program *find_program(struct conf *c, char letter)
+{
+	for (size_t i = 0; i < c->n_programs; i++)
+		if (c->programs[i].letter == letter)
+			return &c->programs[i];
+	return NULL;
+}
+
+static void *resolve_program(const char *section, void *userdata)
+{
+	static const char prefix[] = "program ";
+	struct conf *c = userdata;
+	struct conf_program *p;
+	const char *letter;
+
+	if (strncmp(section, prefix, sizeof prefix - 1) != 0)
+		return NULL;
+	letter = section + sizeof prefix - 1;
+	if (letter[0] < 'A' || letter[0] > 'Z' || letter[1] != '\0')
+		return NULL;
+	p = find_program(c, letter[0]);
+	if (p)
+		return p;
+	if (c->n_programs == CONF_MAX_PROGRAMS)
+		return NULL;
+	p = &c->programs[c->n_programs++];
+	program_set_defaults(p, letter[0]);
+	return p;
+}
+
+/* A file without any [program] section means the two programs that the project ships. */
+static int add_default_programs(struct conf *c)
+{
+	struct conf_program *a = &c->programs[0], *b = &c->programs[1];
+
+	if (c->n_programs > 0)
+		return 0;
+	c->n_programs = 2;
+	program_set_defaults(a, 'A');
+	program_set_defaults(b, 'B');
+	a->name = strdup("updaterd");
+	a->factory = strdup("/usr/lib/updaterd/factory");
+	b->name = strdup("bmsd");
+	b->factory = strdup("/usr/lib/bmsd/factory");
+	b->unit = strdup("bmsd.service");
+	b->probe = strdup("{release}/bin/bmsd --probe");
+	b->probe_user = strdup("bmsd");
+	if (!a->name || !a->factory || !b->name || !b->factory || !b->unit || !b->probe ||
+	    !b->probe_user)
+		return -ENOMEM;
+	return 0;
+}
+
+static int check_strings(const struct conf *c, char **ret_error)
+{
+	for (size_t i = 0; i < ELEMENTSOF(keys); i++) {
+		for (size_t j = 0; j < ELEMENTSOF(string_defaults); j++) {
+			if (strcmp(keys[i].section, PROGRAM) == 0 ||
+			    keys[i].offset != string_defaults[j].offset)
+				continue;
+			if (!*(const char *const *)(const void *)((const char *)c + keys[i].offset))
+				return invalid(ret_error, "[%s] %s must not be empty",
+					       keys[i].section, keys[i].key);
+		}
+	}
+	if (strlen(c->arch) > ARCH_MAX_LENGTH || !fs_is_safe_name(c->arch))
+		return invalid(ret_error, "[gateway] arch: '%s' is no architecture's name",
+			       c->arch);
+	if (c->model && (strlen(c->model) > 64 || !fs_is_safe_name(c->model)))
+		return invalid(ret_error, "[gateway] model: at most 64 letters, digits and '._+-'");
+	return 0;
+}
+
+static int check_server(const struct conf *c, char **ret_error)
+{
+	if (c->url && strncmp(c->url, "https://", 8) != 0)
+		return invalid(ret_error, "[server] url: '%s' does not start with https://",
+			       c->url);
+	if (!c->client_cert != !c->client_key)
+		return invalid(ret_error,
+			       "[server] client_cert and client_key go together: set both or none");
+	if (c->segment_bytes > 0 && c->segment_bytes < SEGMENT_MIN_BYTES)
+		return invalid(ret_error, "[network] segment_bytes: 0, or %u to %u",
+			       SEGMENT_MIN_BYTES, SEGMENT_MAX_BYTES);
+	return 0;
+}
+
+static int check_identity(const struct conf *c, char **ret_error)
+{
+	int sources = !!c->identity_value + !!c->identity_file + !!c->identity_command;
+
+	if (sources > 1)
+		return invalid(ret_error, "[gateway] set one of identity_value, identity_file and "
+					  "identity_command");
+	if (sources == 0 && strcmp(c->identity_type, "machine-id") != 0)
+		return invalid(ret_error,
+			       "[gateway] identity_type %s needs identity_value, identity_file or "
+			       "identity_command",
+			       c->identity_type);
+	return 0;
+}
+
+static bool is_unit_name(const char *unit)
+{
+	size_t length = strlen(unit);
+
+	for (const char *p = unit; *p; p++)
+		if (!isalnum((unsigned char)*p) && !strchr(":-_.\\@", *p))
+			return false;
+	return length > 8 && length < 256 && strcmp(unit + length - 8, ".service") == 0;
+}
+
+static int complete_program(struct conf_program *p, char **ret_error)
+{
+	if (!p->name)
+		return invalid(ret_error, "[program %c] name must be set", p->letter);
+	if (!fs_is_safe_name(p->name))
+		return invalid(ret_error, "[program %c] name: '%s' is no file name", p->letter,
+			       p->name);
+	if (p->unit && !is_unit_name(p->unit))
+		return invalid(ret_error, "[program %c] unit: '%s' is no service unit's name",
+			       p->letter, p->unit);
+	if (!p->space && asprintf(&p->space, "/opt/%s", p->name) < 0) {
+		p->space = NULL;
+		return -ENOMEM;
+	}
+	if (!p->probe_user)
+		p->probe_user = strdup("nobody");
+	return p->probe_user ? 0 : -ENOMEM;
+}
+
+static int by_letter(const void *a, const void *b)
+{
+	const struct conf_program *x = a, *y = b;
+
+	return x->letter - y->letter;
+}
+
+static int complete_programs(struct conf *c, char **ret_error)
+{
+	int r = add_default_programs(c);
+
+	for (size_t i = 0; r >= 0 && i < c->n_programs; i++)
+		r = complete_program(&c->programs[i], ret_error);
+	if (r < 0)
+		return r;
+	qsort(c->programs, c->n_programs, sizeof c->programs[0], by_letter);
+	for (size_t i = 0; i < c->n_programs; i++)
+		for (size_t j = i + 1; j < c->n_programs; j++)
+			if (strcmp(c->programs[i].space, c->programs[j].space) == 0)
+				return invalid(ret_error,
+					       "[program %c] and [program %c] have one space, '%s'",
+					       c->programs[i].letter, c->programs[j].letter,
+					       c->programs[i].space);
+	return 0;
+}
+
+int conf_load(const char *path, struct conf **ret, char **ret_error)
+{
+	_cleanup_(conf_freep) struct conf *c = calloc(1, sizeof *c);
+	int r;
+
+	if (!c)
+		return -ENOMEM;
+	r = set_defaults(c);
+	if (r < 0)
+		return r;
+	r = config_load(path, keys, ELEMENTSOF(keys), c, resolve_program, c, ret_error);
+	if (r < 0)
+		return r;
+	r = complete_programs(c, ret_error);
+	if (r >= 0)
+		r = check_strings(c, ret_error);
+	if (r >= 0)
+		r = check_server(c, ret_error);
+	if (r >= 0)
+		r = check_identity(c, ret_error);
+	if (r < 0)
+		return r;
+	*ret = TAKE_PTR(c);
+	return 0;
+}
+
+struct conf *conf_free(struct conf *c)
+{
+	if (!c)
+		return NULL;
+	for (size_t i = 0; i < ELEMENTSOF(keys); i++) {
+		bool is_text = keys[i].type == CONFIG_STRING || keys[i].type == CONFIG_PATH ||
+			       keys[i].type == CONFIG_CHOICE;
+
+		if (is_text && strcmp(keys[i].section, PROGRAM) != 0)
+			free(*string_at(c, keys[i].offset));
+	}
+	for (size_t i = 0; i < c->n_programs; i++) {
+		free(c->programs[i].name);
+		free(c->programs[i].space);
+		free(c->programs[i].factory);
+		free(c->programs[i].unit);
+		free(c->programs[i].probe);
+		free(c->programs[i].probe_user);
+	}
+	free(c);
+	return NULL;
+}
+
+const struct conf_program *conf_program(const struct conf *c, char letter)
+{
+	for (size_t i = 0; i < c->n_programs; i++)
+		if (c->programs[i].letter == letter)
+			return &c->programs[i];
+	return NULL;
+}
+
+/* The date in the release's own number stands for the time of the build: it is true to the day and
+ * the same for everybody who builds the release again. */
+static int64_t build_time_sec(void)
+{
+	struct version v;
+	struct tm tm = { 0 };
+
+	if (version_parse(updaterd_release_version, &v) < 0)
+		return 0;
+	tm.tm_year = (int)(v.date / 10000) - 1900;
+	tm.tm_mon = (int)(v.date / 100 % 100) - 1;
+	tm.tm_mday = (int)(v.date % 100);
+	return timegm(&tm);
+}
+
+int64_t conf_effective_time_sec(int64_t last_trusted_sec)
+{
+	int64_t now = time(NULL), build = build_time_sec();
+
+	if (build > now)
+		now = build;
+	return last_trusted_sec > now ? last_trusted_sec : now;
+}
