@@ -26,7 +26,7 @@ PARTS    := common tuf updaterd bmsd queryd release
 # ---- flags -------------------------------------------------------------------------------------
 
 CFLAGS ?= -O2 -g
-WARNINGS := -Wall -Wextra -Wformat=2 -Wformat-signedness -Wconversion -Wsign-conversion -Wshadow \
+WARNINGS := -Wall -Wextra -Wformat=2 -Wconversion -Wsign-conversion -Wshadow \
 	-Wimplicit-fallthrough -Wmissing-prototypes -Wstrict-prototypes -Wundef -Wwrite-strings \
 	-Wpointer-arith -Wcast-qual -Wvla -Wswitch-enum -Wdate-time -Werror=format-security \
 	-Werror=implicit -Werror=incompatible-pointer-types -Werror=int-conversion
@@ -38,7 +38,7 @@ HARDENING_LD := -pie -Wl,-z,relro -Wl,-z,now -Wl,-z,noexecstack -Wl,-z,nodlopen 
 ARCH_IS_X86 := $(filter x86_64,$(shell uname -m))
 HARDENING += $(if $(ARCH_IS_X86),-fcf-protection=full)
 ifeq ($(findstring clang,$(notdir $(CC))),)
-WARNINGS += -Wtrampolines -Wbidi-chars=any -Wlogical-op -Wduplicated-cond -Wjump-misses-init
+WARNINGS += -Wformat-signedness -Wtrampolines -Wbidi-chars=any -Wlogical-op -Wduplicated-cond -Wjump-misses-init
 else
 HARDENING += -Wno-unused-command-line-argument -enable-trivial-auto-var-init-zero-knowing-it-will-be-removed-from-clang
 endif
