@@ -7,6 +7,7 @@
 #define TUF_KEY_H
 
 #include <cjson/cJSON.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -24,6 +25,9 @@ DEFINE_CLEANUP(struct tuf_key *, tuf_key_free);
 /* 0 only if signature is this key's over exactly these bytes; -EKEYREJECTED otherwise. */
 _must_check_ int tuf_key_verify(const struct tuf_key *k, const uint8_t *signature,
 				size_t signature_size, const void *bytes, size_t size);
+
+/* The same public key, whatever the key ids say. */
+bool tuf_key_equal(const struct tuf_key *a, const struct tuf_key *b);
 
 /* The key id as securesystemslib computes it: SHA-256 of the canonical JSON of the key object. */
 _must_check_ int tuf_key_id(const cJSON *object, char ret_hex[SHA256_HEX_LENGTH + 1]);
