@@ -203,6 +203,11 @@ lint: ## every static check; zero findings, or a suppression with its reason bes
 format: ## rewrite the sources in the project's format
 	$(Q)clang-format -i $$(git ls-files '*.c' '*.h')
 
+# For tools/lint: how a file is compiled.
+.PHONY: print-compile
+print-compile:
+	@echo '$(subst ','\'',$(COMPILE))'
+
 # ---- packages and installation -----------------------------------------------------------------
 
 .PHONY: deps
