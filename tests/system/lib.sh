@@ -249,7 +249,13 @@ ${GW_PROGRAMS:-}
 EOF
 }
 
-current() { gw readlink "/opt/${1:-bmsd}/current"; }
+# Which release of a space is current: current_of bmsd
+current_of() { gw readlink "/opt/$1/current"; }
+# What B says of itself, over D-Bus.
+running_version() {
+  gw busctl get-property org.bmsgateway.Battery1 /org/bmsgateway/Battery1 org.bmsgateway.Battery1 \
+    Version | cut -d'"' -f2
+}
 
 # ---- the site ----------------------------------------------------------------------------------
 
@@ -307,6 +313,12 @@ EOF
   within 10 test -S "$SITE/queryd.sock" || { cat "$SITE/queryd.log" >&2; return 1; }
 }
 
+# The archive, oldest first, as one JSON array.
+results() {
+  queryctl --json results list --limit 1000 |
+    jq -cs '[.[] | if type == "array" then .[] elif has("results") then .results[] else . end]'
+}
+archived() { results | jq -e "any(.[]; $1)" >/dev/null; } # a jq condition on one result
 queryctl() { "$BIN/queryctl" --config "$SITE/queryd.conf" "$@"; }
 
 nginx_up() {

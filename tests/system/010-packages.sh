@@ -1,0 +1,55 @@
+#!/bin/bash
+# The packages: install, upgrade, remove, purge on a booted gateway; what runs is never stopped by
+# dpkg, and a purge leaves nothing.
+. "$(dirname "$0")/lib.sh"
+
+site_up
+gateway_up
+
+equal "a fresh installation adopts the factory release of B" releases/B202108010001 "$(current_of bmsd)"
+equal "a fresh installation adopts the factory release of A" releases/A202108010001 "$(current_of updaterd)"
+check "bmsd runs" within 10 gw systemctl is-active bmsd.service
+check "the timer waits for midnight" gw systemctl is-active updaterd.timer
+equal "the timer's calendar" "*-*-* 00:00:00" \
+  "$(gw systemctl show -p TimersCalendar updaterd.timer | sed -n 's/.*OnCalendar=\(.*\) ; next.*/\1/p')"
+no_owner() { ! gw dpkg -S /opt/bmsd/current && ! gw dpkg -S /opt/updaterd/current; }
+check "no package owns current" no_owner
+check "the programs are on the path" gw sh -c 'updaterd --version && bmsd --version'
+# shellcheck disable=SC2016 # for the shell and the dpkg-query in the gateway to expand
+check "configuration files are conffiles" gw sh -c \
+  'dpkg-query -W -f "${Conffiles}" updaterd bmsd | grep -q /etc/updaterd/updaterd.conf'
+check "the manual is installed" gw sh -c 'test -s /usr/share/man/man8/updaterd.8.gz || dpkg -L updaterd | grep -q man8/updaterd.8'
+check "no file of a space is writable by the programs' users" gw sh -c \
+  '! find /opt/bmsd /opt/updaterd \( ! -user root -o -perm /022 -a ! -type l \) | grep .'
+
+# An upgrade of the packages, while a newer release than the packages' runs.
+pid=$(gw systemctl show -p MainPID --value bmsd.service)
+for deb in updaterd bmsd; do
+  mkdir -p "$RUN/repack/$deb"
+  dpkg-deb -R "$DEB/${deb}"_*.deb "$RUN/repack/$deb"
+  sed -i 's/^Version: .*/Version: 9.9.9/' "$RUN/repack/$deb/DEBIAN/control"
+  dpkg-deb -b --root-owner-group "$RUN/repack/$deb" "$GW_ROOT/root/$deb-new.deb" >/dev/null
+done
+check "the packages upgrade" gw sh -c 'dpkg --force-confold -i /root/*-new.deb'
+equal "an upgrade of the packages does not stop bmsd" "$pid" \
+  "$(gw systemctl show -p MainPID --value bmsd.service)"
+equal "an upgrade of the packages leaves current alone" releases/B202108010001 "$(current_of bmsd)"
+
+check "the packages are removed" gw dpkg --remove bmsd updaterd
+gone() { ! gw systemctl is-active bmsd.service; }
+check "bmsd is stopped by its removal" gone
+check "a removal keeps the state" gw test -d /var/lib/bmsd
+check "the packages are purged" gw dpkg --purge bmsd updaterd
+# shellcheck disable=SC2016
+leftovers() {
+  gw sh -c 'for d in /opt/bmsd /opt/updaterd /var/lib/bmsd /var/lib/updaterd /usr/lib/bmsd \
+    /usr/lib/updaterd /etc/updaterd /etc/bmsd; do [ ! -e $d ] || find $d; done; \
+    find /etc/systemd /usr/share/dbus-1 /run/systemd/system \( -name "*updaterd*" -o -name "bmsd.service" \) 2>/dev/null'
+}
+# What the test itself put into /etc is not the packages' to remove.
+gw rm -rf /etc/updaterd/ca.pem /etc/updaterd/root.json
+gw sh -c 'rmdir /etc/updaterd /etc/bmsd 2>/dev/null || true'
+equal "a purge leaves nothing" "" "$(leftovers)"
+check "and the packages install again" gw sh -c 'dpkg -i /root/updaterd_*.deb /root/bmsd_*.deb'
+
+finish

@@ -1,0 +1,95 @@
+#!/bin/bash
+# One real upgrade, end to end: the timer fires, the gateway asks, fetches, swaps, proves, reports.
+# Then what a person does: --check, --status, --history, --rollback, --install from a stick.
+. "$(dirname "$0")/lib.sh"
+
+NEW=B202109010001
+site_up
+gateway_up
+publish_b "$NEW" "$(tree_b "$NEW")"
+
+check_status=0
+new=$(gw updaterd --check 2>/dev/null) || check_status=$?
+equal "--check names the new version" "$NEW" "$new"
+equal "--check exits 0 when there is one" 0 "$check_status"
+equal "--check changes nothing" releases/B202108010001 "$(current_of bmsd)"
+
+# B's samples while it is replaced, from what it publishes itself.
+gw busctl monitor --json=short --match \
+  "type='signal',interface='org.freedesktop.DBus.Properties'" >"$RUN/samples.json" 2>/dev/null &
+monitor=$!
+
+# The timer, not a person: its calendar is moved from midnight to every few seconds.
+gw mkdir -p /etc/systemd/system/updaterd.timer.d
+gw sh -c 'printf "[Timer]\nOnCalendar=\nOnCalendar=*:*:0/5\nRandomizedDelaySec=0\n" \
+  > /etc/systemd/system/updaterd.timer.d/soon.conf'
+gw systemctl daemon-reload
+gw systemctl restart updaterd.timer
+upgraded() { [[ $(current_of bmsd) == releases/$NEW ]] && archived '.outcome == "confirmed"'; }
+check "the timer alone brings the new version" within 60 upgraded
+gw rm /etc/systemd/system/updaterd.timer.d/soon.conf
+gw systemctl daemon-reload
+gw systemctl restart updaterd.timer
+sleep 2
+end_pid "$monitor"
+
+equal "current" "releases/$NEW" "$(current_of bmsd)"
+equal "previous" releases/B202108010001 "$(gw readlink /opt/bmsd/previous)"
+check "the new version runs" gw systemctl is-active bmsd.service
+equal "and says so itself" "$NEW" \
+  "$(running_version)"
+check "the backup file is there" gw test -s /opt/bmsd/backups/B202108010001.tar.xz
+check "the backup file holds the old release" gw sh -c \
+  'mkdir /root/b && tar -xJf /opt/bmsd/backups/B202108010001.tar.xz -C /root/b && cmp /root/b/bin/bmsd /opt/bmsd/releases/B202108010001/bin/bmsd'
+check "the journal is at rest" gw sh -c 'grep -aq "state=confirmed" /var/lib/updaterd/installer/journal.?'
+equal "no stage is left" "" "$(gw sh -c 'ls -A /opt/bmsd/releases | grep stage || true')"
+equal "no part of a download is left" "" "$(gw sh -c 'find /var/lib/updaterd/agent/inbox -type f')"
+equal "the outbox is empty" "" "$(gw sh -c 'ls /var/lib/updaterd/agent/outbox 2>/dev/null')"
+equal "the archive has one result" 1 "$(results | jq length)"
+check "with versions, step and bytes" archived \
+  '.outcome == "confirmed" and .from == "B202108010001" and .to == "B202109010001"
+   and .step == "confirm" and .reason == "none" and .bytes_fetched > 1000 and .versions.B == "B202109010001"'
+downtime=$(results | jq '.[0].downtime_ms')
+check "B was down less than 5 s" test "$downtime" -lt 5000
+gap=$(jq -s '[.[] | select(.path | startswith("/org/bmsgateway/Battery1/")) | ."timestamp-realtime"]
+  | sort | [.[1:], .[:-1]] | transpose | map(.[0] - .[1]) | max / 1000 | floor' "$RUN/samples.json" 2>/dev/null || echo unknown)
+echo "        B was down $downtime ms; largest gap between its samples: $gap ms"
+check "the state of B survived" gw sh -c 'bmsd --status --json | grep -q "\"restored\":true"'
+
+status=0
+gw updaterd --check >"$RUN/check.out" 2>&1 || status=$?
+equal "--check exits 3 when there is nothing new" 3 "$status"
+check "a run with nothing new exits 0" gw updaterd
+check "--status shows both programs" gw sh -c "updaterd --status | grep -q $NEW && updaterd --status | grep -q A202108010001"
+check "--status --json is JSON" sh -c "nsenter -t $GW_LEADER -a updaterd --status --json | jq -e .programs"
+check "--history shows the upgrade" gw sh -c "updaterd --history | grep -q confirmed"
+check "anybody may ask for the status" gw setpriv --reuid=nobody --regid=nogroup --clear-groups updaterd --status
+nobody_rolls_back() { ! gw setpriv --reuid=nobody --regid=nogroup --clear-groups updaterd --rollback B; }
+check "nobody else may roll back" nobody_rolls_back
+
+# A person rolls back; the next run does not bring the same version again.
+check "--rollback" gw updaterd --rollback B
+equal "the previous version is current again" releases/B202108010001 "$(current_of bmsd)"
+equal "and runs" B202108010001 \
+  "$(running_version)"
+check "the roll back is archived" within 5 archived '.reason == "operator"' 
+check "the next run exits 0" gw updaterd
+equal "and does not bring back what a person rolled back" releases/B202108010001 "$(current_of bmsd)"
+
+# From a stick, without network: the same checks, the same transaction.
+NEXT=B202109020001
+publish_b "$NEXT" "$(tree_b "$NEXT")"
+site_down
+mkdir -p "$GW_ROOT/mnt/stick"
+cp -a "$SITE/repo/repository/." "$GW_ROOT/mnt/stick/"
+chmod 0700 "$GW_ROOT/mnt/stick"
+check "--install from a stick" gw updaterd --install /mnt/stick
+equal "the stick's version is current" "releases/$NEXT" "$(current_of bmsd)"
+status=0
+gw updaterd >/dev/null 2>&1 || status=$?
+equal "a run without the server is a temporary failure" 75 "$status"
+queryd_up
+check "the result is delivered when the server is back" gw updaterd
+equal "and archived once" 1 "$(results | jq "[.[] | select(.to == \"$NEXT\")] | length")"
+
+finish
