@@ -24,7 +24,7 @@
 
 struct json_limits {
 	size_t max_bytes;   /* 0: 64 KiB */
-	unsigned max_depth; /* 0: 16 */
+	unsigned max_depth; /* 0: 16; never more than 128 */
 	size_t max_tokens;  /* 0: 65536; a token is a value or a key */
 };
 
