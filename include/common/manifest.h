@@ -13,6 +13,7 @@
 #ifndef COMMON_MANIFEST_H
 #define COMMON_MANIFEST_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
@@ -21,13 +22,15 @@
 #include "common/digest.h"
 #include "common/version.h"
 
-#define MANIFEST_NAME	   "release.json"
-#define MANIFEST_MAX_BYTES (2u << 20)
-#define MANIFEST_MAX_FILES 8192u
-#define ARCH_MAX_LENGTH	   31
+#define MANIFEST_NAME		"release.json"
+#define MANIFEST_MAX_BYTES	(2u << 20)
+#define MANIFEST_MAX_FILES	8192u
+/* What the size field of a tar header can hold. */
+#define MANIFEST_MAX_FILE_BYTES UINT64_C(077777777777)
+#define ARCH_MAX_LENGTH		31
 
 struct manifest_file {
-	char *path; /* fs_is_safe_path() */
+	char *path; /* fs_is_safe_path(), and short enough for a ustar header (reltar_header.h) */
 	mode_t mode;
 	uint64_t size_bytes;
 	uint8_t sha256[SHA256_BYTES];
@@ -44,10 +47,10 @@ struct manifest *manifest_free(struct manifest *m);
 DEFINE_CLEANUP(struct manifest *, manifest_free);
 
 /* -EBADMSG with a sentence in *ret_error (may be NULL; caller frees) when it is not exactly the form
- * above. */
+ * above, canonical bytes included; -EFBIG if it is more than the limits. */
 _must_check_ int manifest_parse(const void *bytes, size_t size, struct manifest **ret,
 				char **ret_error);
-/* The bytes of release.json. Caller frees. */
+/* The bytes of release.json. -EINVAL if m is not as described above. Caller frees. */
 _must_check_ int manifest_format(const struct manifest *m, char **ret_bytes, size_t *ret_size);
 
 /* Walks a directory and describes it: hashes every file. A release.json in its root is left out.
@@ -61,7 +64,12 @@ _must_check_ int manifest_from_tree(int dirfd, const struct version *version, co
  * -EUCLEAN with a sentence. */
 _must_check_ int manifest_check_tree(const struct manifest *m, int dirfd, char **ret_error);
 
-/* Sum of all file sizes, and the number of inodes with directories. */
+/* Sum of all file sizes, without release.json. */
 uint64_t manifest_total_bytes(const struct manifest *m);
+/* Inodes of the unpacked release: files, release.json, directories and the root. */
+size_t manifest_inodes(const struct manifest *m);
+/* True if files[file] is the first one in the directory that the first length bytes of its path
+ * name: so each directory is visited once, in order or (backwards) the deepest first. */
+bool manifest_starts_directory(const struct manifest *m, size_t file, size_t length);
 
 #endif
