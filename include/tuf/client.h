@@ -22,12 +22,12 @@
 #include "common/digest.h"
 #include "common/reason.h"
 
-#define TUF_ROOT_MAX_BYTES	 (512u << 10)
-#define TUF_TIMESTAMP_MAX_BYTES	 (16u << 10)
-#define TUF_SNAPSHOT_MAX_BYTES	 (2u << 20)
-#define TUF_TARGETS_MAX_BYTES	 (5u << 20)
-#define TUF_MAX_ROOT_ROTATIONS	 1024u
-#define TUF_MAX_DELEGATED_ROLES	 32u
+#define TUF_ROOT_MAX_BYTES	(512u << 10)
+#define TUF_TIMESTAMP_MAX_BYTES (16u << 10)
+#define TUF_SNAPSHOT_MAX_BYTES	(2u << 20)
+#define TUF_TARGETS_MAX_BYTES	(5u << 20)
+#define TUF_MAX_ROOT_ROTATIONS	1024u
+#define TUF_MAX_DELEGATED_ROLES 32u
 
 /* Where the files are. All three return 0 or a negative errno; bytes are malloc'd, the client frees
  * them. */
@@ -43,7 +43,9 @@ struct tuf_source {
 	int (*load)(void *userdata, const char *name, size_t max_bytes, char **ret_bytes,
 		    size_t *ret_size);
 	/* Keeps a file that passed, durably before it returns. For root it is called twice: with
-	 * "N.root.json" (the chain is kept) and then "root.json". NULL: nothing is kept. */
+	 * "N.root.json" (the chain is kept) and then "root.json". With size 0: the copy is void
+	 * (timestamp.json and snapshot.json, before a root that rotates their keys is kept). NULL:
+	 * nothing is kept. */
 	int (*store)(void *userdata, const char *name, const void *bytes, size_t size);
 };
 
@@ -58,20 +60,21 @@ DEFINE_CLEANUP(struct tuf_client *, tuf_client_free);
 
 /* The workflow 5.3.2 … 5.6: root chain, timestamp, snapshot, top-level targets. 0, or a negative
  * errno with tuf_client_reason() and tuf_client_error() telling what was refused:
- * -EKEYREJECTED signature, -EBADMSG malformed or inconsistent, -ESTALE expired or rolled back, or
- * whatever source->fetch returned. */
+ * -EKEYREJECTED signature, -EBADMSG malformed, inconsistent, too large or a file missing that must
+ * be there, -ESTALE expired or rolled back, or whatever else source->fetch or store returned. */
 _must_check_ int tuf_client_refresh(struct tuf_client *c);
 
 struct tuf_target {
-	const char *path;     /* borrowed from the client, as everything here */
-	const char *role;     /* the role that signed for it */
+	const char *path; /* borrowed from the client, as everything here */
+	const char *role; /* the role that signed for it */
 	uint64_t length;
 	uint8_t sha256[SHA256_BYTES];
-	const cJSON *custom;  /* an object, or NULL */
+	const cJSON *custom; /* an object, or NULL */
 };
 
 /* Workflow 5.6.7: finds the target, loading delegated roles as needed (pre-order, at most
- * TUF_MAX_DELEGATED_ROLES). 0; -ENOENT if nobody signs for it; else as tuf_client_refresh. */
+ * TUF_MAX_DELEGATED_ROLES). 0; -ENOENT if nobody signs for it; -EINVAL before a refresh that
+ * succeeded; else as tuf_client_refresh. */
 _must_check_ int tuf_client_find_target(struct tuf_client *c, const char *path,
 					struct tuf_target *ret);
 
@@ -80,10 +83,11 @@ _must_check_ int tuf_client_find_target(struct tuf_client *c, const char *path,
 _must_check_ int tuf_client_target_file(const struct tuf_client *c, const struct tuf_target *target,
 					char **ret);
 
-/* Calls visit for every target of every role that can be reached (each delegated role is loaded),
- * until it returns other than 0, which is returned. */
+/* Calls visit for every target that tuf_client_find_target would find in a role that can be reached
+ * (each delegated role is loaded), until it returns other than 0, which is returned. */
 _must_check_ int tuf_client_each_target(struct tuf_client *c,
-					int (*visit)(const struct tuf_target *target, void *userdata),
+					int (*visit)(const struct tuf_target *target,
+						     void *userdata),
 					void *userdata);
 
 /* What the last failure was: one of the trust reasons, and a sentence naming the file. */

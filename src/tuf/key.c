@@ -122,16 +122,17 @@ int tuf_key_parse(const cJSON *object, struct tuf_key **ret)
 	const char *keytype, *scheme, *public_text;
 	const struct key_type *type;
 	const cJSON *keyval;
+	struct json_error error;
 	int r;
 
-	if (json_get_string(object, "keytype", &keytype, NULL) < 0 ||
-	    json_get_string(object, "scheme", &scheme, NULL) < 0 ||
-	    json_get_object(object, "keyval", &keyval, NULL) < 0)
+	if (json_get_string(object, "keytype", &keytype, &error) < 0 ||
+	    json_get_string(object, "scheme", &scheme, &error) < 0 ||
+	    json_get_object(object, "keyval", &keyval, &error) < 0)
 		return -EBADMSG;
 	type = find_type(keytype, scheme);
 	if (!type)
 		return -ENOTSUP;
-	if (json_get_string(keyval, "public", &public_text, NULL) < 0)
+	if (json_get_string(keyval, "public", &public_text, &error) < 0)
 		return -EBADMSG;
 
 	k = calloc(1, sizeof *k);

@@ -1,0 +1,756 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "tuf/client.h"
+
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "common/log.h"
+#include "tuf/metadata.h"
+
+#define NAME_MAX_BYTES 160
+
+struct delegated {
+	const char *name; /* borrowed from the delegating role's metadata */
+	struct tuf_metadata *metadata;
+};
+
+struct tuf_client {
+	const struct tuf_source *source;
+	int64_t now_sec;
+	struct tuf_metadata *root, *timestamp, *snapshot, *targets; /* but root: NULL or final */
+	struct delegated *delegated;
+	size_t n_delegated;
+	bool local_is_dropped; /* timestamp and snapshot: see drop_local() */
+	enum reason reason;
+	char error[512];
+};
+
+struct file {
+	char *bytes;
+	size_t size;
+};
+
+static void file_done(struct file *f)
+{
+	free(f->bytes);
+}
+#define _cleanup_file_bytes_ _cleanup_(file_done)
+
+/* ---- failures ---- */
+
+_printf_(4, 5) static int refuse(struct tuf_client *c, int error, enum reason reason,
+				 const char *format, ...)
+{
+	va_list args;
+
+	c->reason = reason;
+	va_start(args, format);
+	(void)vsnprintf(c->error, sizeof c->error, format, args);
+	va_end(args);
+	return error;
+}
+
+static void forgive(struct tuf_client *c)
+{
+	c->reason = REASON_NONE;
+	c->error[0] = '\0';
+}
+
+enum reason tuf_client_reason(const struct tuf_client *c)
+{
+	return c->reason;
+}
+
+const char *tuf_client_error(const struct tuf_client *c)
+{
+	return c->error;
+}
+
+/* ---- files ---- */
+
+/* -ENOENT is an answer here, not a failure. */
+static int fetch_optional(struct tuf_client *c, const char *name, size_t max_bytes,
+			  struct file *ret)
+{
+	int r = c->source->fetch(c->source->userdata, name, max_bytes, &ret->bytes, &ret->size);
+
+	if (r >= 0 || r == -ENOENT)
+		return r < 0 ? r : 0;
+	if (r == -EFBIG)
+		return refuse(c, -EBADMSG, REASON_BAD_METADATA, "%s: larger than %zu bytes", name,
+			      max_bytes);
+	return refuse(c, r, REASON_NETWORK, "%s: %s", name, strerror(-r));
+}
+
+static int fetch(struct tuf_client *c, const char *name, size_t max_bytes, struct file *ret)
+{
+	int r = fetch_optional(c, name, max_bytes, ret);
+
+	if (r == -ENOENT)
+		return refuse(c, -EBADMSG, REASON_BAD_METADATA, "%s: not in the repository", name);
+	return r;
+}
+
+static int store(struct tuf_client *c, const char *name, const void *bytes, size_t size)
+{
+	int r;
+
+	if (!c->source->store)
+		return 0;
+	r = c->source->store(c->source->userdata, name, bytes, size);
+	if (r < 0)
+		return refuse(c, r, reason_from_errno(r), "%s: cannot be kept: %s", name,
+			      strerror(-r));
+	return 0;
+}
+
+static bool load(struct tuf_client *c, const char *name, size_t max_bytes, struct file *ret)
+{
+	return c->source->load &&
+	       c->source->load(c->source->userdata, name, max_bytes, &ret->bytes, &ret->size) >= 0;
+}
+
+/* ---- the checks of one file, each named once ---- */
+
+static int parse(struct tuf_client *c, const char *name, enum tuf_type type,
+		 const struct file *file, struct tuf_metadata **ret)
+{
+	struct json_error error = {};
+	int r;
+
+	r = tuf_metadata_parse(file->bytes, file->size, type, ret, &error);
+	if (r == -ENOMEM)
+		return refuse(c, r, REASON_NO_MEMORY, "%s: no memory", name);
+	if (r < 0)
+		return refuse(c, -EBADMSG, REASON_BAD_METADATA, "%s: malformed: %s%s%s", name,
+			      error.field, error.field[0] ? ": " : "", error.text);
+	return 0;
+}
+
+static int check_signed(struct tuf_client *c, const char *name, const struct tuf_metadata *m,
+			const struct tuf_roles *roles, const struct tuf_role *role)
+{
+	unsigned n;
+
+	if (tuf_role_verify(roles, role, m, &n) == 0)
+		return 0;
+	return refuse(c, -EKEYREJECTED, REASON_BAD_SIGNATURE,
+		      "%s (version %" PRIu64 "): signed by %u of %" PRIu64 " needed keys", name,
+		      m->version, n, role->threshold);
+}
+
+static int check_not_expired(struct tuf_client *c, const char *name, const struct tuf_metadata *m)
+{
+	if (c->now_sec < m->expires_sec)
+		return 0;
+	return refuse(c, -ESTALE, REASON_EXPIRED, "%s (version %" PRIu64 "): expired at %s", name,
+		      m->version, m->expires);
+}
+
+static int check_not_older(struct tuf_client *c, const char *name, const char *what,
+			   uint64_t version, uint64_t trusted)
+{
+	if (version >= trusted)
+		return 0;
+	return refuse(c, -ESTALE, REASON_METADATA_ROLLBACK,
+		      "%s: %s version %" PRIu64 " is older than %" PRIu64 ", trusted before", name,
+		      what, version, trusted);
+}
+
+/* ---- 5.3.2 … 5.3.11: the root ---- */
+
+/* Recovery from a fast-forward attack: who held the old keys may have signed any version number, so
+ * what they signed must not count against what the new keys sign. Done before the new root is kept:
+ * if we die in between, the next run sees the same rotation again. */
+static int drop_local(struct tuf_client *c)
+{
+	int r;
+
+	c->local_is_dropped = true;
+	r = store(c, "timestamp.json", "", 0);
+	return r < 0 ? r : store(c, "snapshot.json", "", 0);
+}
+
+static int check_root(struct tuf_client *c, const char *name, const struct tuf_metadata *m)
+{
+	const struct tuf_roles *old = &c->root->roles;
+	int r;
+
+	r = check_signed(c, name, m, old, tuf_roles_find(old, "root"));
+	if (r < 0)
+		return r;
+	if (m->version <= c->root->version)
+		return refuse(c, -ESTALE, REASON_METADATA_ROLLBACK,
+			      "%s: has version %" PRIu64 ", trusted before is %" PRIu64, name,
+			      m->version, c->root->version);
+	if (m->version != c->root->version + 1)
+		return refuse(c, -EBADMSG, REASON_BAD_METADATA, "%s: has version %" PRIu64, name,
+			      m->version);
+	return check_signed(c, name, m, &m->roles, tuf_roles_find(&m->roles, "root"));
+}
+
+static int adopt_root(struct tuf_client *c, const char *name, const struct file *file)
+{
+	_cleanup_(tuf_metadata_freep) struct tuf_metadata *m = NULL;
+	int r;
+
+	r = parse(c, name, TUF_ROOT, file, &m);
+	if (r < 0)
+		return r;
+	r = check_root(c, name, m);
+	if (r < 0)
+		return r;
+	if (tuf_role_rotated(&c->root->roles, &m->roles, "timestamp") ||
+	    tuf_role_rotated(&c->root->roles, &m->roles, "snapshot")) {
+		r = drop_local(c);
+		if (r < 0)
+			return r;
+	}
+	r = store(c, name, file->bytes, file->size);
+	if (r == 0)
+		r = store(c, "root.json", file->bytes, file->size);
+	if (r < 0)
+		return r;
+	(void)tuf_metadata_free(c->root);
+	c->root = TAKE_PTR(m);
+	return 0;
+}
+
+static int update_root(struct tuf_client *c)
+{
+	char name[NAME_MAX_BYTES];
+	int r;
+
+	for (unsigned i = 0; i < TUF_MAX_ROOT_ROTATIONS; i++) {
+		_cleanup_file_bytes_ struct file file = {};
+
+		(void)snprintf(name, sizeof name, "%" PRIu64 ".root.json", c->root->version + 1);
+		r = fetch_optional(c, name, TUF_ROOT_MAX_BYTES, &file);
+		if (r == -ENOENT)
+			break;
+		if (r == 0)
+			r = adopt_root(c, name, &file);
+		if (r < 0)
+			return r;
+	}
+	return check_not_expired(c, "root.json", c->root);
+}
+
+/* ---- local copies ---- */
+
+/* A local timestamp or snapshot as far as it counts against a rollback: signed by today's keys,
+ * expired or not. Anything else is as if it were not there. */
+static struct tuf_metadata *load_previous(struct tuf_client *c, const char *name,
+					  enum tuf_type type, const char *role, size_t max_bytes)
+{
+	_cleanup_(tuf_metadata_freep) struct tuf_metadata *m = NULL;
+	_cleanup_file_bytes_ struct file file = {};
+	const struct tuf_roles *roles = &c->root->roles;
+
+	if (c->local_is_dropped || !load(c, name, max_bytes, &file))
+		return NULL;
+	if (parse(c, name, type, &file, &m) < 0 ||
+	    check_signed(c, name, m, roles, tuf_roles_find(roles, role)) < 0) {
+		log_debug("local copy ignored: %s", c->error);
+		forgive(c);
+		return NULL;
+	}
+	return TAKE_PTR(m);
+}
+
+/* ---- 5.4: the timestamp ---- */
+
+static int check_timestamp(struct tuf_client *c, const struct tuf_metadata *m,
+			   const struct tuf_metadata *previous)
+{
+	static const char name[] = "timestamp.json";
+	int r;
+
+	if (!previous)
+		return 0;
+	r = check_not_older(c, name, "its", m->version, previous->version);
+	if (r < 0)
+		return r;
+	return check_not_older(c, name, "snapshot.json",
+			       tuf_metadata_find_meta(m, "snapshot.json")->version,
+			       tuf_metadata_find_meta(previous, "snapshot.json")->version);
+}
+
+static int update_timestamp(struct tuf_client *c)
+{
+	_cleanup_(tuf_metadata_freep) struct tuf_metadata *previous = NULL, *m = NULL;
+	_cleanup_file_bytes_ struct file file = {};
+	const struct tuf_roles *roles = &c->root->roles;
+	static const char name[] = "timestamp.json";
+	bool is_same;
+	int r;
+
+	previous = load_previous(c, name, TUF_TIMESTAMP, "timestamp", TUF_TIMESTAMP_MAX_BYTES);
+	r = fetch(c, name, TUF_TIMESTAMP_MAX_BYTES, &file);
+	if (r == 0)
+		r = parse(c, name, TUF_TIMESTAMP, &file, &m);
+	if (r == 0)
+		r = check_signed(c, name, m, roles, tuf_roles_find(roles, "timestamp"));
+	if (r < 0)
+		return r;
+	is_same = previous && m->version == previous->version;
+	if (is_same) {
+		(void)tuf_metadata_free(m);
+		m = TAKE_PTR(previous);
+	}
+	r = check_timestamp(c, m, previous);
+	if (r == 0)
+		r = check_not_expired(c, name, m);
+	if (r == 0 && !is_same)
+		r = store(c, name, file.bytes, file.size);
+	if (r < 0)
+		return r;
+	c->timestamp = TAKE_PTR(m);
+	return 0;
+}
+
+/* ---- 5.5, 5.6: files that another file describes ---- */
+
+struct described {
+	char name[NAME_MAX_BYTES]; /* "B.json" */
+	enum tuf_type type;
+	size_t max_bytes;
+	const struct tuf_meta *meta;
+	const struct tuf_roles *roles; /* who signs for it */
+	const struct tuf_role *role;
+	const struct tuf_metadata *previous; /* of the snapshot; may be NULL */
+};
+
+static int check_snapshot_not_older(struct tuf_client *c, const struct tuf_metadata *m,
+				    const struct tuf_metadata *previous)
+{
+	int r;
+
+	for (size_t i = 0; i < previous->n_meta; i++) {
+		const struct tuf_meta *before = &previous->meta[i];
+		const struct tuf_meta *now = tuf_metadata_find_meta(m, before->name);
+
+		if (!now)
+			return refuse(c, -EBADMSG, REASON_BAD_METADATA,
+				      "snapshot.json (version %" PRIu64 "): %s has disappeared",
+				      m->version, before->name);
+		r = check_not_older(c, "snapshot.json", before->name, now->version,
+				    before->version);
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+static int check_described(struct tuf_client *c, const struct described *d, const struct file *file,
+			   struct tuf_metadata **ret)
+{
+	_cleanup_(tuf_metadata_freep) struct tuf_metadata *m = NULL;
+	int r;
+
+	r = tuf_meta_check(d->meta, file->bytes, file->size);
+	if (r < 0)
+		return refuse(c, -EBADMSG, REASON_BAD_METADATA,
+			      "%s: not the file that is meant (length or hash differ)", d->name);
+	r = parse(c, d->name, d->type, file, &m);
+	if (r == 0)
+		r = check_signed(c, d->name, m, d->roles, d->role);
+	if (r < 0)
+		return r;
+	if (m->version != d->meta->version)
+		return refuse(c, -EBADMSG, REASON_BAD_METADATA,
+			      "%s: has version %" PRIu64 ", meant is %" PRIu64, d->name, m->version,
+			      d->meta->version);
+	if (d->previous) {
+		r = check_snapshot_not_older(c, m, d->previous);
+		if (r < 0)
+			return r;
+	}
+	r = check_not_expired(c, d->name, m);
+	if (r < 0)
+		return r;
+	*ret = TAKE_PTR(m);
+	return 0;
+}
+
+static int use_local(struct tuf_client *c, const struct described *d, struct tuf_metadata **ret)
+{
+	_cleanup_file_bytes_ struct file file = {};
+	int r;
+
+	if (!load(c, d->name, d->max_bytes, &file))
+		return -ENOENT;
+	r = check_described(c, d, &file, ret);
+	if (r < 0) {
+		log_debug("local copy not used: %s", c->error);
+		forgive(c);
+	}
+	return r;
+}
+
+static int obtain(struct tuf_client *c, const struct described *d, struct tuf_metadata **ret)
+{
+	_cleanup_(tuf_metadata_freep) struct tuf_metadata *m = NULL;
+	_cleanup_file_bytes_ struct file file = {};
+	size_t max_bytes = d->max_bytes;
+	char name[2 * NAME_MAX_BYTES];
+	int r;
+
+	if (use_local(c, d, ret) == 0)
+		return 0;
+	if (c->root->consistent_snapshot)
+		(void)snprintf(name, sizeof name, "%" PRIu64 ".%s", d->meta->version, d->name);
+	else
+		(void)snprintf(name, sizeof name, "%s", d->name);
+	if (d->meta->has_length && d->meta->length_bytes < max_bytes)
+		max_bytes = (size_t)d->meta->length_bytes;
+
+	r = fetch(c, name, max_bytes, &file);
+	if (r == 0)
+		r = check_described(c, d, &file, &m);
+	if (r == 0)
+		r = store(c, d->name, file.bytes, file.size);
+	if (r < 0)
+		return r;
+	*ret = TAKE_PTR(m);
+	return 0;
+}
+
+static int update_snapshot(struct tuf_client *c)
+{
+	_cleanup_(tuf_metadata_freep) struct tuf_metadata *previous = load_previous(
+		c, "snapshot.json", TUF_SNAPSHOT, "snapshot", TUF_SNAPSHOT_MAX_BYTES);
+	const struct described d = {
+		.name = "snapshot.json",
+		.type = TUF_SNAPSHOT,
+		.max_bytes = TUF_SNAPSHOT_MAX_BYTES,
+		.meta = tuf_metadata_find_meta(c->timestamp, "snapshot.json"),
+		.roles = &c->root->roles,
+		.role = tuf_roles_find(&c->root->roles, "snapshot"),
+		.previous = previous,
+	};
+
+	return obtain(c, &d, &c->snapshot);
+}
+
+static int obtain_targets(struct tuf_client *c, const struct tuf_roles *roles,
+			  const struct tuf_role *role, struct tuf_metadata **ret)
+{
+	struct described d = {
+		.type = TUF_TARGETS,
+		.max_bytes = TUF_TARGETS_MAX_BYTES,
+		.roles = roles,
+		.role = role,
+	};
+
+	(void)snprintf(d.name, sizeof d.name, "%s.json", role->name);
+	d.meta = tuf_metadata_find_meta(c->snapshot, d.name);
+	if (!d.meta)
+		return refuse(c, -EBADMSG, REASON_BAD_METADATA,
+			      "snapshot.json (version %" PRIu64 "): does not list %s",
+			      c->snapshot->version, d.name);
+	return obtain(c, &d, ret);
+}
+
+static int update_targets(struct tuf_client *c)
+{
+	const struct tuf_roles *roles = &c->root->roles;
+
+	return obtain_targets(c, roles, tuf_roles_find(roles, "targets"), &c->targets);
+}
+
+/* ---- the client ---- */
+
+static void forget_all_but_root(struct tuf_client *c)
+{
+	for (size_t i = 0; i < c->n_delegated; i++)
+		(void)tuf_metadata_free(c->delegated[i].metadata);
+	free(c->delegated);
+	c->delegated = NULL;
+	c->n_delegated = 0;
+	c->timestamp = tuf_metadata_free(c->timestamp);
+	c->snapshot = tuf_metadata_free(c->snapshot);
+	c->targets = tuf_metadata_free(c->targets);
+	forgive(c);
+}
+
+int tuf_client_new(const void *root_bytes, size_t root_size, int64_t now_sec,
+		   const struct tuf_source *source, struct tuf_client **ret)
+{
+	_cleanup_(tuf_client_freep) struct tuf_client *c = calloc(1, sizeof *c);
+	struct json_error error = {};
+	unsigned n;
+	int r;
+
+	if (!c)
+		return -ENOMEM;
+	c->source = source;
+	c->now_sec = now_sec;
+	r = tuf_metadata_parse(root_bytes, root_size, TUF_ROOT, &c->root, &error);
+	if (r < 0)
+		return r == -ENOMEM ? r : -EBADMSG;
+	r = tuf_role_verify(&c->root->roles, tuf_roles_find(&c->root->roles, "root"), c->root, &n);
+	if (r < 0)
+		return r;
+	*ret = TAKE_PTR(c);
+	return 0;
+}
+
+struct tuf_client *tuf_client_free(struct tuf_client *c)
+{
+	if (c) {
+		forget_all_but_root(c);
+		(void)tuf_metadata_free(c->root);
+		free(c);
+	}
+	return NULL;
+}
+
+int tuf_client_refresh(struct tuf_client *c)
+{
+	int r;
+
+	forget_all_but_root(c);
+	if (c->source->store)
+		c->local_is_dropped = false; /* what is there now was stored after the drop */
+	r = update_root(c);
+	if (r == 0)
+		r = update_timestamp(c);
+	if (r == 0)
+		r = update_snapshot(c);
+	if (r == 0)
+		r = update_targets(c);
+	return r;
+}
+
+/* ---- 5.6.7: the search for a target ---- */
+
+static struct tuf_metadata *find_delegated(const struct tuf_client *c, const char *name)
+{
+	for (size_t i = 0; i < c->n_delegated; i++)
+		if (strcmp(c->delegated[i].name, name) == 0)
+			return c->delegated[i].metadata;
+	return NULL;
+}
+
+/* A role that two others delegate to must be signed as each of them says. */
+static int get_delegated(struct tuf_client *c, const struct tuf_metadata *delegator,
+			 const struct tuf_role *role, const struct tuf_metadata **ret)
+{
+	struct tuf_metadata *m = find_delegated(c, role->name);
+	struct delegated *longer;
+	int r;
+
+	if (m) {
+		r = check_signed(c, role->name, m, &delegator->roles, role);
+		if (r == 0)
+			*ret = m;
+		return r;
+	}
+	longer = realloc(c->delegated, (c->n_delegated + 1) * sizeof *longer);
+	if (!longer)
+		return refuse(c, -ENOMEM, REASON_NO_MEMORY, "%s.json: no memory", role->name);
+	c->delegated = longer;
+	r = obtain_targets(c, &delegator->roles, role, &m);
+	if (r < 0)
+		return r;
+	c->delegated[c->n_delegated++] = (struct delegated){ role->name, m };
+	*ret = m;
+	return 0;
+}
+
+struct search {
+	const char *path; /* NULL: visit every role */
+	char path_sha256_hex[SHA256_HEX_LENGTH + 1];
+	const struct tuf_metadata *visited[TUF_MAX_DELEGATED_ROLES];
+	const char *visited_names[TUF_MAX_DELEGATED_ROLES];
+	unsigned n_visited;
+	bool is_over; /* a terminating delegation was explored, or too many roles */
+	const struct tuf_target *found;
+	const char *found_role;
+};
+
+static bool was_visited(const struct search *s, const char *name)
+{
+	for (unsigned i = 0; i < s->n_visited; i++)
+		if (strcmp(s->visited_names[i], name) == 0)
+			return true;
+	return false;
+}
+
+static int search_role(struct tuf_client *c, struct search *s, const struct tuf_metadata *m,
+		       const char *name);
+
+static int search_delegation(struct tuf_client *c, struct search *s, const struct tuf_metadata *m,
+			     const struct tuf_role *role)
+{
+	const struct tuf_metadata *delegated = NULL;
+	int r;
+
+	if (was_visited(s, role->name))
+		return 0;
+	if (s->n_visited == TUF_MAX_DELEGATED_ROLES) {
+		s->is_over = true;
+		return 0;
+	}
+	r = get_delegated(c, m, role, &delegated);
+	if (r < 0)
+		return r;
+	s->visited[s->n_visited] = delegated;
+	s->visited_names[s->n_visited++] = role->name;
+	return search_role(c, s, delegated, role->name);
+}
+
+/* Pre-order: the role itself, then its delegations in order of appearance. The depth is bounded by
+ * the number of roles that may be visited. */
+static int search_role(struct tuf_client *c, struct search *s, const struct tuf_metadata *m,
+		       const char *name)
+{
+	int r;
+
+	if (s->path) {
+		s->found = tuf_metadata_find_target(m, s->path);
+		s->found_role = name;
+	}
+	for (size_t i = 0; i < m->roles.n_roles && !s->found && !s->is_over; i++) {
+		const struct tuf_role *role = &m->roles.roles[i];
+
+		if (s->path && !tuf_role_matches(role, s->path, s->path_sha256_hex))
+			continue;
+		r = search_delegation(c, s, m, role);
+		if (r < 0)
+			return r;
+		if (s->path && role->terminating)
+			s->is_over = true;
+	}
+	return 0;
+}
+
+static int search_target(struct tuf_client *c, const char *path, struct tuf_target *ret)
+{
+	struct search s = { .path = path };
+	uint8_t sha256[SHA256_BYTES];
+	int r;
+
+	r = digest_sha256(path, strlen(path), sha256);
+	if (r < 0)
+		return refuse(c, r, REASON_INTERNAL, "no SHA-256");
+	hex_encode(sha256, sizeof sha256, s.path_sha256_hex);
+	r = search_role(c, &s, c->targets, "targets");
+	if (r < 0)
+		return r;
+	if (!s.found)
+		return refuse(c, -ENOENT, REASON_NO_TARGET, "%.200s: no role signs for it", path);
+	*ret = *s.found;
+	ret->role = s.found_role;
+	return 0;
+}
+
+static int needs_refresh(struct tuf_client *c)
+{
+	if (c->targets)
+		return 0;
+	return refuse(c, -EINVAL, REASON_INTERNAL, "the metadata was not refreshed");
+}
+
+int tuf_client_find_target(struct tuf_client *c, const char *path, struct tuf_target *ret)
+{
+	int r = needs_refresh(c);
+
+	return r < 0 ? r : search_target(c, path, ret);
+}
+
+/* Only what a search by path would give: a role may list targets that nobody lets it speak for, or
+ * that a role before it speaks for. */
+static int visit_targets(struct tuf_client *c, const struct tuf_metadata *m, const char *role,
+			 int (*visit)(const struct tuf_target *target, void *userdata),
+			 void *userdata)
+{
+	struct tuf_target found;
+	int r;
+
+	for (size_t i = 0; i < m->n_targets; i++) {
+		r = search_target(c, m->targets[i].path, &found);
+		if (r == -ENOENT) {
+			forgive(c);
+			continue;
+		}
+		if (r < 0)
+			return r;
+		if (strcmp(found.role, role) != 0)
+			continue;
+		r = visit(&found, userdata);
+		if (r != 0)
+			return r;
+	}
+	return 0;
+}
+
+int tuf_client_each_target(struct tuf_client *c,
+			   int (*visit)(const struct tuf_target *target, void *userdata),
+			   void *userdata)
+{
+	struct search all = {};
+	int r;
+
+	r = needs_refresh(c);
+	if (r == 0)
+		r = search_role(c, &all, c->targets, "targets");
+	if (r == 0)
+		r = visit_targets(c, c->targets, "targets", visit, userdata);
+	for (unsigned i = 0; i < all.n_visited && r == 0; i++)
+		r = visit_targets(c, all.visited[i], all.visited_names[i], visit, userdata);
+	return r;
+}
+
+/* ---- questions ---- */
+
+int tuf_client_target_file(const struct tuf_client *c, const struct tuf_target *target, char **ret)
+{
+	const char *slash = strrchr(target->path, '/');
+	const char *base = slash ? slash + 1 : target->path;
+	char hex[SHA256_HEX_LENGTH + 1], *name;
+
+	if (!c->root->consistent_snapshot) {
+		name = strdup(target->path);
+	} else {
+		hex_encode(target->sha256, sizeof target->sha256, hex);
+		if (asprintf(&name, "%.*s%s.%s", (int)(base - target->path), target->path, hex,
+			     base) < 0)
+			name = NULL;
+	}
+	if (!name)
+		return -ENOMEM;
+	*ret = name;
+	return 0;
+}
+
+int64_t tuf_client_expires_sec(const struct tuf_client *c)
+{
+	const struct tuf_metadata *const roles[] = { c->timestamp, c->snapshot, c->targets };
+	int64_t earliest = c->root->expires_sec;
+
+	for (size_t i = 0; i < ELEMENTSOF(roles); i++)
+		if (roles[i] && roles[i]->expires_sec < earliest)
+			earliest = roles[i]->expires_sec;
+	return earliest;
+}
+
+uint64_t tuf_client_role_version(const struct tuf_client *c, const char *role)
+{
+	const struct tuf_metadata *m;
+
+	if (strcmp(role, "root") == 0)
+		m = c->root;
+	else if (strcmp(role, "timestamp") == 0)
+		m = c->timestamp;
+	else if (strcmp(role, "snapshot") == 0)
+		m = c->snapshot;
+	else if (strcmp(role, "targets") == 0)
+		m = c->targets;
+	else
+		m = find_delegated(c, role);
+	return m ? m->version : 0;
+}
