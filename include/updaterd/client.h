@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The installer as others see it: a client of org.bmsgateway.Updater1 (docs/PROTOCOL.md), used by
+ * the agent and by the command line.
+ */
+#ifndef UPDATERD_CLIENT_H
+#define UPDATERD_CLIENT_H
+
+#include <cjson/cJSON.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "common/cleanup.h"
+#include "common/json.h"
+#include "common/version.h"
+#include "updaterd/failure.h"
+
+struct client;
+
+/* Connects to the system bus and listens for Progress and Finished. */
+_must_check_ int client_open(struct client **ret, struct failure *failure);
+struct client *client_close(struct client *c);
+DEFINE_CLEANUP(struct client *, client_close);
+
+/* The calls. -EACCES (not permitted), -EBUSY (a transaction is under way), -ECONNREFUSED (no bus, or
+ * the installer cannot be started), -EPERM (refused; the reason is the installer's), -EPROTO. */
+_must_check_ int client_status(struct client *c, cJSON **ret, struct failure *failure);
+_must_check_ int client_history(struct client *c, uint32_t n, cJSON **ret, struct failure *failure);
+/* An array of objects. */
+_must_check_ int client_results(struct client *c, cJSON **ret, struct failure *failure);
+_must_check_ int client_archived(struct client *c, const char *txid, struct failure *failure);
+_must_check_ int client_install(struct client *c, int metadata_fd, int file_fd, const char *target,
+				const char *txid, const char *share, struct failure *failure);
+/* Caller frees ret_txid. */
+_must_check_ int client_rollback(struct client *c, char program, char **ret_txid,
+				 struct failure *failure);
+
+typedef void (*client_progress_fn)(void *userdata, char program, enum step step, unsigned percent);
+
+/* Waits for the end of a transaction. If the installer goes away meanwhile it is started again (it
+ * recovers) and asked for the result. -ETIMEDOUT after limit_sec. *ret is the result, as in Results. */
+_must_check_ int client_follow(struct client *c, const char *txid, uint64_t limit_sec,
+			       client_progress_fn progress, void *userdata, cJSON **ret,
+			       struct failure *failure);
+
+/* Out of a Status: the version that runs (-ENOENT if none), and is this version quarantined? */
+_must_check_ int client_status_current(const cJSON *status, char program, struct version *ret);
+bool client_status_is_quarantined(const cJSON *status, const struct version *version);
+
+#endif

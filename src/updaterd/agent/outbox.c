@@ -1,0 +1,230 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "updaterd/outbox.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <systemd/sd-id128.h>
+
+#include "common/fsutil.h"
+#include "common/json.h"
+
+#define NAME_MAX_BYTES 64
+
+struct entry {
+	char txid[TXID_LENGTH + 1];
+	struct timespec put;
+};
+
+struct list {
+	struct entry entries[OUTBOX_MAX_RESULTS * 2]; /* a few too many are dealt with, not lost */
+	size_t n;
+};
+
+bool txid_is_valid(const char *txid)
+{
+	if (strlen(txid) != TXID_LENGTH)
+		return false;
+	for (size_t i = 0; i < TXID_LENGTH; i++) {
+		bool dash = i == 8 || i == 13 || i == 18 || i == 23;
+
+		if (dash ? txid[i] != '-' : !strchr("0123456789abcdef", txid[i]))
+			return false;
+	}
+	return true;
+}
+
+int txid_new(char ret[TXID_LENGTH + 1])
+{
+	sd_id128_t id;
+	int r = sd_id128_randomize(&id);
+
+	if (r < 0)
+		return r;
+	(void)snprintf(ret, TXID_LENGTH + 1, SD_ID128_UUID_FORMAT_STR, SD_ID128_FORMAT_VAL(id));
+	return 0;
+}
+
+static void name_of(char ret[NAME_MAX_BYTES], const char *txid, const char *suffix)
+{
+	(void)snprintf(ret, NAME_MAX_BYTES, "%s%s", txid, suffix);
+}
+
+static void close_dir(DIR **dir)
+{
+	if (*dir)
+		(void)closedir(*dir);
+}
+
+static bool has_suffix(const char *name, const char *suffix, char ret_txid[TXID_LENGTH + 1])
+{
+	if (strlen(name) < TXID_LENGTH || strcmp(name + TXID_LENGTH, suffix) != 0)
+		return false;
+	memcpy(ret_txid, name, TXID_LENGTH);
+	ret_txid[TXID_LENGTH] = '\0';
+	return txid_is_valid(ret_txid);
+}
+
+static int by_time(const void *a, const void *b)
+{
+	const struct entry *x = a, *y = b;
+
+	if (x->put.tv_sec != y->put.tv_sec)
+		return x->put.tv_sec < y->put.tv_sec ? -1 : 1;
+	if (x->put.tv_nsec != y->put.tv_nsec)
+		return x->put.tv_nsec < y->put.tv_nsec ? -1 : 1;
+	return strcmp(x->txid, y->txid);
+}
+
+/* The results with this suffix, oldest first. */
+static int list_entries(int outbox_fd, const char *suffix, struct list *ret)
+{
+	_cleanup_(close_dir) DIR *dir = NULL;
+	const struct dirent *d;
+	int fd;
+
+	ret->n = 0;
+	fd = openat(outbox_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	dir = fdopendir(fd);
+	if (!dir) {
+		close_fd(&fd);
+		return -errno;
+	}
+	while ((d = readdir(dir)) && ret->n < ELEMENTSOF(ret->entries)) {
+		struct entry *e = &ret->entries[ret->n];
+		struct stat st;
+
+		if (!has_suffix(d->d_name, suffix, e->txid) ||
+		    fstatat(outbox_fd, d->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+			continue;
+		e->put = st.st_mtim;
+		ret->n++;
+	}
+	qsort(ret->entries, ret->n, sizeof ret->entries[0], by_time);
+	return 0;
+}
+
+static int remove_entry(int outbox_fd, const char *txid, const char *suffix)
+{
+	char name[NAME_MAX_BYTES];
+
+	name_of(name, txid, suffix);
+	return fs_remove_tree(outbox_fd, name);
+}
+
+/* Makes room for one more with this suffix. */
+static int drop_oldest(int outbox_fd, const char *suffix)
+{
+	struct list list;
+	int r = list_entries(outbox_fd, suffix, &list);
+
+	for (size_t i = 0; r >= 0 && i + OUTBOX_MAX_RESULTS <= list.n; i++)
+		r = remove_entry(outbox_fd, list.entries[i].txid, suffix);
+	return r;
+}
+
+static bool exists(int outbox_fd, const char *txid, const char *suffix)
+{
+	char name[NAME_MAX_BYTES];
+
+	name_of(name, txid, suffix);
+	return faccessat(outbox_fd, name, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
+}
+
+int outbox_put(int outbox_fd, const cJSON *result)
+{
+	_cleanup_free_ char *text = NULL;
+	char name[NAME_MAX_BYTES];
+	const char *txid;
+	int r;
+
+	r = json_get_string(result, "txid", &txid, NULL);
+	if (r < 0 || !txid_is_valid(txid))
+		return -EBADMSG;
+	if (exists(outbox_fd, txid, ".json") || exists(outbox_fd, txid, ".rejected"))
+		return 0;
+	text = json_print(result);
+	if (!text)
+		return -ENOMEM;
+	if (strlen(text) > OUTBOX_MAX_RESULT_BYTES)
+		return -EFBIG;
+	r = drop_oldest(outbox_fd, ".json");
+	if (r < 0)
+		return r;
+	name_of(name, txid, ".json");
+	r = fs_write_file_atomic(outbox_fd, name, text, strlen(text), 0600);
+	return r < 0 ? r : 1;
+}
+
+static int set_aside(int outbox_fd, const char *txid, const char *body, size_t size)
+{
+	char name[NAME_MAX_BYTES];
+	int r;
+
+	r = drop_oldest(outbox_fd, ".rejected");
+	if (r < 0)
+		return r;
+	name_of(name, txid, ".rejected");
+	r = fs_write_file_atomic(outbox_fd, name, body, size, 0600);
+	return r < 0 ? r : remove_entry(outbox_fd, txid, ".json");
+}
+
+/* 1 if it is dealt with, 0 if it has to wait. */
+static int deliver(int outbox_fd, const char *txid, const struct outbox_ops *ops)
+{
+	_cleanup_free_ char *body = NULL;
+	char name[NAME_MAX_BYTES];
+	size_t size;
+	int r;
+
+	name_of(name, txid, ".json");
+	r = fs_read_file(outbox_fd, name, OUTBOX_MAX_RESULT_BYTES, &body, &size);
+	if (r == -EFBIG) /* nothing of ours */
+		return remove_entry(outbox_fd, txid, ".json");
+	if (r < 0)
+		return r;
+	switch (ops->send(ops->userdata, txid, body, size)) {
+	case DELIVERY_ARCHIVED:
+		ops->archived(ops->userdata, txid);
+		r = remove_entry(outbox_fd, txid, ".json");
+		break;
+	case DELIVERY_REJECTED:
+		r = set_aside(outbox_fd, txid, body, size);
+		if (r >= 0)
+			ops->rejected(ops->userdata, txid);
+		break;
+	case DELIVERY_LATER:
+	default: return 0;
+	}
+	return r < 0 ? r : 1;
+}
+
+int outbox_flush(int outbox_fd, const struct outbox_ops *ops)
+{
+	struct list list;
+	int r = list_entries(outbox_fd, ".json", &list);
+
+	if (r < 0)
+		return r;
+	for (size_t i = 0; i < list.n; i++) {
+		r = deliver(outbox_fd, list.entries[i].txid, ops);
+		if (r < 0)
+			return r;
+		if (r == 0)
+			return (int)(list.n - i);
+	}
+	return 0;
+}
+
+/* Only what is about the body itself is for ever: the rest may be a server that is being set up. */
+enum delivery outbox_judge_status(long status)
+{
+	if (status >= 200 && status < 300)
+		return DELIVERY_ARCHIVED;
+	return status == 400 || status == 409 || status == 413 || status == 415 || status == 422
+		       ? DELIVERY_REJECTED
+		       : DELIVERY_LATER;
+}

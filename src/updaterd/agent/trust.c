@@ -1,0 +1,430 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "updaterd/trust.h"
+
+#include <fcntl.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "common/fsutil.h"
+#include "common/json.h"
+#include "common/log.h"
+
+#define ROOT_NAME "root.json"
+
+struct trust {
+	const struct conf *conf; /* all borrowed */
+	int metadata_fd;
+	struct http *http;
+	const char *base;
+	struct medium *medium;
+
+	struct tuf_source source;
+	struct tuf_client *client;
+	bool unreachable; /* the last fetch failed on the way, not by what came */
+	struct failure transport;
+};
+
+/* ---- where the bytes are ---- */
+
+static int fetch_from_medium(struct trust *t, const char *path, size_t max_bytes, char **ret_bytes,
+			     size_t *ret_size)
+{
+	_cleanup_close_ int fd = medium_open_file(t->medium, path);
+
+	if (fd < 0)
+		return fd;
+	return fs_read_fd(fd, max_bytes, ret_bytes, ret_size);
+}
+
+static int fetch_from_server(struct trust *t, const char *path, size_t max_bytes, char **ret_bytes,
+			     size_t *ret_size)
+{
+	_cleanup_(http_response_done) struct http_response response = { 0 };
+	_cleanup_free_ char *url = NULL;
+	int r;
+
+	r = http_join_url(t->base, path, &url);
+	if (r < 0)
+		return r;
+	r = http_get(t->http, url, max_bytes, &response);
+	/* Too large is a judgement about the file, which is the client's to make. */
+	if (r == -EFBIG)
+		return r;
+	if (r < 0) {
+		t->unreachable = true;
+		return failure_set_http(&t->transport, r, t->http, path);
+	}
+	/* Object stores answer 403 for what does not exist. */
+	if (response.status == 404 || response.status == 403)
+		return -ENOENT;
+	if (response.status != 200) {
+		t->unreachable = true;
+		return failure_set(&t->transport, -EAGAIN, REASON_SERVER_ERROR,
+				   "the file server answered %ld for '%s'", response.status, path);
+	}
+	if (!response.body)
+		return -EBADMSG;
+	*ret_size = response.body_size;
+	*ret_bytes = TAKE_PTR(response.body);
+	return 0;
+}
+
+static int fetch_path(struct trust *t, const char *path, size_t max_bytes, char **ret_bytes,
+		      size_t *ret_size)
+{
+	t->unreachable = false;
+	if (t->medium)
+		return fetch_from_medium(t, path, max_bytes, ret_bytes, ret_size);
+	return fetch_from_server(t, path, max_bytes, ret_bytes, ret_size);
+}
+
+static int source_fetch(void *userdata, const char *name, size_t max_bytes, char **ret_bytes,
+			size_t *ret_size)
+{
+	_cleanup_free_ char *path = NULL;
+
+	if (asprintf(&path, "metadata/%s", name) < 0) {
+		path = NULL;
+		return -ENOMEM;
+	}
+	return fetch_path(userdata, path, max_bytes, ret_bytes, ret_size);
+}
+
+static int source_load(void *userdata, const char *name, size_t max_bytes, char **ret_bytes,
+		       size_t *ret_size)
+{
+	const struct trust *t = userdata;
+
+	return fs_read_file(t->metadata_fd, name, max_bytes, ret_bytes, ret_size);
+}
+
+static int source_store(void *userdata, const char *name, const void *bytes, size_t size)
+{
+	const struct trust *t = userdata;
+
+	return fs_write_file_atomic(t->metadata_fd, name, bytes, size, 0644);
+}
+
+/* ---- where trust starts ---- */
+
+/* Only to choose between two copies that are trusted already. */
+static uint64_t root_version(const char *bytes, size_t size)
+{
+	const struct json_limits limits = { .max_bytes = TUF_ROOT_MAX_BYTES };
+	_cleanup_json_ cJSON *root = NULL;
+	const cJSON *body;
+	uint64_t version;
+
+	if (json_parse(bytes, size, &limits, &root, NULL) < 0 ||
+	    json_get_object(root, "signed", &body, NULL) < 0 ||
+	    json_get_u64(body, "version", UINT32_MAX, &version, NULL) < 0)
+		return 0;
+	return version;
+}
+
+static int load_root(const struct trust *t, char **ret_bytes, size_t *ret_size,
+		     struct failure *failure)
+{
+	_cleanup_free_ char *kept = NULL, *given = NULL;
+	size_t kept_size, given_size;
+	int r;
+
+	r = fs_read_file(AT_FDCWD, t->conf->root_file, TUF_ROOT_MAX_BYTES, &given, &given_size);
+	if (r < 0)
+		return failure_set_errno(failure, r, "[trust] root_file '%s'", t->conf->root_file);
+	r = fs_read_file(t->metadata_fd, ROOT_NAME, TUF_ROOT_MAX_BYTES, &kept, &kept_size);
+	if (r >= 0 && root_version(kept, kept_size) >= root_version(given, given_size)) {
+		*ret_size = kept_size;
+		*ret_bytes = TAKE_PTR(kept);
+		return 0;
+	}
+	*ret_size = given_size;
+	*ret_bytes = TAKE_PTR(given);
+	return 0;
+}
+
+/* The clock of a gateway may stand at 1970: it is at least as late as when it last trusted. */
+static int64_t last_trusted_sec(const struct trust *t)
+{
+	struct stat st;
+
+	return fstatat(t->metadata_fd, "timestamp.json", &st, AT_SYMLINK_NOFOLLOW) < 0
+		       ? 0
+		       : (int64_t)st.st_mtim.tv_sec;
+}
+
+static int fail_trust(const struct trust *t, int error, struct failure *failure)
+{
+	if (t->unreachable) {
+		*failure = t->transport;
+		return error;
+	}
+	if (error == -ENOMEM || error == -ENOSPC || error == -EIO || error == -EROFS)
+		return failure_set_errno(failure, error, "metadata");
+	return failure_set(failure, error, tuf_client_reason(t->client), "%s",
+			   tuf_client_error(t->client));
+}
+
+int trust_refresh(const struct conf *conf, int metadata_fd, struct http *http, const char *base,
+		  struct medium *medium, struct trust **ret, struct failure *failure)
+{
+	_cleanup_(trust_freep) struct trust *t = calloc(1, sizeof *t);
+	_cleanup_free_ char *root = NULL;
+	size_t root_size;
+	int r;
+
+	if (!t)
+		return failure_set_errno(failure, -ENOMEM, "metadata");
+	t->conf = conf;
+	t->metadata_fd = metadata_fd;
+	t->http = http;
+	t->base = base;
+	t->medium = medium;
+	t->source = (struct tuf_source){
+		.userdata = t, .fetch = source_fetch, .load = source_load, .store = source_store
+	};
+	r = load_root(t, &root, &root_size, failure);
+	if (r < 0)
+		return r;
+	r = tuf_client_new(root, root_size, conf_effective_time_sec(last_trusted_sec(t)),
+			   &t->source, &t->client);
+	if (r < 0)
+		return failure_set(failure, r, REASON_BAD_METADATA,
+				   "the root that trust starts from is not usable ('%s')",
+				   conf->root_file);
+	r = tuf_client_refresh(t->client);
+	if (r < 0)
+		return fail_trust(t, r, failure);
+	*ret = TAKE_PTR(t);
+	return 0;
+}
+
+struct trust *trust_free(struct trust *t)
+{
+	if (!t)
+		return NULL;
+	tuf_client_free(t->client);
+	free(t);
+	return NULL;
+}
+
+/* ---- program files ---- */
+
+void program_file_done(struct program_file *f)
+{
+	free(f->path);
+	free(f->file);
+	memset(f, 0, sizeof *f);
+}
+
+static bool fits_model(const struct conf *conf, const cJSON *custom)
+{
+	const cJSON *models, *model;
+
+	if (json_get_array(custom, "model", &models, NULL) < 0 || cJSON_GetArraySize(models) == 0)
+		return true;
+	cJSON_ArrayForEach (model, models)
+		if (conf->model && cJSON_IsString(model) &&
+		    strcmp(model->valuestring, conf->model) == 0)
+			return true;
+	return false;
+}
+
+static bool fits_arch(const struct conf *conf, const cJSON *custom)
+{
+	const char *arch;
+
+	return json_get_string(custom, "arch", &arch, NULL) >= 0 &&
+	       (strcmp(arch, conf->arch) == 0 || strcmp(arch, "all") == 0);
+}
+
+/* The version that a target is a full program file of; -EBADMSG if it is none. */
+static int target_version(const struct tuf_target *target, struct version *ret)
+{
+	const char *kind, *program, *version;
+	struct version v;
+
+	if (!target->custom || json_get_string(target->custom, "kind", &kind, NULL) < 0 ||
+	    strcmp(kind, "full") != 0 ||
+	    json_get_string(target->custom, "program", &program, NULL) < 0 ||
+	    json_get_string(target->custom, "version", &version, NULL) < 0 ||
+	    version_parse(version, &v) < 0 || program[0] != v.program || program[1] != '\0')
+		return -EBADMSG;
+	*ret = v;
+	return 0;
+}
+
+static void read_segment_sizes(const cJSON *custom, struct program_file *f)
+{
+	const cJSON *sizes, *size;
+
+	f->n_segment_bytes = 0;
+	if (json_get_array(custom, "segment_bytes", &sizes, NULL) < 0)
+		return;
+	cJSON_ArrayForEach (size, sizes) {
+		if (f->n_segment_bytes == TRUST_MAX_SEGMENT_SIZES)
+			break;
+		if (cJSON_IsNumber(size) && size->valuedouble >= 1 && size->valuedouble <= 1 << 20)
+			f->segment_bytes[f->n_segment_bytes++] = (uint32_t)size->valuedouble;
+	}
+}
+
+static int take_program_file(const struct trust *t, const struct tuf_target *target,
+			     const struct version *version, struct program_file *ret)
+{
+	struct program_file f = { .version = *version, .length_bytes = target->length };
+	int r;
+
+	memcpy(f.sha256, target->sha256, sizeof f.sha256);
+	read_segment_sizes(target->custom, &f);
+	r = tuf_client_target_file(t->client, target, &f.file);
+	if (r >= 0) {
+		f.path = strdup(target->path);
+		r = f.path ? 0 : -ENOMEM;
+	}
+	if (r < 0) {
+		program_file_done(&f);
+		return r;
+	}
+	*ret = f;
+	return 0;
+}
+
+int trust_find_target(struct trust *t, const char *path, struct tuf_target *ret,
+		      struct failure *failure)
+{
+	int r;
+
+	t->unreachable = false;
+	r = tuf_client_find_target(t->client, path, ret);
+	if (r == -ENOENT && !t->unreachable)
+		return failure_set(failure, r, REASON_NO_TARGET, "nobody has signed for '%s'",
+				   path);
+	return r < 0 ? fail_trust(t, r, failure) : 0;
+}
+
+int trust_find_program_file(struct trust *t, const char *path, const struct version *version,
+			    struct program_file *ret, struct failure *failure)
+{
+	struct tuf_target target;
+	struct version v;
+	int r;
+
+	r = trust_find_target(t, path, &target, failure);
+	if (r < 0)
+		return r;
+	if (target_version(&target, &v) < 0)
+		return failure_set(failure, -EBADMSG, REASON_BAD_METADATA,
+				   "'%s' is not signed as a program file", path);
+	if (v.program != version->program)
+		return failure_set(failure, -EBADMSG, REASON_WRONG_PROGRAM,
+				   "'%s' is signed as a file of program %c", path, v.program);
+	if (strcmp(v.text, version->text) != 0)
+		return failure_set(failure, -EBADMSG, REASON_NO_TARGET,
+				   "'%s' is signed as version %s, not %s", path, v.text,
+				   version->text);
+	if (!fits_arch(t->conf, target.custom))
+		return failure_set(failure, -EBADMSG, REASON_WRONG_ARCH,
+				   "'%s' is not for architecture %s", path, t->conf->arch);
+	if (!fits_model(t->conf, target.custom))
+		return failure_set(failure, -EBADMSG, REASON_WRONG_MODEL,
+				   "'%s' is not for model '%s'", path,
+				   t->conf->model ? t->conf->model : "");
+	r = take_program_file(t, &target, &v, ret);
+	return r < 0 ? failure_set_errno(failure, r, "'%s'", path) : 0;
+}
+
+struct newest {
+	const struct trust *t;
+	char program;
+	const struct version *wanted;
+	bool found;
+	struct program_file file;
+};
+
+static int consider(const struct tuf_target *target, void *userdata)
+{
+	struct newest *n = userdata;
+	struct version v;
+	struct program_file file;
+	int r;
+
+	if (target_version(target, &v) < 0 || v.program != n->program ||
+	    (n->wanted && strcmp(v.text, n->wanted->text) != 0) ||
+	    (n->found && version_compare(&v, &n->file.version) <= 0) ||
+	    !fits_arch(n->t->conf, target->custom) || !fits_model(n->t->conf, target->custom))
+		return 0;
+	r = take_program_file(n->t, target, &v, &file);
+	if (r < 0)
+		return r;
+	program_file_done(&n->file);
+	n->file = file;
+	n->found = true;
+	return 0;
+}
+
+int trust_find_newest(struct trust *t, char program, const struct version *version,
+		      struct program_file *ret, struct failure *failure)
+{
+	struct newest n = { .t = t, .program = program, .wanted = version };
+	int r;
+
+	t->unreachable = false;
+	r = tuf_client_each_target(t->client, consider, &n);
+	if (r < 0) {
+		program_file_done(&n.file);
+		return fail_trust(t, r, failure);
+	}
+	if (!n.found)
+		return failure_set(failure, -ENOENT, REASON_NO_TARGET,
+				   "there is no %s for program %c, architecture %s",
+				   version ? version->text : "release", program, t->conf->arch);
+	*ret = n.file;
+	return 0;
+}
+
+int trust_fetch_target(struct trust *t, const char *path, size_t max_bytes, char **ret_bytes,
+		       size_t *ret_size, struct failure *failure)
+{
+	_cleanup_free_ char *file = NULL, *full = NULL, *bytes = NULL;
+	uint8_t sha256[SHA256_BYTES];
+	struct tuf_target target;
+	size_t size;
+	int r;
+
+	r = trust_find_target(t, path, &target, failure);
+	if (r < 0)
+		return r;
+	if (target.length > max_bytes)
+		return failure_set(failure, -EFBIG, REASON_LENGTH, "'%s' is too large", path);
+	r = tuf_client_target_file(t->client, &target, &file);
+	if (r >= 0 && asprintf(&full, "targets/%s", file) < 0) {
+		full = NULL;
+		r = -ENOMEM;
+	}
+	if (r < 0)
+		return failure_set_errno(failure, r, "'%s'", path);
+	r = fetch_path(t, full, (size_t)target.length, &bytes, &size);
+	if (r < 0 && t->unreachable) {
+		*failure = t->transport;
+		return r;
+	}
+	if (r < 0 && r != -EFBIG)
+		return failure_set(failure, r, REASON_SERVER_ERROR,
+				   "the repository does not give '%s': %s", full, strerror(-r));
+	if (r == -EFBIG)
+		return failure_set(failure, -EBADMSG, REASON_LENGTH,
+				   "'%s' has more than the %ju bytes that are signed", path,
+				   (uintmax_t)target.length);
+	if (size != target.length)
+		return failure_set(failure, -EBADMSG, REASON_LENGTH,
+				   "'%s' has %zu bytes, %ju are signed", path, size,
+				   (uintmax_t)target.length);
+	r = digest_sha256(bytes, size, sha256);
+	if (r < 0 || memcmp(sha256, target.sha256, sizeof sha256) != 0)
+		return failure_set(failure, -EBADMSG, REASON_HASH,
+				   "'%s' is not the file that was signed", path);
+	*ret_bytes = TAKE_PTR(bytes);
+	*ret_size = size;
+	return 0;
+}
