@@ -65,8 +65,10 @@ _must_check_ int http_send(struct http *h, const char *method, const char *url, 
 /* GET of bytes first … last. The sink sees only body bytes of a 206 whose Content-Range is exactly
  * what was asked (total equal to expected_total), at most last-first+1 of them; it may stop the
  * request by returning a negative errno, which is passed on. A 200 is -ENOTSUP (Range ignored)
- * before any byte reaches the sink; another total or range is -ESTALE. if_range: an ETag or date
- * from an earlier answer, NULL for none. */
+ * before any byte reaches the sink; another total or range, or an ETag or date that is not
+ * if_range's, is -ESTALE. A body that ends early is -EIO. Statuses other than 2xx are no error here:
+ * look at status; their body is dropped. if_range: an ETag or date from an earlier answer, NULL for
+ * none. */
 typedef int (*http_sink_fn)(void *userdata, const void *bytes, size_t size);
 _must_check_ int http_get_range(struct http *h, const char *url, uint64_t first, uint64_t last,
 				uint64_t expected_total, const char *if_range, http_sink_fn sink,

@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "common/reltar.h"
+
 #include <fcntl.h>
 #include <limits.h>
 #include <string.h>
