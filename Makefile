@@ -184,6 +184,11 @@ check-asan: ## unit and integration tests under AddressSanitizer and UBSan
 demo: deps ## the main job, start to end, in a container: upgrade, bad release, roll back
 	$(Q)tests/system/demo $(DEMO_ARGS)
 
+.PHONY: check-fresh
+check-fresh: ## demo and check as the first commands on a fresh Debian root (root; about half an hour)
+	$(Q)tests/fresh-root "make demo"
+	$(Q)tests/fresh-root "make check"
+
 .PHONY: coverage
 coverage: ## line and branch coverage of the unit tests
 	$(Q)$(MAKE) --no-print-directory VARIANT=coverage check-unit

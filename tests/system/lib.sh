@@ -154,7 +154,7 @@ leader_found() { GW_LEADER=$(pgrep -P "$GW_PID" | head -n 1) && [[ -n $GW_LEADER
 gateway_running() { [[ $(gw systemctl is-system-running 2>/dev/null) =~ ^(running|degraded)$ ]]; }
 
 gw() {
-  nsenter -t "$GW_LEADER" -a -- env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LANG=C.UTF-8 \
+  nsenter -t "$GW_LEADER" --all --root --wd -- env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LANG=C.UTF-8 \
     TERM="${TERM:-dumb}" "$@"
 }
 
