@@ -153,7 +153,7 @@ $(B)/test/unit/$(1)/test_$(2): tests/unit/$(1)/test_$(2).c $(B)/lib$(1).a $(B)/l
 	@mkdir -p $$(@D)
 	$$(if $$(V),,@echo "  TEST    $$<")
 	$$(Q)$$(COMPILE) -Itests/lib -MMD -MP -MT $$@ -MF $$@.d $$(LDFLAGS) $$(HARDENING_LD) \
-		$$(foreach w,$$(WRAP_$(1)_test_$(2)),-Wl,--wrap=$$(w)) -o $$@ $$(filter %.c %.o %.a,$$^) \
+		$$(foreach w,$$(WRAP_$(1)_test_$(2)),-Wl,--wrap=$$(w)) -o $$@ $$(filter %.c %.o,$$^) $$(filter %.a,$$^) \
 		-lcmocka $$(LIBS_$(1)) $$(LIBS_tuf) $$(LIBS_common)
 endef
 $(foreach t,$(UNIT_SOURCES),$(eval $(call unit_rule,$(notdir $(patsubst %/,%,$(dir $(t)))),$(patsubst test_%.c,%,$(notdir $(t))))))
