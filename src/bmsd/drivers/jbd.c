@@ -1,0 +1,238 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The receiver keeps a window of the last bytes and recognises a frame by its end: when an end byte
+ * arrives it looks for a start before it whose length and checksum fit. So neither junk before a
+ * frame nor a false start in that junk can hide the frame behind it, and no byte is waited for that
+ * a damaged length promised.
+ */
+#include <stdbool.h>
+#include <string.h>
+
+#include "bmsd/driver.h"
+#include "bmsd/jbd.h"
+
+/* A board that never answers for its model is asked a few times, then left in peace. */
+#define MODEL_TRIES 3
+
+struct jbd {
+	uint8_t window[JBD_FRAME_BYTES];
+	size_t used;
+	uint8_t asked; /* register */
+	bool damaged;  /* an answer came, but with a wrong checksum */
+	bool done;
+	unsigned model_tries;
+	char model[SAMPLE_MODEL_BYTES];
+	uint8_t basic[255];
+	size_t basic_bytes;
+	uint8_t cells[255];
+	size_t cells_bytes;
+};
+
+static uint16_t u16(const uint8_t *p)
+{
+	return (uint16_t)(p[0] << 8 | p[1]);
+}
+
+static void jbd_init(void *state)
+{
+	struct jbd *j = state;
+
+	*j = (struct jbd){};
+}
+
+static size_t jbd_next(void *state, uint8_t *ret_request)
+{
+	struct jbd *j = state;
+
+	j->used = 0;
+	j->damaged = false;
+	return jbd_build_request(j->asked, ret_request);
+}
+
+static size_t jbd_begin(void *state, uint8_t *ret_request)
+{
+	struct jbd *j = state;
+
+	j->done = false;
+	j->basic_bytes = j->cells_bytes = 0;
+	j->asked = j->model_tries < MODEL_TRIES ? JBD_MODEL : JBD_BASIC;
+	return jbd_next(state, ret_request);
+}
+
+static enum driver_step ask(struct jbd *j, enum jbd_register reg)
+{
+	j->asked = (uint8_t)reg;
+	return DRIVER_SEND;
+}
+
+static enum driver_step fail(struct link_errors *errors, enum link_error error)
+{
+	errors->n[error]++;
+	return DRIVER_FAILED;
+}
+
+static enum driver_step take_model(struct jbd *j, const uint8_t *data, size_t size)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < size && n < sizeof j->model - 1; i++)
+		if (data[i] >= 0x20 && data[i] < 0x7f)
+			j->model[n++] = (char)data[i];
+	j->model[n] = '\0';
+	j->model_tries = MODEL_TRIES;
+	return ask(j, JBD_BASIC);
+}
+
+static enum driver_step take_basic(struct jbd *j, const uint8_t *data, size_t size,
+				   struct link_errors *errors)
+{
+	if (size < JBD_BASIC_BYTES || size < JBD_BASIC_BYTES + 2 * (size_t)data[22] ||
+	    data[22] > SAMPLE_MAX_TEMPERATURES || data[21] > SAMPLE_MAX_CELLS)
+		return fail(errors, LINK_ERROR_MALFORMED);
+	memcpy(j->basic, data, size);
+	j->basic_bytes = size;
+	return ask(j, JBD_CELLS);
+}
+
+static enum driver_step take_cells(struct jbd *j, const uint8_t *data, size_t size,
+				   struct link_errors *errors)
+{
+	if (size % 2 || size / 2 > SAMPLE_MAX_CELLS)
+		return fail(errors, LINK_ERROR_MALFORMED);
+	memcpy(j->cells, data, size);
+	j->cells_bytes = size;
+	j->done = true;
+	return DRIVER_DONE;
+}
+
+/* frame has a good checksum. */
+static enum driver_step take_frame(struct jbd *j, const uint8_t *frame, struct link_errors *errors)
+{
+	const uint8_t *data = frame + 4;
+	uint8_t size = frame[3];
+
+	/* An echoed request has the shape of an answer: register A5. */
+	if (frame[1] == JBD_READ || frame[1] == JBD_WRITE) {
+		errors->n[LINK_ERROR_ECHO]++;
+		return DRIVER_WAIT;
+	}
+	if (frame[1] != j->asked) {
+		errors->n[LINK_ERROR_REGISTER]++;
+		return DRIVER_WAIT;
+	}
+	if (frame[2] != JBD_STATUS_OK) {
+		errors->n[LINK_ERROR_STATUS]++;
+		if (j->asked != JBD_MODEL)
+			return DRIVER_FAILED;
+		j->model_tries = MODEL_TRIES;
+		return ask(j, JBD_BASIC);
+	}
+	if (j->asked == JBD_MODEL)
+		return take_model(j, data, size);
+	if (j->asked == JBD_BASIC)
+		return take_basic(j, data, size, errors);
+	return take_cells(j, data, size, errors);
+}
+
+/* Whether a frame runs from start to the end of the window; damaged ones of ours are counted. */
+static bool frame_ends_here(struct jbd *j, size_t start, struct link_errors *errors)
+{
+	const uint8_t *f = j->window + start;
+	size_t size = f[3];
+
+	if (f[0] != JBD_START || start + size + JBD_OVERHEAD_BYTES != j->used)
+		return false;
+	if (jbd_checksum(f + 2, size + 2) == u16(f + 4 + size))
+		return true;
+	if (f[1] == j->asked) {
+		j->damaged = true;
+		errors->n[LINK_ERROR_CHECKSUM]++;
+	}
+	return false;
+}
+
+static enum driver_step jbd_rx(void *state, uint8_t byte, struct link_errors *errors)
+{
+	struct jbd *j = state;
+
+	if (j->done)
+		return DRIVER_DONE;
+	if (j->used == sizeof j->window)
+		memmove(j->window, j->window + 1, --j->used);
+	j->window[j->used++] = byte;
+	if (byte != JBD_END)
+		return DRIVER_WAIT;
+	for (size_t start = 0; start + JBD_OVERHEAD_BYTES <= j->used; start++) {
+		if (!frame_ends_here(j, start, errors))
+			continue;
+		if (start > 0)
+			errors->n[LINK_ERROR_JUNK]++;
+		j->used = 0;
+		return take_frame(j, j->window + start, errors);
+	}
+	return DRIVER_WAIT;
+}
+
+static enum driver_step jbd_timeout(void *state, struct link_errors *errors)
+{
+	struct jbd *j = state;
+
+	if (!j->damaged)
+		errors->n[LINK_ERROR_TIMEOUT]++;
+	if (j->asked != JBD_MODEL)
+		return DRIVER_FAILED;
+	j->model_tries++;
+	return ask(j, JBD_BASIC);
+}
+
+static void decode_basic(const uint8_t *d, struct sample *s)
+{
+	uint16_t bits = u16(d + 16);
+
+	s->voltage_uv = u16(d) * INT64_C(10000);
+	s->current_ua = (int16_t)u16(d + 2) * INT64_C(10000);
+	s->charge_uah = u16(d + 4) * INT64_C(10000);
+	s->charge_full_design_uah = u16(d + 6) * INT64_C(10000);
+	s->cycles = u16(d + 8);
+	s->balancing = (uint32_t)u16(d + 14) << 16 | u16(d + 12);
+	s->protections = bits & ((1u << PROTECTION_OTHER) - 1);
+	if (bits >> PROTECTION_OTHER)
+		s->protections |= 1u << PROTECTION_OTHER;
+	/* Relative to the capacity that the board counts with, which is not the nominal one: the
+	 * quotient of charge and nominal capacity would be wrong. */
+	s->capacity_percent = d[19];
+	s->charge_fet = d[20] & 1;
+	s->discharge_fet = d[20] & 2;
+	s->n_temperatures = d[22];
+	for (size_t i = 0; i < s->n_temperatures; i++)
+		s->temperatures_decicelsius[i] = u16(d + JBD_BASIC_BYTES + 2 * i) - 2731;
+}
+
+static int jbd_commit(void *state, struct sample *ret)
+{
+	const struct jbd *j = state;
+	struct sample s = {};
+
+	if (!j->done)
+		return -ENODATA;
+	if (j->basic[21] * 2u != j->cells_bytes)
+		return -EBADMSG;
+	memcpy(s.model, j->model, sizeof s.model);
+	decode_basic(j->basic, &s);
+	s.n_cells = j->basic[21];
+	for (size_t i = 0; i < s.n_cells; i++)
+		s.cells_uv[i] = u16(j->cells + 2 * i) * INT64_C(1000);
+	*ret = s;
+	return 0;
+}
+
+const struct driver driver_jbd = {
+	.name = "jbd",
+	.state_bytes = sizeof(struct jbd),
+	.init = jbd_init,
+	.begin = jbd_begin,
+	.next = jbd_next,
+	.rx = jbd_rx,
+	.timeout = jbd_timeout,
+	.commit = jbd_commit,
+};

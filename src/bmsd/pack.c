@@ -1,0 +1,150 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "bmsd/pack.h"
+
+#include <string.h>
+
+/* A board that misses one or two polls is still there; three in a row, and it is not. */
+#define LINK_DOWN_AFTER_FAILED 3
+
+struct pack {
+	char *name;
+	char *driver;
+	int64_t stale_msec;
+	bool link_up;
+	bool refused;
+	unsigned failed_in_a_row;
+	char detail[PACK_DETAIL_BYTES];
+	struct sample sample;
+	int64_t sample_msec; /* -1: none yet */
+	int64_t first_sample_msec;
+	uint64_t samples_ok;
+	uint64_t polls;
+	uint64_t polls_failed;
+	bool recent[PACK_RECENT_POLLS]; /* a ring; true: failed */
+	struct link_errors errors;
+};
+
+int pack_new(const char *name, const char *driver, uint64_t stale_msec, struct pack **ret)
+{
+	_cleanup_(pack_freep) struct pack *p = calloc(1, sizeof *p);
+
+	if (!p)
+		return -ENOMEM;
+	p->name = strdup(name);
+	p->driver = strdup(driver);
+	if (!p->name || !p->driver)
+		return -ENOMEM;
+	p->stale_msec = (int64_t)stale_msec;
+	p->sample_msec = p->first_sample_msec = -1;
+	(void)snprintf(p->detail, sizeof p->detail, "not asked yet");
+	*ret = TAKE_PTR(p);
+	return 0;
+}
+
+struct pack *pack_free(struct pack *p)
+{
+	if (!p)
+		return NULL;
+	free(p->name);
+	free(p->driver);
+	free(p);
+	return NULL;
+}
+
+static void count_poll(struct pack *p, bool failed)
+{
+	p->recent[p->polls % PACK_RECENT_POLLS] = failed;
+	p->polls++;
+	if (failed)
+		p->polls_failed++;
+}
+
+static void set_detail(struct pack *p, const char *text)
+{
+	(void)snprintf(p->detail, sizeof p->detail, "%s", text);
+}
+
+void pack_poll_good(struct pack *p, const struct sample *s, int64_t now_msec)
+{
+	count_poll(p, false);
+	p->failed_in_a_row = 0;
+	p->refused = false;
+	p->link_up = true;
+	set_detail(p, "");
+	p->sample = *s;
+	p->sample_msec = now_msec;
+	if (p->samples_ok++ == 0)
+		p->first_sample_msec = now_msec;
+}
+
+void pack_poll_refused(struct pack *p, const char *reason)
+{
+	count_poll(p, true);
+	p->failed_in_a_row = 0;
+	p->refused = true;
+	p->link_up = true;
+	p->errors.n[LINK_ERROR_IMPLAUSIBLE]++;
+	set_detail(p, reason);
+}
+
+void pack_poll_failed(struct pack *p, const char *reason)
+{
+	p->refused = false;
+	count_poll(p, true);
+	if (++p->failed_in_a_row >= LINK_DOWN_AFTER_FAILED)
+		p->link_up = false;
+	set_detail(p, reason);
+}
+
+void pack_link_lost(struct pack *p, const char *reason)
+{
+	p->refused = false;
+	p->link_up = false;
+	p->failed_in_a_row = 0;
+	/* Another pack may be on the other end when the line comes back. */
+	p->sample_msec = -1;
+	set_detail(p, reason);
+}
+
+struct link_errors *pack_errors(struct pack *p)
+{
+	return &p->errors;
+}
+
+static void look_at_sample(const struct pack *p, int64_t now_msec, struct pack_view *v)
+{
+	v->age_msec = p->sample_msec < 0 ? -1 : now_msec - p->sample_msec;
+	v->present = v->age_msec >= 0 && v->age_msec <= p->stale_msec;
+	if (v->present)
+		v->sample = p->sample;
+	else
+		v->sample.capacity_percent = -1;
+	memcpy(v->model, p->sample.model, sizeof v->model);
+}
+
+void pack_look(const struct pack *p, int64_t now_msec, struct pack_view *ret)
+{
+	struct pack_view v = {
+		.name = p->name,
+		.driver = p->driver,
+		.link_up = p->link_up,
+		.refused = p->refused,
+		.first_sample_msec = p->first_sample_msec,
+		.samples_ok = p->samples_ok,
+		.polls = p->polls,
+		.polls_failed = p->polls_failed,
+		.errors = p->errors,
+	};
+
+	memcpy(v.detail, p->detail, sizeof v.detail);
+	v.recent_polls = p->polls < PACK_RECENT_POLLS ? (unsigned)p->polls : PACK_RECENT_POLLS;
+	for (unsigned i = 0; i < v.recent_polls; i++)
+		v.recent_failed += p->recent[i];
+	look_at_sample(p, now_msec, &v);
+	*ret = v;
+}
+
+unsigned pack_error_rate_permille(const struct pack_view *v)
+{
+	return v->recent_polls ? v->recent_failed * 1000 / v->recent_polls : 0;
+}
