@@ -5,9 +5,9 @@
  * key given twice, a value out of range are errors that name file, line, key and what is allowed.
  *
  *	static const struct config_key keys[] = {
- *		{ "server", "url", CONFIG_STRING, offsetof(struct conf, server_url) },
- *		{ "network", "timeout_sec", CONFIG_U64, offsetof(struct conf, timeout_sec), 1, 3600 },
- *		{ "program *", "unit", CONFIG_STRING, offsetof(struct program, unit) },
+ *		{ "server", "url", CONFIG_STRING, offsetof(struct conf, server_url), 0, 0, NULL },
+ *		{ "network", "timeout_sec", CONFIG_U64, offsetof(struct conf, timeout_sec), 1, 3600, NULL },
+ *		{ "program *", "unit", CONFIG_STRING, offsetof(struct program, unit), 0, 0, NULL },
  *	};
  *
  * A section that ends in " *" stands for any number of sections ("[program A]", "[program B]");
