@@ -34,6 +34,6 @@ enum probe_verdict probe_judge_after(const cJSON *baseline, const cJSON *health,
 				     const char *expected_version, cJSON *reasons);
 
 /* The command: environment and standard input as the protocol has it, prints one JSON object. */
-int probe_run(void);
+enum probe_verdict probe_run(void);
 
 #endif

@@ -139,7 +139,7 @@ int main(int argc, char **argv)
 		return status;
 	switch (a.verb) {
 	case VERB_STATUS: return run_status(&a);
-	case VERB_PROBE: return probe_run();
+	case VERB_PROBE: return (int)probe_run();
 	case VERB_CHECK_CONFIG: return run_check_config(&a);
 	case VERB_DAEMON: break;
 	}

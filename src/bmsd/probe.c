@@ -228,7 +228,7 @@ static void print(const cJSON *json)
 		(void)puts(text);
 }
 
-static int run_before(void)
+static enum probe_verdict run_before(void)
 {
 	_cleanup_json_ cJSON *health = NULL;
 	_cleanup_free_ char *error = NULL;
@@ -314,7 +314,7 @@ static void report(enum probe_verdict verdict, const char *version, const cJSON 
 		print(out);
 }
 
-static int run_after(const char *version)
+static enum probe_verdict run_after(const char *version)
 {
 	_cleanup_json_ cJSON *baseline = NULL, *reasons = cJSON_CreateArray();
 	const struct timespec pause = { .tv_nsec = PAUSE_MSEC * 1000000L };
@@ -339,7 +339,7 @@ static int run_after(const char *version)
 	return j.verdict;
 }
 
-int probe_run(void)
+enum probe_verdict probe_run(void)
 {
 	const char *phase = getenv("UPDATERD_PHASE"), *version = getenv("UPDATERD_VERSION");
 
