@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Where a passphrase comes from: the first line of a file, or a terminal without echo. */
+#ifndef RELEASE_PASSPHRASE_H
+#define RELEASE_PASSPHRASE_H
+
+#include <stdbool.h>
+
+#include "common/cleanup.h"
+#include "release/problem.h"
+
+#define PASSPHRASE_MIN_LENGTH 8
+#define PASSPHRASE_MAX_LENGTH 1000
+
+/* file may be NULL: asks at /dev/tty, a second time if twice. Free with passphrase_free(). */
+_must_check_ int passphrase_read(const char *file, bool twice, char **ret, struct problem *problem);
+/* Overwrites it first. */
+char *passphrase_free(char *passphrase);
+DEFINE_CLEANUP(char *, passphrase_free);
+
+#endif

@@ -1,0 +1,133 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The verb list: the releases, published or staged. */
+#include <inttypes.h>
+#include <string.h>
+
+#include "common/json.h"
+#include "common/log.h"
+#include "release/options.h"
+#include "release/target.h"
+
+struct row {
+	const char *path;
+	char program;
+	bool published;
+	struct target_entry target;
+	struct full_target full;
+};
+
+static void print_row(const struct row *row)
+{
+	const char *separator = "";
+	const cJSON *model;
+
+	(void)printf("%-8c %-14s %-8s %10" PRIu64 "  %-10s", row->program, row->full.version,
+		     row->full.arch, row->target.length, row->published ? "published" : "staged");
+	cJSON_ArrayForEach (model, row->full.model) {
+		(void)printf("%s%s", separator, cJSON_GetStringValue(model));
+		separator = ",";
+	}
+	(void)puts(*separator ? "" : "any");
+}
+
+static int add_row(cJSON *releases, const struct row *row)
+{
+	cJSON *object = cJSON_CreateObject();
+	char sha256[SHA256_HEX_LENGTH + 1];
+	cJSON *models;
+
+	if (!object || !cJSON_AddItemToArray(releases, object)) {
+		cJSON_Delete(object);
+		return -ENOMEM;
+	}
+	hex_encode(row->target.sha256, SHA256_BYTES, sha256);
+	models = row->full.model ? cJSON_Duplicate(row->full.model, true) : cJSON_CreateArray();
+	if (!models || !cJSON_AddItemToObject(object, "models", models))
+		return -ENOMEM;
+	if (!cJSON_AddStringToObject(object, "program", (const char[]){ row->program, 0 }) ||
+	    !cJSON_AddStringToObject(object, "version", row->full.version) ||
+	    !cJSON_AddStringToObject(object, "arch", row->full.arch) ||
+	    !cJSON_AddStringToObject(object, "target", row->path) ||
+	    !json_add_u64(object, "length", row->target.length) ||
+	    !cJSON_AddStringToObject(object, "sha256", sha256) ||
+	    !cJSON_AddBoolToObject(object, "published", row->published))
+		return -ENOMEM;
+	return 0;
+}
+
+/* The same file of the same target is published; not merely its name. */
+static bool is_published(const cJSON *published, const struct row *row)
+{
+	struct target_entry entry;
+
+	return published && target_parse(target_get(published, row->path), &entry) == 0 &&
+	       memcmp(entry.sha256, row->target.sha256, SHA256_BYTES) == 0;
+}
+
+static int show_program(struct repository *r, char letter, cJSON *releases, struct problem *problem)
+{
+	const char role[] = { letter, 0 };
+	_cleanup_json_ cJSON *newest = NULL;
+	_cleanup_json_ cJSON *published = NULL;
+	const cJSON *entry;
+	int n;
+
+	n = repository_load(r, role, REPOSITORY_NEWEST, &newest, problem);
+	if (n < 0)
+		return n == -ENOENT ? 0 : n;
+	n = repository_load(r, role, REPOSITORY_PUBLISHED, &published, problem);
+	if (n < 0 && n != -ENOENT)
+		return n;
+	cJSON_ArrayForEach (entry, cJSON_GetObjectItemCaseSensitive(newest, "targets")) {
+		struct row row = { .path = entry->string, .program = letter };
+
+		if (target_parse(entry, &row.target) < 0 ||
+		    target_parse_full(row.target.custom, &row.full) < 0)
+			continue;
+		row.published = is_published(published, &row);
+		if (!releases)
+			print_row(&row);
+		else if (add_row(releases, &row) < 0)
+			return problem_no_memory(problem);
+	}
+	return 0;
+}
+
+static int show_programs(struct repository *r, cJSON *releases, struct problem *problem)
+{
+	char programs[REPOSITORY_MAX_PROGRAMS + 1];
+	int n = repository_programs(r, programs, problem);
+
+	for (const char *p = programs; n == 0 && *p; p++)
+		n = show_program(r, *p, releases, problem);
+	return n;
+}
+
+int list_run(struct options *o, int argc, char **argv)
+{
+	static const struct option table[] = { OPTIONS_COMMON, { 0 } };
+	_cleanup_(repository_closep) struct repository *r = NULL;
+	_cleanup_json_ cJSON *answer = NULL;
+	struct problem problem = { 0 };
+	cJSON *releases = NULL;
+	int exit_code = RELEASE_OK;
+
+	if (options_next(o, argc, argv, ":", table, &exit_code) != OPTION_END)
+		return exit_code;
+	if (optind < argc)
+		return options_usage(o, "'%s' is too much", argv[optind]);
+	if (options_open(o, false, &r) < 0)
+		return RELEASE_FAILED;
+	if (o->json) {
+		answer = cJSON_CreateObject();
+		releases = cJSON_AddArrayToObject(answer, "releases");
+	} else {
+		(void)printf("%-8s %-14s %-8s %10s  %-10s%s\n", "PROGRAM", "VERSION", "ARCH",
+			     "BYTES", "STATE", "MODELS");
+	}
+	if (show_programs(r, releases, &problem) < 0) {
+		log_error("%s", problem.text);
+		return RELEASE_FAILED;
+	}
+	return answer && options_print_json(answer) < 0 ? RELEASE_FAILED : RELEASE_OK;
+}

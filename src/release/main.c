@@ -1,0 +1,140 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <string.h>
+#include <sys/stat.h>
+
+#include "common/log.h"
+#include "release/options.h"
+
+static const struct verb verbs[] = {
+	{ "init", "make a repository, its keys and its root of trust",
+	  "Usage: bms-release init --programs A,B [OPTION]...\n"
+	  "\n"
+	  "Makes the keys and the first metadata of a release repository in --repo. The keys of "
+	  "root\n"
+	  "and targets are encrypted with a passphrase.\n"
+	  "\n"
+	  "      --programs A,B             the programs, a letter each; every one has its own "
+	  "role\n"
+	  "      --encrypt-all              encrypt every key, not only root's and targets'\n"
+	  "      --expires-days-root N      how long signed metadata is valid (default: root, "
+	  "targets\n"
+	  "      --expires-days-targets N   and programs 365 days, snapshot and timestamp 30 "
+	  "days);\n"
+	  "      --expires-days-programs N  kept in settings.json\n"
+	  "      --expires-days-snapshot N\n"
+	  "      --expires-days-timestamp N\n",
+	  init_run },
+	{ "keys", "list the keys and when their roles expire",
+	  "Usage: bms-release keys [OPTION]...\n"
+	  "\n"
+	  "Lists each role with its key id, whether the private key is here and encrypted, and "
+	  "when the\n"
+	  "role's newest metadata expires.\n",
+	  keys_run },
+	{ "add", "add a release",
+	  "Usage: bms-release add --program B --version B202109010001 --arch amd64 [OPTION]... "
+	  "DIR\n"
+	  "       bms-release add --program B --version B202109010001 --arch amd64 [OPTION]... "
+	  "--tar "
+	  "FILE\n"
+	  "\n"
+	  "Makes the program file and its segment lists of the directory DIR and stages them, "
+	  "signed by\n"
+	  "the program's role. Gateways see them after 'publish'.\n"
+	  "\n"
+	  "      --program X          the program's letter\n"
+	  "      --version VERSION    the letter, a date, a serial of that day\n"
+	  "      --arch ARCH          as dpkg names it, or 'all'\n"
+	  "      --model MODEL        only for gateways of this model; may be repeated\n"
+	  "      --requires A=VERSION only where the other program is at least of this version; "
+	  "may be\n"
+	  "                           repeated, once for each program\n"
+	  "      --segment-bytes LIST sizes of segments for which lists are made\n"
+	  "                           (default: 1024,4096,10240)\n"
+	  "      --tar FILE           publish this tar as it is, its content unchecked; for tests "
+	  "and\n"
+	  "                           for publishing an archived release again\n",
+	  add_run },
+	{ "publish", "make what was added visible to gateways",
+	  "Usage: bms-release publish [OPTION]...\n"
+	  "\n"
+	  "Puts what is staged into repository/, the directory for a static web server, and signs\n"
+	  "snapshot and timestamp. Signs these two again, too, when less than half of their life "
+	  "is\n"
+	  "left: run it at least once in two weeks.\n"
+	  "\n"
+	  "      --renew ROLE  sign ROLE (root, targets, snapshot, timestamp, a program's letter, "
+	  "or\n"
+	  "                    all) again with a new expiry; may be repeated\n",
+	  publish_verb_run },
+	{ "list", "list the releases",
+	  "Usage: bms-release list [OPTION]...\n"
+	  "\n"
+	  "Lists the releases, staged ones included.\n",
+	  list_run },
+	{ "verify", "check a published repository as a gateway would, and more",
+	  "Usage: bms-release verify [OPTION]... [DIR]\n"
+	  "\n"
+	  "Checks DIR (default: repository/ in --repo) from its root of trust with the client's "
+	  "own\n"
+	  "code, every target file, and that program files decompress to what was signed. Tells\n"
+	  "what expires within 30 days.\n"
+	  "\n"
+	  "      --root FILE  the root of trust that gateways have (default: "
+	  "DIR/metadata/1.root.json)\n",
+	  verify_run },
+};
+
+static void print_help(void)
+{
+	(void)puts("Usage: bms-release VERB [OPTION]...\n"
+		   "\n"
+		   "Makes, signs, publishes and checks releases for gateways.\n");
+	for (size_t i = 0; i < ELEMENTSOF(verbs); i++)
+		(void)printf("  %-10s%s\n", verbs[i].name, verbs[i].summary);
+	(void)puts("\n  --help, --version\n\n'bms-release VERB --help' lists a verb's options; "
+		   "bms-release(1) tells the whole.");
+}
+
+static const struct verb *find_verb(const char *name)
+{
+	for (size_t i = 0; i < ELEMENTSOF(verbs); i++)
+		if (strcmp(verbs[i].name, name) == 0)
+			return &verbs[i];
+	return NULL;
+}
+
+int main(int argc, char **argv)
+{
+	static const struct option table[] = {
+		{ "version", no_argument, NULL, OPTION_VERSION },
+		OPTIONS_COMMON,
+		{ 0 },
+	};
+	struct options o;
+	int exit_code = RELEASE_OK;
+	int option;
+
+	log_set_name("bms-release");
+	(void)umask(022);
+	options_init(&o);
+	option = options_next(&o, argc, argv, "+:", table, &exit_code);
+	if (option == OPTION_HELP)
+		print_help();
+	if (option != OPTION_END)
+		return exit_code;
+	if (optind >= argc)
+		return options_usage(&o, "a verb is missing");
+	o.verb = find_verb(argv[optind]);
+	if (!o.verb)
+		return options_usage(&o, "unknown verb '%s'", argv[optind]);
+	argc -= optind;
+	argv += optind;
+	optind = 0;
+	exit_code = o.verb->run(&o, argc, argv);
+	if (fflush(stdout) != 0 && exit_code == RELEASE_OK) {
+		log_error("cannot write the answer: %m");
+		exit_code = RELEASE_FAILED;
+	}
+	return exit_code;
+}

@@ -1,0 +1,643 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "release/verify.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdarg.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "common/digest.h"
+#include "common/fsutil.h"
+#include "common/json.h"
+#include "common/segments.h"
+#include "release/metadata.h"
+#include "release/program_file.h"
+#include "release/repository.h"
+#include "release/target.h"
+#include "tuf/client.h"
+
+#define FIRST_ROOT "1.root.json"
+#define MAX_DEPTH  8
+#define DAY_SEC	   86400
+
+struct found_target {
+	char *path;
+	char *file; /* below targets/ */
+	uint64_t length;
+	uint8_t sha256[SHA256_BYTES];
+	const cJSON *custom; /* borrowed from the client */
+};
+
+struct verifier {
+	int metadata_fd, targets_fd;
+	int64_t now_sec;
+	struct tuf_client *client;
+	struct found_target *targets;
+	size_t n_targets;
+	cJSON *report, *problems, *notices;
+	bool out_of_memory; /* of the report; looked at once, at the end */
+};
+
+static void verifier_done(struct verifier *v)
+{
+	for (size_t i = 0; i < v->n_targets; i++) {
+		free(v->targets[i].path);
+		free(v->targets[i].file);
+	}
+	free(v->targets);
+	tuf_client_free(v->client);
+	close_fd(&v->metadata_fd);
+	close_fd(&v->targets_fd);
+	cJSON_Delete(v->report);
+}
+
+static void _printf_(3, 0) say(struct verifier *v, cJSON *list, const char *format, va_list args)
+{
+	_cleanup_free_ char *text = NULL;
+
+	if (vasprintf(&text, format, args) < 0)
+		text = NULL;
+	if (!text || !cJSON_AddItemToArray(list, cJSON_CreateString(text)))
+		v->out_of_memory = true;
+}
+
+static void add_problem(struct verifier *v, const char *format, ...) _printf_(2, 3);
+static void add_problem(struct verifier *v, const char *format, ...)
+{
+	va_list args;
+
+	va_start(args, format);
+	say(v, v->problems, format, args);
+	va_end(args);
+}
+
+static void add_notice(struct verifier *v, const char *format, ...) _printf_(2, 3);
+static void add_notice(struct verifier *v, const char *format, ...)
+{
+	va_list args;
+
+	va_start(args, format);
+	say(v, v->notices, format, args);
+	va_end(args);
+}
+
+/* ---- the client, over a directory ---- */
+
+static int fetch(void *userdata, const char *name, size_t max_bytes, char **ret_bytes,
+		 size_t *ret_size)
+{
+	const struct verifier *v = userdata;
+
+	return fs_read_file(v->metadata_fd, name, max_bytes, ret_bytes, ret_size);
+}
+
+static int collect(const struct tuf_target *target, void *userdata)
+{
+	struct verifier *v = userdata;
+	struct found_target *grown = reallocarray(v->targets, v->n_targets + 1, sizeof *v->targets);
+	struct found_target *t;
+	int r;
+
+	if (!grown)
+		return -ENOMEM;
+	v->targets = grown;
+	t = &v->targets[v->n_targets];
+	*t = (struct found_target){ .length = target->length, .custom = target->custom };
+	memcpy(t->sha256, target->sha256, SHA256_BYTES);
+	t->path = strdup(target->path);
+	if (!t->path)
+		return -ENOMEM;
+	r = tuf_client_target_file(v->client, target, &t->file);
+	if (r < 0) {
+		free(t->path);
+		return r;
+	}
+	v->n_targets++;
+	return 0;
+}
+
+static int read_root(const struct verifier *v, const char *root_file, char **ret_bytes,
+		     size_t *ret_size, struct problem *problem)
+{
+	int dirfd = root_file ? AT_FDCWD : v->metadata_fd;
+	const char *name = root_file ? root_file : FIRST_ROOT;
+	int r = fs_read_file(dirfd, name, TUF_ROOT_MAX_BYTES, ret_bytes, ret_size);
+
+	return r < 0 ? problem_set(problem, r, "cannot read the root of trust '%s': %s", name,
+				   strerror(-r))
+		     : 0;
+}
+
+/* True if the whole chain of metadata is good; else the problem is noted. */
+static int check_chain(struct verifier *v, const char *root_file, bool *ret_good,
+		       struct problem *problem)
+{
+	const struct tuf_source source = { .userdata = v, .fetch = fetch };
+	_cleanup_free_ char *root = NULL;
+	size_t size;
+	int r;
+
+	*ret_good = false;
+	r = read_root(v, root_file, &root, &size, problem);
+	if (r < 0)
+		return r;
+	r = tuf_client_new(root, size, v->now_sec, &source, &v->client);
+	if (r == -ENOMEM)
+		return problem_no_memory(problem);
+	if (r < 0) {
+		add_problem(v, "the root of trust is no root metadata");
+		return 0;
+	}
+	r = tuf_client_refresh(v->client);
+	if (r == 0)
+		r = tuf_client_each_target(v->client, collect, v);
+	if (r == -ENOMEM)
+		return problem_no_memory(problem);
+	if (r < 0)
+		add_problem(v, "%s", tuf_client_error(v->client));
+	*ret_good = r == 0;
+	return 0;
+}
+
+/* ---- target files ---- */
+
+static const struct found_target *find_target(const struct verifier *v, const char *path)
+{
+	for (size_t i = 0; i < v->n_targets; i++)
+		if (strcmp(v->targets[i].path, path) == 0)
+			return &v->targets[i];
+	return NULL;
+}
+
+/* The list of segments in list_fd must be the one of the program file in fd. */
+static int compare_segments(int fd, int list_fd, uint32_t segment_bytes)
+{
+	_cleanup_(segments_freep) struct segments *segments = NULL;
+	_cleanup_free_ char *expected = NULL, *bytes = NULL;
+	size_t expected_size, size;
+	int r;
+
+	r = segments_from_fd(fd, segment_bytes, &segments);
+	if (r < 0)
+		return r;
+	r = segments_format(segments, &expected, &expected_size);
+	if (r < 0)
+		return r;
+	r = fs_read_fd(list_fd, expected_size, &bytes, &size);
+	if (r < 0)
+		return r;
+	return size == expected_size && memcmp(bytes, expected, size) == 0 ? 0 : -EBADMSG;
+}
+
+static void check_segments(struct verifier *v, const struct found_target *t, int fd,
+			   uint32_t segment_bytes)
+{
+	_cleanup_close_ int list_fd = FD_NONE;
+	_cleanup_free_ char *path = NULL;
+	const struct found_target *list;
+
+	if (asprintf(&path, "%s.seg%" PRIu32, t->path, segment_bytes) < 0) {
+		v->out_of_memory = true;
+		return;
+	}
+	list = find_target(v, path);
+	if (!list) {
+		add_problem(v, "%s: there is no list of its %" PRIu32 "-byte segments", t->path,
+			    segment_bytes);
+		return;
+	}
+	list_fd = fs_open_beneath(v->targets_fd, list->file, O_RDONLY, 0);
+	if (list_fd < 0)
+		return; /* a problem of the list itself */
+	if (compare_segments(fd, list_fd, segment_bytes) < 0)
+		add_problem(v, "%s: is not the segment list of its program file", path);
+}
+
+static void check_program_file(struct verifier *v, const struct found_target *t, int fd,
+			       const struct full_target *full)
+{
+	uint8_t sha256[SHA256_BYTES];
+	const cJSON *size;
+	uint64_t bytes;
+	int r;
+
+	r = program_file_tar_sha256(fd, full->tar_bytes, sha256, &bytes);
+	if (r == -ENOMEM)
+		add_problem(v, "%s: needs more memory to decompress than a gateway grants",
+			    t->path);
+	else if (r < 0)
+		add_problem(v, "%s: does not decompress to its tar: %s", t->path, strerror(-r));
+	else if (bytes != full->tar_bytes || memcmp(sha256, full->tar_sha256, SHA256_BYTES) != 0)
+		add_problem(v, "%s: decompresses to another tar than the signed one", t->path);
+	cJSON_ArrayForEach (size, full->segments) {
+		double value = cJSON_GetNumberValue(size);
+
+		if (value >= SEGMENT_MIN_BYTES && value <= SEGMENT_MAX_BYTES)
+			check_segments(v, t, fd, (uint32_t)value);
+		else
+			add_problem(v, "%s: a segment size is out of bounds", t->path);
+	}
+}
+
+static void check_target(struct verifier *v, const struct found_target *t)
+{
+	_cleanup_close_ int fd = fs_open_beneath(v->targets_fd, t->file, O_RDONLY, 0);
+	uint8_t sha256[SHA256_BYTES];
+	struct full_target full;
+	uint64_t length;
+	int r;
+
+	if (fd < 0) {
+		add_problem(v, "targets/%s: cannot be opened: %s", t->file, strerror(-fd));
+		return;
+	}
+	r = digest_fd(fd, sha256, &length);
+	if (r < 0) {
+		add_problem(v, "targets/%s: cannot be read: %s", t->file, strerror(-r));
+		return;
+	}
+	if (length != t->length || memcmp(sha256, t->sha256, SHA256_BYTES) != 0) {
+		add_problem(v, "targets/%s: is not the file that was signed", t->file);
+		return;
+	}
+	r = target_parse_full(t->custom, &full);
+	if (r == 0)
+		check_program_file(v, t, fd, &full);
+	else if (r == -EBADMSG)
+		add_problem(v, "%s: its custom part is malformed", t->path);
+}
+
+/* ---- what the client does not read ---- */
+
+static bool is_referenced(const struct verifier *v, const char *file)
+{
+	for (size_t i = 0; i < v->n_targets; i++)
+		if (strcmp(v->targets[i].file, file) == 0)
+			return true;
+	return false;
+}
+
+/* A file that is not referred to should at least be what its name says. */
+static void check_unreferenced(struct verifier *v, int dirfd, const char *name, const char *path)
+{
+	_cleanup_close_ int fd = fs_open_beneath(dirfd, name, O_RDONLY, 0);
+	uint8_t sha256[SHA256_BYTES];
+	char hex[SHA256_HEX_LENGTH + 1];
+
+	if (fd < 0 || digest_fd(fd, sha256, NULL) < 0) {
+		add_problem(v, "targets/%s: cannot be read", path);
+		return;
+	}
+	hex_encode(sha256, sizeof sha256, hex);
+	if (strncmp(name, hex, SHA256_HEX_LENGTH) != 0 || name[SHA256_HEX_LENGTH] != '.')
+		add_problem(v, "targets/%s: is not what its name says, and no metadata names it",
+			    path);
+	else
+		add_notice(v, "targets/%s: no metadata names it", path);
+}
+
+static int walk_targets(struct verifier *v, int dirfd, const char *prefix, unsigned depth);
+
+static int walk_entry(struct verifier *v, int dirfd, const char *name, const char *path,
+		      unsigned depth)
+{
+	struct stat st;
+
+	if (fstatat(dirfd, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+		return -errno;
+	if (S_ISDIR(st.st_mode) && depth < MAX_DEPTH) {
+		_cleanup_close_ int fd = fs_open_beneath(dirfd, name, O_RDONLY | O_DIRECTORY, 0);
+
+		return fd < 0 ? fd : walk_targets(v, fd, path, depth + 1);
+	}
+	if (!S_ISREG(st.st_mode))
+		add_problem(v, "targets/%s: is no regular file", path);
+	else if (!is_referenced(v, path))
+		check_unreferenced(v, dirfd, name, path);
+	return 0;
+}
+
+static void cleanup_dir(DIR **d)
+{
+	if (*d)
+		(void)closedir(*d);
+}
+
+static DIR *open_stream(int dirfd)
+{
+	int fd = openat(dirfd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *d = fd < 0 ? NULL : fdopendir(fd);
+
+	if (!d)
+		close_fd(&fd);
+	return d;
+}
+
+/* The next name but "." and ".."; NULL at the end, with errno 0. */
+static const char *next_name(DIR *d)
+{
+	const struct dirent *entry;
+
+	do {
+		errno = 0;
+		entry = readdir(d);
+	} while (entry && (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0));
+	return entry ? entry->d_name : NULL;
+}
+
+static int walk_targets(struct verifier *v, int dirfd, const char *prefix, unsigned depth)
+{
+	_cleanup_(cleanup_dir) DIR *d = open_stream(dirfd);
+	const char *name;
+
+	if (!d)
+		return -errno;
+	while ((name = next_name(d))) {
+		_cleanup_free_ char *path = NULL;
+		int r;
+
+		if (asprintf(&path, "%s%s%s", prefix, *prefix ? "/" : "", name) < 0)
+			return -ENOMEM;
+		r = walk_entry(v, dirfd, name, path, depth);
+		if (r < 0)
+			return r;
+	}
+	return -errno;
+}
+
+/* ---- metadata files, one by one ---- */
+
+/* "12.B.json" → 12 and "B"; "timestamp.json" → 0 and "timestamp". */
+static int parse_metadata_name(const char *name, uint64_t *ret_version,
+			       char ret_role[REPOSITORY_NAME_BYTES])
+{
+	uint64_t version = 0;
+	const char *role = name, *end;
+
+	if (*name >= '1' && *name <= '9') {
+		char *dot;
+
+		errno = 0;
+		version = strtoull(name, &dot, 10);
+		if (errno || *dot != '.')
+			return -EINVAL;
+		role = dot + 1;
+	}
+	end = strchr(role, '.');
+	if (!end || strcmp(end, ".json") != 0 || end - role >= REPOSITORY_NAME_BYTES)
+		return -EINVAL;
+	(void)snprintf(ret_role, REPOSITORY_NAME_BYTES, "%.*s", (int)(end - role), role);
+	if (role_kind_from_name(ret_role) < 0 ||
+	    (version == 0) != (strcmp(ret_role, "timestamp") == 0))
+		return -EINVAL;
+	*ret_version = version;
+	return 0;
+}
+
+static const cJSON *member(const cJSON *object, const char *key)
+{
+	return cJSON_GetObjectItemCaseSensitive(object, key);
+}
+
+/* The key ids of a role, as root (for the four) or targets metadata (for programs) lists them. */
+static const cJSON *role_keyids(const cJSON *by, const char *role)
+{
+	const cJSON *delegated;
+
+	if (role_kind_from_name(role) != ROLE_PROGRAM)
+		return member(member(member(by, "roles"), role), "keyids");
+	cJSON_ArrayForEach (delegated, member(member(by, "delegations"), "roles")) {
+		const char *name = cJSON_GetStringValue(member(delegated, "name"));
+
+		if (name && strcmp(name, role) == 0)
+			return member(delegated, "keyids");
+	}
+	return NULL;
+}
+
+/* True if one of the keys that by lists for the role signed these bytes. */
+static bool is_signed(const char *bytes, size_t size, const cJSON *by, const char *role)
+{
+	bool program = role_kind_from_name(role) == ROLE_PROGRAM;
+	const cJSON *keys = member(program ? member(by, "delegations") : by, "keys");
+	struct problem ignored;
+	const cJSON *id;
+
+	cJSON_ArrayForEach (id, role_keyids(by, role)) {
+		const char *text = cJSON_GetStringValue(id);
+		const cJSON *key = text ? member(keys, text) : NULL;
+		_cleanup_json_ cJSON *document = NULL;
+
+		if (key && metadata_open(bytes, size, key, &document, &ignored) == 0)
+			return true;
+	}
+	return false;
+}
+
+/* The current root and targets metadata, which the client has found good. */
+struct authorities {
+	cJSON *root, *targets;
+};
+
+static void authorities_done(struct authorities *a)
+{
+	cJSON_Delete(a->root);
+	cJSON_Delete(a->targets);
+}
+
+static int load_current(struct verifier *v, const char *role, cJSON **ret)
+{
+	_cleanup_free_ char *bytes = NULL;
+	char name[2 * REPOSITORY_NAME_BYTES];
+	struct problem ignored;
+	size_t size;
+	int r;
+
+	if (strcmp(role, "timestamp") == 0)
+		(void)snprintf(name, sizeof name, "timestamp.json");
+	else
+		(void)snprintf(name, sizeof name, "%" PRIu64 ".%s.json",
+			       tuf_client_role_version(v->client, role), role);
+	r = fs_read_file(v->metadata_fd, name, TUF_TARGETS_MAX_BYTES, &bytes, &size);
+	return r < 0 ? r : metadata_parse(bytes, size, ret, &ignored);
+}
+
+/* Each metadata file, current or old, must be signed for the role and version of its name. A root
+ * must be signed by its own keys; the chain from one to the next is the client's to check. */
+static void check_metadata_file(struct verifier *v, const char *name,
+				const struct authorities *current)
+{
+	char role[REPOSITORY_NAME_BYTES];
+	_cleanup_free_ char *bytes = NULL;
+	_cleanup_json_ cJSON *document = NULL;
+	struct problem problem = { 0 };
+	const cJSON *by = current->root;
+	uint64_t version, inside;
+	size_t size;
+
+	if (parse_metadata_name(name, &version, role) < 0) {
+		add_notice(v, "metadata/%s: is no metadata", name);
+		return;
+	}
+	if (fs_read_file(v->metadata_fd, name, TUF_TARGETS_MAX_BYTES, &bytes, &size) < 0) {
+		add_problem(v, "metadata/%s: cannot be read", name);
+		return;
+	}
+	if (metadata_parse(bytes, size, &document, &problem) < 0) {
+		add_problem(v, "metadata/%s: %s", name, problem.text);
+		return;
+	}
+	if (strcmp(role, "root") == 0)
+		by = document;
+	else if (role_kind_from_name(role) == ROLE_PROGRAM)
+		by = current->targets;
+	if (!is_signed(bytes, size, by, role))
+		add_problem(v, "metadata/%s: is not signed by a key of its role", name);
+	else if (version && (metadata_version(document, &inside) < 0 || inside != version))
+		add_problem(v, "metadata/%s: holds another version", name);
+}
+
+static int walk_metadata(struct verifier *v)
+{
+	_cleanup_(authorities_done) struct authorities current = { 0 };
+	_cleanup_(cleanup_dir) DIR *d = open_stream(v->metadata_fd);
+	const char *name;
+	int r;
+
+	if (!d)
+		return -errno;
+	r = load_current(v, "root", &current.root);
+	if (r == 0)
+		r = load_current(v, "targets", &current.targets);
+	if (r < 0)
+		return r;
+	while ((name = next_name(d)))
+		check_metadata_file(v, name, &current);
+	return -errno;
+}
+
+/* ---- expiry ---- */
+
+static int report_role(struct verifier *v, cJSON *roles, const char *role)
+{
+	_cleanup_json_ cJSON *document = NULL;
+	cJSON *object = cJSON_CreateObject();
+	uint64_t version;
+	int64_t expires_sec;
+	int r;
+
+	if (!object || !cJSON_AddItemToArray(roles, object)) {
+		cJSON_Delete(object);
+		return -ENOMEM;
+	}
+	r = load_current(v, role, &document);
+	if (r == 0)
+		r = metadata_version(document, &version);
+	if (r == 0)
+		r = metadata_expires_sec(document, &expires_sec);
+	if (r < 0)
+		return r;
+	if (!cJSON_AddStringToObject(object, "role", role) ||
+	    !json_add_u64(object, "version", version) ||
+	    !json_add_u64(object, "expires_sec", (uint64_t)expires_sec))
+		return -ENOMEM;
+	if (expires_sec - v->now_sec <= VERIFY_EXPIRY_NOTICE_SEC)
+		add_notice(v, "%s expires in %" PRId64 " days (%s)", role,
+			   (expires_sec - v->now_sec) / DAY_SEC,
+			   cJSON_GetStringValue(member(document, "expires")));
+	return 0;
+}
+
+static int report_roles(struct verifier *v)
+{
+	static const char *const top_roles[] = { "root", "targets", "snapshot", "timestamp" };
+	cJSON *roles = cJSON_AddArrayToObject(v->report, "roles");
+	int r = roles ? 0 : -ENOMEM;
+
+	for (size_t i = 0; r == 0 && i < ELEMENTSOF(top_roles); i++)
+		r = report_role(v, roles, top_roles[i]);
+	for (char letter = 'A'; r == 0 && letter <= 'Z'; letter++)
+		if (tuf_client_role_version(v->client, (const char[]){ letter, 0 }) > 0)
+			r = report_role(v, roles, (const char[]){ letter, 0 });
+	return r;
+}
+
+/* ---- the story ---- */
+
+static int open_directory(struct verifier *v, const char *path, struct problem *problem)
+{
+	_cleanup_close_ int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	if (fd < 0)
+		return problem_set(problem, -errno, "cannot open the directory '%s': %m", path);
+	v->metadata_fd = openat(fd, "metadata", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	v->targets_fd = openat(fd, "targets", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (v->metadata_fd < 0 || v->targets_fd < 0)
+		return problem_set(problem, -ENOENT,
+				   "'%s' has no metadata/ or targets/: it is no published "
+				   "repository",
+				   path);
+	return 0;
+}
+
+static int start_report(struct verifier *v)
+{
+	v->report = cJSON_CreateObject();
+	v->problems = cJSON_AddArrayToObject(v->report, "problems");
+	v->notices = cJSON_AddArrayToObject(v->report, "notices");
+	return v->problems && v->notices ? 0 : -ENOMEM;
+}
+
+static int check_everything(struct verifier *v)
+{
+	uint64_t bytes = 0;
+	int r;
+
+	for (size_t i = 0; i < v->n_targets; i++) {
+		check_target(v, &v->targets[i]);
+		bytes += v->targets[i].length;
+	}
+	r = walk_targets(v, v->targets_fd, "", 0);
+	if (r == 0)
+		r = walk_metadata(v);
+	if (r == 0)
+		r = report_roles(v);
+	if (r < 0)
+		return r;
+	if (!json_add_u64(v->report, "targets", v->n_targets) ||
+	    !json_add_u64(v->report, "bytes", bytes))
+		return -ENOMEM;
+	return 0;
+}
+
+int verify_directory(const char *path, const char *root_file, int64_t now_sec, cJSON **ret_report,
+		     struct problem *problem)
+{
+	_cleanup_(verifier_done) struct verifier v = {
+		.metadata_fd = FD_NONE,
+		.targets_fd = FD_NONE,
+		.now_sec = now_sec,
+	};
+	bool good;
+	int r;
+
+	r = open_directory(&v, path, problem);
+	if (r < 0)
+		return r;
+	if (start_report(&v) < 0)
+		return problem_no_memory(problem);
+	r = check_chain(&v, root_file, &good, problem);
+	if (r < 0)
+		return r;
+	if (good) {
+		r = check_everything(&v);
+		if (r < 0)
+			return problem_set(problem, r, "cannot check '%s': %s", path, strerror(-r));
+	}
+	if (v.out_of_memory)
+		return problem_no_memory(problem);
+	*ret_report = TAKE_PTR(v.report);
+	return 0;
+}
