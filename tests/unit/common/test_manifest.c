@@ -11,10 +11,11 @@
 #define FILE_OF(path, mode, size)                                                                  \
 	"{\"path\":\"" path "\",\"mode\":\"" mode "\",\"size\":" size ",\"sha256\":\"" ABC_SHA256  \
 	"\"}"
-#define TAIL "]}\n"
+#define AND_FILE(path, mode, size) "," FILE_OF(path, mode, size)
+#define TAIL			   "]}\n"
 
-static const char good[] = HEAD FILE_OF("bin/bmsd", "0755", "3") "," FILE_OF(
-	"share/doc/a.txt", "0644", "3") "," FILE_OF("share/z", "0644", "8589934591") TAIL;
+static const char good[] = HEAD FILE_OF("bin/bmsd", "0755", "3")
+	AND_FILE("share/doc/a.txt", "0644", "3") AND_FILE("share/z", "0644", "8589934591") TAIL;
 
 static struct manifest *parse(const char *text)
 {
@@ -141,15 +142,14 @@ static void test_hostile_files_are_refused(void **state)
 static void test_a_file_is_no_directory(void **state)
 {
 	_cleanup_(manifest_freep) struct manifest *m = parse(HEAD FILE_OF(
-		"a-b", "0644", "1") "," FILE_OF("a/b", "0644", "1") "," FILE_OF("ab", "0644", "1")
-								     TAIL);
+		"a-b", "0644", "1") AND_FILE("a/b", "0644", "1") AND_FILE("ab", "0644", "1") TAIL);
 
 	(void)state;
 	assert_int_equal(m->n_files, 3);
-	refused(HEAD FILE_OF("a", "0644", "1") "," FILE_OF("a-b", "0644", "1") "," FILE_OF(
-		"a/b/c/d", "0644", "1") TAIL);
-	refused(HEAD FILE_OF("x/a", "0644", "1") "," FILE_OF("x/a-b", "0644", "1") "," FILE_OF(
-		"x/a/b", "0644", "1") TAIL);
+	refused(HEAD FILE_OF("a", "0644", "1") AND_FILE("a-b", "0644", "1")
+			AND_FILE("a/b/c/d", "0644", "1") TAIL);
+	refused(HEAD FILE_OF("x/a", "0644", "1") AND_FILE("x/a-b", "0644", "1")
+			AND_FILE("x/a/b", "0644", "1") TAIL);
 }
 
 static char *many_files(size_t n)
@@ -206,9 +206,8 @@ static void test_format_refuses_what_parse_would(void **state)
 static void test_sums(void **state)
 {
 	_cleanup_(manifest_freep) struct manifest *m = parse(
-		HEAD FILE_OF("a/b/c/1", "0644", "5") "," FILE_OF(
-			"a/b/d/1", "0644",
-			"6") "," FILE_OF("a/x", "0644", "7") "," FILE_OF("ab/x", "0644", "0") TAIL);
+		HEAD FILE_OF("a/b/c/1", "0644", "5") AND_FILE("a/b/d/1", "0644", "6")
+			AND_FILE("a/x", "0644", "7") AND_FILE("ab/x", "0644", "0") TAIL);
 
 	(void)state;
 	assert_int_equal(manifest_total_bytes(m), 18);
