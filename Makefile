@@ -59,7 +59,7 @@ ALL_CFLAGS := -std=gnu11 $(WARNINGS) $(WERROR) $(HARDENING) \
 COMPILE = $(CC) $(CPPFLAGS) $(CFLAGS) $(ALL_CFLAGS)
 
 LIBS_common   := -lcjson -lcrypto -llzma -linih -lcurl
-LIBS_tuf      := -lcjson
+LIBS_tuf      := -lcjson -lm
 LIBS_updaterd := -lsystemd
 LIBS_bmsd     := -lsystemd -lm
 LIBS_queryd   := -lmicrohttpd -lsqlite3 -lsystemd
