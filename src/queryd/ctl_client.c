@@ -13,6 +13,7 @@
 
 struct ctl {
 	struct http *http;
+	char *socket;
 	char error[512];
 };
 
@@ -43,6 +44,9 @@ int ctl_open(const char *socket, const char *token_file, struct ctl **ret, char 
 
 	if (!c)
 		return -ENOMEM;
+	c->socket = strdup(socket);
+	if (!c->socket)
+		return -ENOMEM;
 	r = token_read(token_file, &token);
 	if (r < 0) {
 		if (asprintf(ret_error, "token file '%s': %s", token_file, strerror(-r)) < 0)
@@ -63,6 +67,7 @@ struct ctl *ctl_close(struct ctl *c)
 	if (!c)
 		return NULL;
 	(void)http_free(c->http);
+	free(c->socket);
 	free(c);
 	return NULL;
 }
@@ -117,6 +122,8 @@ int ctl_call(struct ctl *c, const char *method, const char *path, const char *bo
 	else
 		r = http_send(c->http, method, url, body ? body : "", body ? strlen(body) : 0,
 			      ANSWER_MAX_BYTES, &response);
+	if (r == -ECONNREFUSED || r == -ENETUNREACH)
+		return fail(c, r, "no connection to '%s'; is queryd running?", c->socket);
 	if (r < 0)
 		return fail(c, r, "%s", http_error(c->http));
 	if (response.status < 200 || response.status > 299)
