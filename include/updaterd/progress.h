@@ -36,8 +36,8 @@ void progress_update(struct progress *p, uint64_t done);
 void progress_end(struct progress *p, const char *text);
 /* A sentence on its own, such as "nothing new". */
 void progress_say(struct progress *p, const char *format, ...) _printf_(2, 3);
-/* The end of an attempt. result as in docs/PROTOCOL.md. */
-void progress_result(struct progress *p, const cJSON *result);
+/* The end of an attempt. result as in docs/PROTOCOL.md. is_logged: the log has told people already. */
+void progress_result(struct progress *p, const cJSON *result, int is_logged);
 
 /* The bar, pure: "[#####-----]  50 %  1.2 MiB  40 KiB/s  00:31 left" in at most width columns. */
 void progress_format_bar(char *ret_text, size_t size, unsigned width, uint64_t done, uint64_t total,

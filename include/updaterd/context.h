@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What one run of the agent works with: its directories, its lock, its connections, who the gateway
+ * is, and what runs on it.
+ *
+ *	agent_dir/lock  metadata/  inbox/  outbox/  quarantined
+ */
+#ifndef UPDATERD_CONTEXT_H
+#define UPDATERD_CONTEXT_H
+
+#include <cjson/cJSON.h>
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "common/cleanup.h"
+#include "common/http.h"
+#include "common/version.h"
+#include "updaterd/client.h"
+#include "updaterd/conf.h"
+#include "updaterd/identity.h"
+#include "updaterd/progress.h"
+
+struct context {
+	const struct conf *conf;   /* borrowed */
+	struct progress *progress; /* borrowed; NULL: nobody watches */
+	int dir_fd, lock_fd, metadata_fd, inbox_fd, outbox_fd;
+	struct http *http;     /* NULL without server */
+	struct client *client; /* NULL: the installer does not answer */
+	cJSON *status;	       /* its Status, NULL as well */
+	struct identity identity;
+	struct version versions[CONF_MAX_PROGRAMS];
+	size_t n_versions;
+	int exit_code; /* the worst so far, by context_worsen() */
+};
+
+enum context_needs {
+	CONTEXT_DIRECTORIES = 1 << 0, /* open and locked */
+	CONTEXT_SERVER = 1 << 1,      /* a url must be configured */
+};
+
+/* An exit code, EXIT_OK if all is there; what is not was logged. An installer that does not answer
+ * is logged and no failure: what runs is then read from the spaces. */
+_must_check_ int context_open(const struct conf *conf, enum context_needs needs,
+			      struct progress *progress, struct context **ret);
+struct context *context_close(struct context *c);
+DEFINE_CLEANUP(struct context *, context_close);
+
+/* Asks again what runs, after an attempt. */
+void context_refresh_versions(struct context *c);
+/* NULL if none runs. */
+const struct version *context_version(const struct context *c, char program);
+/* EXIT_FAILED counts more than EXIT_TEMPORARY, that more than EXIT_OK. */
+void context_worsen(struct context *c, int exit_code);
+
+#endif

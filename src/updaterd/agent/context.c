@@ -1,0 +1,225 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "updaterd/context.h"
+
+#include <fcntl.h>
+#include <string.h>
+#include <sys/file.h>
+
+#include "common/fsutil.h"
+#include "common/log.h"
+#include "updaterd/exit_codes.h"
+#include "updaterd/release_version.h"
+
+/* ---- directories ---- */
+
+static int open_directory(int dirfd, const char *name, int *ret)
+{
+	int fd, r = fs_mkdir_p(dirfd, name, 0700);
+
+	if (r < 0)
+		return r;
+	fd = openat(dirfd, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+	if (fd < 0)
+		return -errno;
+	*ret = fd;
+	return 0;
+}
+
+static int open_directories(struct context *c)
+{
+	const char *name = c->conf->agent_dir;
+	int r;
+
+	r = open_directory(AT_FDCWD, name, &c->dir_fd);
+	if (r >= 0)
+		r = open_directory(c->dir_fd, name = "metadata", &c->metadata_fd);
+	if (r >= 0)
+		r = open_directory(c->dir_fd, name = "inbox", &c->inbox_fd);
+	if (r >= 0)
+		r = open_directory(c->dir_fd, name = "outbox", &c->outbox_fd);
+	if (r < 0) {
+		log_error("directory '%s': %s", name, strerror(-r));
+		return EXIT_FAILED;
+	}
+	c->lock_fd = fs_open_beneath(c->dir_fd, "lock", O_RDWR | O_CREAT, 0600);
+	if (c->lock_fd < 0) {
+		log_error("lock in '%s': %s", c->conf->agent_dir, strerror(-c->lock_fd));
+		return EXIT_FAILED;
+	}
+	if (flock(c->lock_fd, LOCK_EX | LOCK_NB) < 0) {
+		log_error("another run is under way ('%s' is locked)", c->conf->agent_dir);
+		return EXIT_TEMPORARY;
+	}
+	return EXIT_OK;
+}
+
+/* ---- the server ---- */
+
+static int open_server(struct context *c)
+{
+	const struct conf *conf = c->conf;
+	_cleanup_free_ char *user_agent = NULL;
+	struct http_options options = {
+		.ca_file = conf->ca_file,
+		.client_cert = conf->client_cert,
+		.client_key = conf->client_key,
+		.proxy = conf->proxy,
+		.interface = conf->interface,
+		.connect_timeout_sec = conf->connect_timeout_sec,
+		.low_speed_bytes_per_sec = conf->low_speed_bytes_per_sec,
+		.low_speed_sec = conf->low_speed_sec,
+		.request_timeout_sec = conf->request_timeout_sec,
+		.rate_limit_bytes_per_sec = conf->rate_limit_bytes_per_sec,
+	};
+	int r;
+
+	if (asprintf(&user_agent, "updaterd/%s", updaterd_release_version) < 0) {
+		user_agent = NULL;
+		log_error("out of memory");
+		return EXIT_FAILED;
+	}
+	options.user_agent = user_agent;
+	r = http_new(&options, &c->http);
+	if (r < 0) {
+		log_error("HTTPS cannot be set up: %s", strerror(-r));
+		return EXIT_CONFIG;
+	}
+	return EXIT_OK;
+}
+
+static int open_identity(struct context *c)
+{
+	struct failure failure = { 0 };
+	int r = identity_load(c->conf, &c->identity, &failure);
+
+	if (r >= 0)
+		return EXIT_OK;
+	log_error("%s", failure.text);
+	return r == -EINVAL ? EXIT_CONFIG : EXIT_FAILED;
+}
+
+/* ---- what runs ---- */
+
+static int version_from_space(const struct conf_program *p, struct version *ret)
+{
+	_cleanup_free_ char *link = NULL, *target = NULL;
+	const char *slash;
+	int r;
+
+	if (asprintf(&link, "%s/current", p->space) < 0) {
+		link = NULL;
+		return -ENOMEM;
+	}
+	r = fs_read_link(AT_FDCWD, link, &target);
+	if (r < 0)
+		return r;
+	slash = strrchr(target, '/');
+	return version_parse(slash ? slash + 1 : target, ret);
+}
+
+static void open_installer(struct context *c)
+{
+	struct failure failure = { 0 };
+	int r;
+
+	if (!c->client) {
+		r = client_open(&c->client, &failure);
+		if (r < 0) {
+			log_warning("%s", failure.text);
+			return;
+		}
+	}
+	cJSON_Delete(TAKE_PTR(c->status));
+	r = client_status(c->client, &c->status, &failure);
+	if (r < 0) {
+		log_warning("%s", failure.text);
+		c->client = client_close(c->client);
+	}
+}
+
+void context_refresh_versions(struct context *c)
+{
+	open_installer(c);
+	c->n_versions = 0;
+	for (size_t i = 0; i < c->conf->n_programs; i++) {
+		const struct conf_program *p = &c->conf->programs[i];
+		struct version *v = &c->versions[c->n_versions];
+		int r = c->status ? client_status_current(c->status, p->letter, v)
+				  : version_from_space(p, v);
+
+		if (r >= 0 && v->program == p->letter)
+			c->n_versions++;
+		else
+			log_debug("program %c: no version runs in '%s'", p->letter, p->space);
+	}
+}
+
+const struct version *context_version(const struct context *c, char program)
+{
+	for (size_t i = 0; i < c->n_versions; i++)
+		if (c->versions[i].program == program)
+			return &c->versions[i];
+	return NULL;
+}
+
+static int severity(int exit_code)
+{
+	return exit_code == EXIT_OK ? 0 : exit_code == EXIT_TEMPORARY ? 1 : 2;
+}
+
+void context_worsen(struct context *c, int exit_code)
+{
+	if (severity(exit_code) > severity(c->exit_code))
+		c->exit_code = exit_code;
+}
+
+/* ---- all of it ---- */
+
+int context_open(const struct conf *conf, enum context_needs needs, struct progress *progress,
+		 struct context **ret)
+{
+	_cleanup_(context_closep) struct context *c = calloc(1, sizeof *c);
+	int code;
+
+	if (!c) {
+		log_error("out of memory");
+		return EXIT_FAILED;
+	}
+	c->conf = conf;
+	c->progress = progress;
+	c->dir_fd = c->lock_fd = c->metadata_fd = c->inbox_fd = c->outbox_fd = FD_NONE;
+	if ((needs & CONTEXT_SERVER) && !conf->url) {
+		log_error("[server] url is not set");
+		return EXIT_CONFIG;
+	}
+	code = open_identity(c);
+	if (code == EXIT_OK && (needs & CONTEXT_DIRECTORIES))
+		code = open_directories(c);
+	if (code == EXIT_OK && conf->url)
+		code = open_server(c);
+	if (code != EXIT_OK)
+		return code;
+	context_refresh_versions(c);
+	if (c->n_versions == 0) {
+		log_error("no program has a version that runs: has a release been adopted?");
+		return EXIT_FAILED;
+	}
+	*ret = TAKE_PTR(c);
+	return EXIT_OK;
+}
+
+struct context *context_close(struct context *c)
+{
+	if (!c)
+		return NULL;
+	http_free(c->http);
+	client_close(c->client);
+	cJSON_Delete(c->status);
+	close_fd(&c->inbox_fd);
+	close_fd(&c->metadata_fd);
+	close_fd(&c->outbox_fd);
+	close_fd(&c->lock_fd);
+	close_fd(&c->dir_fd);
+	free(c);
+	return NULL;
+}

@@ -1,0 +1,562 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "updaterd/agent.h"
+
+#include <string.h>
+
+#include "common/fsutil.h"
+#include "common/json.h"
+#include "common/log.h"
+#include "updaterd/context.h"
+#include "updaterd/exit_codes.h"
+#include "updaterd/fetch.h"
+#include "updaterd/query.h"
+#include "updaterd/report.h"
+#include "updaterd/trust.h"
+
+#define LIST_MAX_BYTES	 (64u << 20)
+#define TOLD_NAME	 "quarantined"
+#define TOLD_MAX_BYTES	 512u
+#define FETCH_ATTEMPTS	 6
+#define FETCH_RETRY_MSEC 1000
+/* The installer has limits of its own for each step; this one is for an installer that has lost its
+ * mind. */
+#define FOLLOW_LIMIT_SEC 14400u
+
+/* One attempt at one program, and where its bytes come from. */
+struct upgrade {
+	struct context *c;
+	const char *base;      /* the repository's URL, or … */
+	struct medium *medium; /* … a directory */
+	struct trust **trust;  /* shared by the attempts of a run */
+	struct attempt attempt;
+	struct program_file file;
+	int fd; /* the program file, complete */
+};
+
+static void upgrade_done(struct upgrade *u)
+{
+	program_file_done(&u->file);
+	close_fd(&u->fd);
+}
+
+/* ---- trust ---- */
+
+static int step_trust(struct upgrade *u, struct failure *failure)
+{
+	struct context *c = u->c;
+
+	u->attempt.step = STEP_TRUST;
+	if (*u->trust)
+		return 0;
+	progress_begin(c->progress, STEP_TRUST, u->attempt.version.text, 0, 0);
+	return trust_refresh(c->conf, c->metadata_fd, c->http, u->base, u->medium, u->trust,
+			     failure);
+}
+
+/* ---- fetch ---- */
+
+static int on_fetched(void *userdata, uint64_t done_bytes)
+{
+	progress_update(userdata, done_bytes);
+	return 0;
+}
+
+static void list_name(char *ret, size_t size, const struct program_file *file, uint32_t bytes)
+{
+	char hex[SHA256_HEX_LENGTH + 1];
+
+	hex_encode(file->sha256, SHA256_BYTES, hex);
+	(void)snprintf(ret, size, "%s.seg%u", hex, bytes);
+}
+
+/* The list as an earlier run kept it, if it is the one that is signed. */
+static int load_kept_list(struct upgrade *u, const char *name, const struct tuf_target *target,
+			  char **ret_bytes, size_t *ret_size)
+{
+	_cleanup_free_ char *bytes = NULL;
+	uint8_t sha256[SHA256_BYTES];
+	size_t size;
+	int r;
+
+	r = fs_read_file(u->c->inbox_fd, name, LIST_MAX_BYTES, &bytes, &size);
+	if (r >= 0)
+		r = digest_sha256(bytes, size, sha256);
+	if (r < 0)
+		return r;
+	if (size != target->length || memcmp(sha256, target->sha256, sizeof sha256) != 0)
+		return -ENOENT;
+	*ret_bytes = TAKE_PTR(bytes);
+	*ret_size = size;
+	return 0;
+}
+
+static int get_list(struct upgrade *u, const char *path, uint32_t segment_bytes, char **ret_bytes,
+		    size_t *ret_size, struct failure *failure)
+{
+	char name[SHA256_HEX_LENGTH + 16];
+	struct tuf_target target;
+	int r;
+
+	r = trust_find_target(*u->trust, path, &target, failure);
+	if (r < 0)
+		return r;
+	list_name(name, sizeof name, &u->file, segment_bytes);
+	if (load_kept_list(u, name, &target, ret_bytes, ret_size) >= 0)
+		return 0;
+	r = trust_fetch_target(*u->trust, path, LIST_MAX_BYTES, ret_bytes, ret_size, failure);
+	if (r < 0)
+		return r;
+	r = fs_write_file_atomic(u->c->inbox_fd, name, *ret_bytes, *ret_size, 0600);
+	if (r < 0)
+		return failure_set_errno(failure, r, "inbox");
+	return 0;
+}
+
+static int get_segments(struct upgrade *u, struct segments **ret, struct failure *failure)
+{
+	const struct conf *conf = u->c->conf;
+	uint32_t wanted = fetch_request_bytes(conf->network_type, conf->segment_bytes), bytes;
+	_cleanup_(segments_freep) struct segments *segments = NULL;
+	_cleanup_free_ char *path = NULL, *list = NULL;
+	size_t size;
+	int r;
+
+	bytes = fetch_choose_segment_bytes(u->file.segment_bytes, u->file.n_segment_bytes, wanted);
+	if (bytes == 0)
+		return failure_set(failure, -ENOENT, REASON_NO_TARGET, "'%s' has no segment list",
+				   u->file.path);
+	if (asprintf(&path, "%s.seg%u", u->file.path, bytes) < 0) {
+		path = NULL;
+		return failure_set_errno(failure, -ENOMEM, "segment list");
+	}
+	r = get_list(u, path, bytes, &list, &size, failure);
+	if (r < 0)
+		return r;
+	if (segments_parse(list, size, &segments) < 0 || segments->segment_bytes != bytes ||
+	    segments->file_bytes != u->file.length_bytes)
+		return failure_set(failure, -EBADMSG, REASON_BAD_METADATA,
+				   "'%s' is no segment list of the program file", path);
+	*ret = TAKE_PTR(segments);
+	return 0;
+}
+
+static int target_path(const struct upgrade *u, char **ret, struct failure *failure)
+{
+	if (asprintf(ret, "targets/%s", u->file.file) >= 0)
+		return 0;
+	*ret = NULL;
+	return failure_set_errno(failure, -ENOMEM, "program file");
+}
+
+static int fetch_from_server(struct upgrade *u, struct failure *failure)
+{
+	const struct conf *conf = u->c->conf;
+	_cleanup_(segments_freep) struct segments *segments = NULL;
+	_cleanup_free_ char *path = NULL, *url = NULL;
+	struct fetch fetch;
+	uint32_t wanted = fetch_request_bytes(conf->network_type, conf->segment_bytes);
+	int r;
+
+	r = get_segments(u, &segments, failure);
+	if (r >= 0)
+		r = target_path(u, &path, failure);
+	if (r < 0)
+		return r;
+	r = http_join_url(u->base, path, &url);
+	if (r < 0)
+		return failure_set_errno(failure, r, "'%s'", u->base);
+	fetch = (struct fetch){ .http = u->c->http,
+				.url = url,
+				.inbox_fd = u->c->inbox_fd,
+				.sha256 = u->file.sha256,
+				.segments = segments,
+				.request_segments = wanted / segments->segment_bytes,
+				.timeout_sec = conf->fetch_timeout_sec,
+				.attempts = FETCH_ATTEMPTS,
+				.retry_wait_msec = FETCH_RETRY_MSEC,
+				.progress = on_fetched,
+				.userdata = u->c->progress };
+	r = fetch_run(&fetch, failure);
+	u->attempt.segments_fetched = fetch.segments_fetched;
+	u->attempt.segments_again = fetch.segments_again;
+	return r;
+}
+
+static int fetch_from_medium(struct upgrade *u, struct failure *failure)
+{
+	_cleanup_close_ int fd = FD_NONE;
+	_cleanup_free_ char *path = NULL;
+	int r;
+
+	r = target_path(u, &path, failure);
+	if (r < 0)
+		return r;
+	fd = medium_open_file(u->medium, path);
+	if (fd < 0)
+		return failure_set_errno(failure, fd, "'%s'", path);
+	return fetch_copy(fd, u->c->inbox_fd, u->file.length_bytes, u->file.sha256, on_fetched,
+			  u->c->progress, failure);
+}
+
+static int step_fetch(struct upgrade *u, struct failure *failure)
+{
+	struct context *c = u->c;
+	uint64_t before = c->http ? http_received_bytes(c->http) : 0;
+	int r;
+
+	u->attempt.step = STEP_FETCH;
+	r = fetch_clean(c->inbox_fd, u->file.sha256);
+	if (r < 0)
+		log_warning("inbox: leftovers cannot be removed: %s", strerror(-r));
+	r = fetch_check_room(c->inbox_fd, u->file.length_bytes, c->conf->max_program_bytes,
+			     u->file.sha256, failure);
+	if (r < 0)
+		return r;
+	progress_begin(c->progress, STEP_FETCH, u->attempt.version.text, u->file.length_bytes, 1);
+	r = u->medium ? fetch_from_medium(u, failure) : fetch_from_server(u, failure);
+	if (c->http)
+		u->attempt.bytes_fetched = http_received_bytes(c->http) - before;
+	if (r < 0)
+		return r;
+	u->fd = r;
+	progress_end(c->progress, NULL);
+	return 0;
+}
+
+/* ---- install ---- */
+
+struct follower {
+	struct progress *progress;
+	const char *version;
+	enum step step;
+};
+
+static void on_installer_progress(void *userdata, char program, enum step step, unsigned percent)
+{
+	struct follower *f = userdata;
+
+	(void)program;
+	if (f->step != step) {
+		f->step = step;
+		progress_begin(f->progress, step, f->version, 100, 0);
+	}
+	progress_update(f->progress, percent);
+}
+
+static int step_install(struct upgrade *u, cJSON **ret_result, struct failure *failure)
+{
+	struct context *c = u->c;
+	struct follower follower = { c->progress, u->attempt.version.text, STEP_NONE };
+	_cleanup_free_ char *share = NULL;
+	int r;
+
+	u->attempt.step = STEP_CHECK;
+	if (!c->client)
+		return failure_set(failure, -ECONNREFUSED, REASON_IO,
+				   "the installer does not answer");
+	r = attempt_share(&u->attempt, &share);
+	if (r < 0)
+		return failure_set_errno(failure, r, "installer");
+	r = client_install(c->client, c->metadata_fd, u->fd, u->file.path, u->attempt.txid, share,
+			   failure);
+	if (r < 0)
+		return r;
+	return client_follow(c->client, u->attempt.txid, FOLLOW_LIMIT_SEC, on_installer_progress,
+			     &follower, ret_result, failure);
+}
+
+/* ---- quarantine ---- */
+
+/* At notice the first time, then only for those who debug: every night would be noise. */
+static void tell_quarantined(struct context *c, const struct version *version)
+{
+	_cleanup_free_ char *told = NULL, *text = NULL;
+	size_t size = 0;
+	int r;
+
+	r = fs_read_file(c->dir_fd, TOLD_NAME, TOLD_MAX_BYTES, &told, &size);
+	if (r >= 0 && strstr(told, version->text)) {
+		log_debug("'%s' is offered, but quarantined", version->text);
+		return;
+	}
+	log_notice("'%s' is offered, but quarantined: it failed before, or was rolled back; "
+		   "it is not tried again",
+		   version->text);
+	if (asprintf(&text, "%s%s\n", r >= 0 && size + VERSION_LENGTH < TOLD_MAX_BYTES ? told : "",
+		     version->text) < 0) {
+		text = NULL;
+		return;
+	}
+	r = fs_write_file_atomic(c->dir_fd, TOLD_NAME, text, strlen(text), 0600);
+	if (r < 0)
+		log_debug("'%s' cannot be written: %s", TOLD_NAME, strerror(-r));
+}
+
+/* ---- one attempt ---- */
+
+static int run_steps(struct upgrade *u, const char *target, cJSON **ret_result,
+		     struct failure *failure)
+{
+	int r;
+
+	r = step_trust(u, failure);
+	if (r >= 0 && !u->file.path)
+		r = trust_find_program_file(*u->trust, target, &u->attempt.version, &u->file,
+					    failure);
+	if (r >= 0)
+		r = step_fetch(u, failure);
+	if (r >= 0)
+		r = step_install(u, ret_result, failure);
+	return r;
+}
+
+/* What has been fetched is of no more use once the installer has judged it. */
+static bool is_judged(int r, const cJSON *result)
+{
+	const char *outcome;
+
+	if (r < 0)
+		return r == -EPERM;
+	return json_get_string(result, "outcome", &outcome, NULL) < 0 ||
+	       outcome_from_name(outcome) != OUTCOME_POSTPONED;
+}
+
+static void end_attempt(struct upgrade *u, int r, const cJSON *result,
+			const struct failure *failure)
+{
+	struct context *c = u->c;
+
+	if (r >= 0) {
+		report_finished(c, result);
+	} else if (r == -EBUSY) {
+		progress_end(c->progress, "busy");
+		log_notice("'%s': %s", u->attempt.version.text, failure->text);
+		context_worsen(c, EXIT_TEMPORARY);
+	} else if (r == -EPERM && failure->reason == REASON_QUARANTINED) {
+		progress_end(c->progress, "quarantined");
+		tell_quarantined(c, &u->attempt.version);
+	} else {
+		report_failure(c, &u->attempt, failure);
+	}
+	if (is_judged(r, result) && fetch_clean(c->inbox_fd, NULL) < 0)
+		log_debug("inbox: cannot be emptied");
+	context_refresh_versions(c);
+}
+
+static void run_attempt(struct upgrade *u, const char *target)
+{
+	_cleanup_json_ cJSON *result = NULL;
+	struct failure failure = { 0 };
+	int r = run_steps(u, target, &result, &failure);
+
+	end_attempt(u, r, result, &failure);
+}
+
+/* Is this something to try? What runs is not offered by an honest server. */
+static bool is_wanted(struct context *c, const struct version *version)
+{
+	const struct version *current = context_version(c, version->program);
+
+	if (!conf_program(c->conf, version->program) || !current) {
+		log_error("'%s' is offered, but there is no program %c here", version->text,
+			  version->program);
+		context_worsen(c, EXIT_FAILED);
+		return false;
+	}
+	if (version_compare(version, current) <= 0) {
+		log_error("'%s' is offered, but is not newer than '%s', which runs", version->text,
+			  current->text);
+		context_worsen(c, EXIT_FAILED);
+		return false;
+	}
+	if (c->status && client_status_is_quarantined(c->status, version)) {
+		tell_quarantined(c, version);
+		return false;
+	}
+	return true;
+}
+
+static void follow_offer(struct context *c, const struct offer *offer, const char *base,
+			 struct trust **trust)
+{
+	_cleanup_(upgrade_done) struct upgrade u = {
+		.c = c, .base = base, .trust = trust, .fd = FD_NONE
+	};
+
+	if (!is_wanted(c, &offer->version))
+		return;
+	if (attempt_begin(&u.attempt, &offer->version) < 0) {
+		log_error("'%s': no random numbers", offer->version.text);
+		context_worsen(c, EXIT_FAILED);
+		return;
+	}
+	run_attempt(&u, offer->target);
+}
+
+/* ---- the entrances ---- */
+
+static int ask(struct context *c, struct answer *ret)
+{
+	struct failure failure = { 0 };
+	int r;
+
+	r = query_ask(c->http, c->conf, &c->identity, c->versions, c->n_versions, ret, &failure);
+	if (r >= 0)
+		return EXIT_OK;
+	if (c->progress)
+		progress_end(c->progress, "failed");
+	log_error("query: %s (%s)", failure.text, reason_name(failure.reason));
+	return r == -EAGAIN || failure.reason == REASON_NETWORK ? EXIT_TEMPORARY : EXIT_FAILED;
+}
+
+int agent_run_once(const struct conf *conf, struct progress *progress)
+{
+	_cleanup_(context_closep) struct context *c = NULL;
+	_cleanup_(trust_freep) struct trust *trust = NULL;
+	_cleanup_(answer_done) struct answer answer = { 0 };
+	int code;
+
+	code = context_open(conf, CONTEXT_DIRECTORIES | CONTEXT_SERVER, progress, &c);
+	if (code != EXIT_OK)
+		return code;
+	(void)report_deliver(c);
+	progress_begin(progress, STEP_QUERY, c->identity.value, 0, 0);
+	code = ask(c, &answer);
+	if (code != EXIT_OK)
+		return code;
+	progress_end(progress, NULL);
+	if (answer.n_offers == 0)
+		progress_say(progress, "nothing new");
+	for (size_t i = 0; i < answer.n_offers; i++)
+		follow_offer(c, &answer.offers[i],
+			     answer.file_server ? answer.file_server : conf->url, &trust);
+	if (answer.n_offers > 0)
+		(void)report_deliver(c);
+	return c->exit_code;
+}
+
+static void print_new(const struct offer *offer, bool as_json)
+{
+	if (as_json)
+		(void)printf("{\"program\":\"%c\",\"version\":\"%s\"}\n", offer->version.program,
+			     offer->version.text);
+	else
+		(void)printf("%s\n", offer->version.text);
+}
+
+int agent_check(const struct conf *conf, bool as_json)
+{
+	_cleanup_(context_closep) struct context *c = NULL;
+	_cleanup_(answer_done) struct answer answer = { 0 };
+	size_t n_new = 0;
+	int code;
+
+	code = context_open(conf, CONTEXT_SERVER, NULL, &c);
+	if (code == EXIT_OK)
+		code = ask(c, &answer);
+	if (code != EXIT_OK)
+		return code;
+	for (size_t i = 0; i < answer.n_offers; i++) {
+		const struct version *v = &answer.offers[i].version;
+
+		if (c->status && client_status_is_quarantined(c->status, v)) {
+			log_notice("'%s' is offered, but quarantined", v->text);
+			continue;
+		}
+		print_new(&answer.offers[i], as_json);
+		n_new++;
+	}
+	if (n_new > 0)
+		return EXIT_OK;
+	log_info("nothing new");
+	return EXIT_NOTHING_NEW;
+}
+
+int agent_deliver(const struct conf *conf)
+{
+	_cleanup_(context_closep) struct context *c = NULL;
+	int code = context_open(conf, CONTEXT_DIRECTORIES | CONTEXT_SERVER, NULL, &c);
+
+	return code == EXIT_OK ? report_deliver(c) : -EIO;
+}
+
+/* ---- from a medium ---- */
+
+/* 0: nothing to do for this program. */
+static int choose_from_medium(struct upgrade *u, char program, const struct version *version,
+			      struct failure *failure)
+{
+	const struct version *current = context_version(u->c, program);
+	int r;
+
+	r = step_trust(u, failure);
+	if (r < 0)
+		return r;
+	r = trust_find_newest(*u->trust, program, version, &u->file, failure);
+	if (r == -ENOENT && !version) {
+		progress_say(u->c->progress, "%s", failure->text);
+		return 0;
+	}
+	if (r < 0)
+		return r;
+	u->attempt.version = u->file.version;
+	if (!version && current && version_compare(&u->file.version, current) <= 0) {
+		progress_say(u->c->progress, "program %c: '%s' runs, the medium has '%s'", program,
+			     current->text, u->file.version.text);
+		return 0;
+	}
+	return 1;
+}
+
+/* Until a file is chosen the attempt is at what runs, or at the version that was asked for. */
+static int begin_from_medium(struct upgrade *u, char program, const struct version *version)
+{
+	const struct version *current = context_version(u->c, program);
+
+	if (!version && !current) {
+		log_error("program %c has no version that runs", program);
+		return -ENOENT;
+	}
+	return attempt_begin(&u->attempt, version ? version : current);
+}
+
+static void install_program(struct context *c, struct medium *medium, struct trust **trust,
+			    char program, const struct version *version)
+{
+	_cleanup_(upgrade_done) struct upgrade u = {
+		.c = c, .medium = medium, .trust = trust, .fd = FD_NONE
+	};
+	struct failure failure = { 0 };
+	int r;
+
+	if (begin_from_medium(&u, program, version) < 0) {
+		context_worsen(c, EXIT_FAILED);
+		return;
+	}
+	r = choose_from_medium(&u, program, version, &failure);
+	if (r < 0)
+		report_failure(c, &u.attempt, &failure);
+	if (r > 0)
+		run_attempt(&u, u.file.path);
+}
+
+int agent_install_from(const struct conf *conf, struct medium *medium, char program,
+		       const struct version *version, struct progress *progress)
+{
+	_cleanup_(context_closep) struct context *c = NULL;
+	_cleanup_(trust_freep) struct trust *trust = NULL;
+	int code;
+
+	code = context_open(conf, CONTEXT_DIRECTORIES, progress, &c);
+	if (code != EXIT_OK)
+		return code;
+	for (size_t i = 0; i < conf->n_programs; i++) {
+		char letter = conf->programs[i].letter;
+
+		if ((program && letter != program) || (version && letter != version->program))
+			continue;
+		install_program(c, medium, &trust, letter, version);
+	}
+	(void)report_deliver(c);
+	return c->exit_code;
+}

@@ -1,0 +1,371 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "updaterd/progress.h"
+
+#include <stdarg.h>
+#include <stdbool.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <systemd/sd-daemon.h>
+#include <time.h>
+
+#include "common/json.h"
+
+#define REDRAW_MSEC   100
+#define DEFAULT_WIDTH 80u
+#define BAR_MIN	      10u
+#define BAR_MAX	      40u
+
+struct progress {
+	enum progress_style style;
+	FILE *out;
+	bool open;
+	enum step step;
+	char object[64];
+	uint64_t total, done;
+	bool total_is_bytes;
+	uint64_t began_msec, drawn_msec;
+	unsigned told_percent; /* the last one that was told */
+	bool line_is_open;     /* the cursor stands behind a bar */
+};
+
+static uint64_t now_msec(void)
+{
+	struct timespec ts;
+
+	(void)clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
+}
+
+/* ---- pure ---- */
+
+static unsigned percent_of(uint64_t done, uint64_t total)
+{
+	if (total == 0 || done >= total)
+		return 100;
+	return (unsigned)((double)done * 100 / (double)total);
+}
+
+void progress_format_bytes(char *ret_text, size_t size, uint64_t bytes)
+{
+	static const char *const units[] = { "KiB", "MiB", "GiB" };
+	double value = (double)bytes / 1024;
+	size_t unit = 0;
+
+	if (bytes < 1024) {
+		(void)snprintf(ret_text, size, "%u B", (unsigned)bytes);
+		return;
+	}
+	while (value >= 1024 && unit + 1 < ELEMENTSOF(units)) {
+		value /= 1024;
+		unit++;
+	}
+	(void)snprintf(ret_text, size, "%.1f %s", value, units[unit]);
+}
+
+/* "  50 %  1.2 MiB  40.0 KiB/s  00:31 left" */
+static void format_figures(char *ret, size_t size, uint64_t done, uint64_t total,
+			   int total_is_bytes, uint64_t elapsed_msec)
+{
+	char amount[32], rate[32];
+	uint64_t per_sec = elapsed_msec > 0 ? done * 1000 / elapsed_msec : 0;
+	uint64_t left_sec;
+
+	if (!total_is_bytes) {
+		(void)snprintf(ret, size, "%3u %%", percent_of(done, total));
+		return;
+	}
+	progress_format_bytes(amount, sizeof amount, done);
+	progress_format_bytes(rate, sizeof rate, per_sec);
+	if (per_sec == 0) {
+		(void)snprintf(ret, size, "%3u %%  %s", percent_of(done, total), amount);
+		return;
+	}
+	left_sec = done < total ? (total - done + per_sec - 1) / per_sec : 0;
+	if (left_sec > 359999)
+		left_sec = 359999;
+	(void)snprintf(ret, size, "%3u %%  %s  %s/s  %02u:%02u left", percent_of(done, total),
+		       amount, rate, (unsigned)(left_sec / 60), (unsigned)(left_sec % 60));
+}
+
+void progress_format_bar(char *ret_text, size_t size, unsigned width, uint64_t done, uint64_t total,
+			 int total_is_bytes, uint64_t elapsed_msec)
+{
+	char figures[128], bar[BAR_MAX + 1];
+	unsigned room, cells, full;
+
+	format_figures(figures, sizeof figures, done, total, total_is_bytes, elapsed_msec);
+	room = width > strlen(figures) + 4 ? width - (unsigned)strlen(figures) - 4 : 0;
+	if (room < BAR_MIN) {
+		(void)snprintf(ret_text, size, "%.*s", (int)width, figures);
+		return;
+	}
+	cells = room < BAR_MAX ? room : BAR_MAX;
+	full = cells * percent_of(done, total) / 100;
+	memset(bar, '-', cells);
+	memset(bar, '#', full);
+	bar[cells] = '\0';
+	(void)snprintf(ret_text, size, "[%s]  %s", bar, figures);
+}
+
+/* ---- output ---- */
+
+int progress_new(enum progress_style style, FILE *out, struct progress **ret)
+{
+	struct progress *p = calloc(1, sizeof *p);
+
+	if (!p)
+		return -ENOMEM;
+	p->style = style;
+	p->out = out;
+	*ret = p;
+	return 0;
+}
+
+struct progress *progress_free(struct progress *p)
+{
+	if (!p)
+		return NULL;
+	if (p->line_is_open)
+		(void)fputc('\n', p->out);
+	free(p);
+	return NULL;
+}
+
+static void notify_status(const struct progress *p)
+{
+	const char *space = p->object[0] ? " " : "";
+
+	if (p->total > 0)
+		(void)sd_notifyf(0, "STATUS=%s%s%s, %u %%", step_name(p->step), space, p->object,
+				 percent_of(p->done, p->total));
+	else
+		(void)sd_notifyf(0, "STATUS=%s%s%s", step_name(p->step), space, p->object);
+}
+
+static unsigned terminal_width(const struct progress *p)
+{
+	struct winsize size;
+
+	if (ioctl(fileno(p->out), TIOCGWINSZ, &size) < 0 || size.ws_col == 0)
+		return DEFAULT_WIDTH;
+	return size.ws_col;
+}
+
+static void draw_bar(struct progress *p)
+{
+	char label[96], text[256];
+	unsigned width = terminal_width(p);
+
+	(void)snprintf(label, sizeof label, "%-8s %s  ", step_name(p->step), p->object);
+	text[0] = '\0';
+	if (p->total > 0 && width > strlen(label) + 1)
+		progress_format_bar(text, sizeof text, width - (unsigned)strlen(label) - 1, p->done,
+				    p->total, p->total_is_bytes, now_msec() - p->began_msec);
+	(void)fprintf(p->out, "\r%s%s\033[K", label, text);
+	(void)fflush(p->out);
+	p->line_is_open = true;
+	p->drawn_msec = now_msec();
+}
+
+static void close_line(struct progress *p)
+{
+	if (p->line_is_open)
+		(void)fputc('\n', p->out);
+	p->line_is_open = false;
+}
+
+static void print_json(const struct progress *p, const cJSON *object)
+{
+	_cleanup_free_ char *text = json_print(object);
+
+	if (text)
+		(void)fprintf(p->out, "%s\n", text);
+	(void)fflush(p->out);
+}
+
+static void print_event(const struct progress *p, const char *event, const char *text)
+{
+	_cleanup_json_ cJSON *object = cJSON_CreateObject();
+	bool ok = object && cJSON_AddStringToObject(object, "event", event) &&
+		  cJSON_AddStringToObject(object, "step", step_name(p->step)) &&
+		  cJSON_AddStringToObject(object, "object", p->object);
+
+	if (ok && p->total > 0 && p->total_is_bytes)
+		ok = json_add_u64(object, "done_bytes", p->done) &&
+		     json_add_u64(object, "total_bytes", p->total);
+	if (ok && p->total > 0)
+		ok = json_add_u64(object, "percent", percent_of(p->done, p->total));
+	if (ok && strcmp(event, "end") == 0)
+		ok = cJSON_AddBoolToObject(object, "ok", !text);
+	if (ok && text)
+		ok = cJSON_AddStringToObject(object, "text", text);
+	if (ok)
+		print_json(p, object);
+}
+
+void progress_begin(struct progress *p, enum step step, const char *object, uint64_t total,
+		    int total_is_bytes)
+{
+	char bytes[32];
+
+	if (p->open)
+		progress_end(p, NULL);
+	p->open = true;
+	p->step = step;
+	(void)snprintf(p->object, sizeof p->object, "%s", object);
+	p->total = total;
+	p->total_is_bytes = total_is_bytes;
+	p->done = 0;
+	p->told_percent = 0;
+	p->began_msec = now_msec();
+	notify_status(p);
+	progress_format_bytes(bytes, sizeof bytes, total);
+	switch (p->style) {
+	case PROGRESS_LINES:
+		(void)fprintf(p->out, "%s %s%s%s\n", step_name(step), p->object,
+			      total_is_bytes && total > 0 ? ": " : "",
+			      total_is_bytes && total > 0 ? bytes : "");
+		(void)fflush(p->out);
+		break;
+	case PROGRESS_BAR: draw_bar(p); break;
+	case PROGRESS_JSON: print_event(p, "begin", NULL); break;
+	case PROGRESS_QUIET:
+	default: break;
+	}
+}
+
+/* A bar moves with the time, all else with the percent. */
+static bool is_due(const struct progress *p, unsigned percent)
+{
+	switch (p->style) {
+	case PROGRESS_BAR: return p->done >= p->total || now_msec() - p->drawn_msec >= REDRAW_MSEC;
+	case PROGRESS_LINES: return percent / 10 > p->told_percent / 10;
+	case PROGRESS_JSON:
+	case PROGRESS_QUIET:
+	default: return percent > p->told_percent;
+	}
+}
+
+void progress_update(struct progress *p, uint64_t done)
+{
+	unsigned percent = percent_of(done, p->total);
+
+	if (!p->open || p->total == 0)
+		return;
+	p->done = done;
+	if (!is_due(p, percent))
+		return;
+	p->told_percent = percent;
+	notify_status(p);
+	switch (p->style) {
+	case PROGRESS_LINES:
+		(void)fprintf(p->out, "%s %s: %u %%\n", step_name(p->step), p->object, percent);
+		(void)fflush(p->out);
+		break;
+	case PROGRESS_BAR: draw_bar(p); break;
+	case PROGRESS_JSON: print_event(p, "update", NULL); break;
+	case PROGRESS_QUIET:
+	default: break;
+	}
+}
+
+void progress_end(struct progress *p, const char *text)
+{
+	if (!p->open)
+		return;
+	p->open = false;
+	switch (p->style) {
+	case PROGRESS_BAR:
+		if (!text && p->total > 0) {
+			p->done = p->total;
+			draw_bar(p);
+		}
+		close_line(p);
+		break;
+	case PROGRESS_JSON: print_event(p, "end", text); return;
+	case PROGRESS_LINES:
+	case PROGRESS_QUIET:
+	default: break;
+	}
+	if (text && p->style != PROGRESS_QUIET)
+		(void)fprintf(p->out, "%s %s: %s\n", step_name(p->step), p->object, text);
+	(void)fflush(p->out);
+}
+
+void progress_say(struct progress *p, const char *format, ...)
+{
+	_cleanup_json_ cJSON *object = NULL;
+	char text[512];
+	va_list args;
+
+	va_start(args, format);
+	(void)vsnprintf(text, sizeof text, format, args);
+	va_end(args);
+	/* It may hold what a server or a probe said. */
+	for (char *c = text; *c; c++)
+		if ((unsigned char)*c < 0x20 || *c == 0x7f)
+			*c = '?';
+	(void)sd_notifyf(0, "STATUS=%s", text);
+	if (p->style == PROGRESS_QUIET)
+		return;
+	if (p->style == PROGRESS_JSON) {
+		object = cJSON_CreateObject();
+		if (object && cJSON_AddStringToObject(object, "event", "message") &&
+		    cJSON_AddStringToObject(object, "text", text))
+			print_json(p, object);
+		return;
+	}
+	close_line(p);
+	(void)fprintf(p->out, "%s\n", text);
+	(void)fflush(p->out);
+}
+
+static const char *text_of(const cJSON *result, const char *key)
+{
+	const char *text;
+
+	return json_get_string(result, key, &text, NULL) < 0 ? "" : text;
+}
+
+static uint64_t number_of(const cJSON *result, const char *key)
+{
+	uint64_t number;
+
+	return json_get_u64(result, key, UINT64_MAX, &number, NULL) < 0 ? 0 : number;
+}
+
+static void say_result(struct progress *p, const cJSON *result)
+{
+	const char *outcome = text_of(result, "outcome"), *reason = text_of(result, "reason");
+	char fetched[32];
+
+	progress_format_bytes(fetched, sizeof fetched, number_of(result, "bytes_fetched"));
+	if (strcmp(outcome, outcome_name(OUTCOME_CONFIRMED)) == 0) {
+		progress_say(p, "%s -> %s: %s in %.1f s, %s was down %.3f s, %s fetched",
+			     text_of(result, "from"), text_of(result, "to"), outcome,
+			     (double)number_of(result, "duration_ms") / 1000,
+			     text_of(result, "program"),
+			     (double)number_of(result, "downtime_ms") / 1000, fetched);
+		return;
+	}
+	progress_say(p, "%s -> %s: %s at step %s (%s)%s%s", text_of(result, "from"),
+		     text_of(result, "to"), outcome, text_of(result, "step"), reason,
+		     text_of(result, "detail")[0] ? ": " : "", text_of(result, "detail"));
+}
+
+void progress_result(struct progress *p, const cJSON *result, int is_logged)
+{
+	_cleanup_json_ cJSON *object = NULL;
+
+	if (p->open)
+		progress_end(p, NULL);
+	if (p->style != PROGRESS_JSON) {
+		if (!is_logged)
+			say_result(p, result);
+		return;
+	}
+	object = cJSON_CreateObject();
+	if (object && cJSON_AddStringToObject(object, "event", "result") &&
+	    cJSON_AddItemToObject(object, "result", cJSON_Duplicate(result, true)))
+		print_json(p, object);
+}

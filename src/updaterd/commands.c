@@ -1,0 +1,201 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "updaterd/commands.h"
+
+#include <string.h>
+#include <time.h>
+
+#include "common/json.h"
+#include "common/log.h"
+#include "common/reason.h"
+#include "updaterd/client.h"
+#include "updaterd/exit_codes.h"
+
+#define FOLLOW_LIMIT_SEC 3600u
+
+static int fail(int error, const struct failure *failure)
+{
+	log_error("%s", failure->text);
+	if (error == -EACCES)
+		return EXIT_NOT_PERMITTED;
+	return error == -EBUSY ? EXIT_TEMPORARY : EXIT_FAILED;
+}
+
+static const char *text_or(const cJSON *object, const char *key, const char *otherwise)
+{
+	const char *text;
+
+	return object && json_get_string(object, key, &text, NULL) >= 0 ? text : otherwise;
+}
+
+static int print_json(const cJSON *json)
+{
+	_cleanup_free_ char *text = json_print(json);
+
+	if (!text) {
+		log_error("out of memory");
+		return EXIT_FAILED;
+	}
+	(void)printf("%s\n", text);
+	return EXIT_OK;
+}
+
+/* ---- status ---- */
+
+static void print_program(const struct conf_program *p, const cJSON *programs)
+{
+	const char letter[2] = { p->letter, '\0' };
+	const cJSON *object = NULL, *list = NULL, *item;
+
+	if (programs)
+		(void)!json_get_object(programs, letter, &object, NULL);
+	(void)printf("%c  %-12s runs %-13s  previous %-13s  floor %s\n", p->letter, p->name,
+		     text_or(object, "current", "-"), text_or(object, "previous", "-"),
+		     text_or(object, "floor", "-"));
+	if (!object || json_get_array(object, "quarantined", &list, NULL) < 0)
+		return;
+	cJSON_ArrayForEach (item, list)
+		if (cJSON_IsString(item))
+			(void)printf("   quarantined: %s\n", item->valuestring);
+}
+
+static void print_result(const cJSON *result)
+{
+	uint64_t started_sec = 0;
+	char when[32] = "-";
+	struct tm tm;
+	time_t t;
+
+	(void)!json_get_u64(result, "started_sec", UINT32_MAX, &started_sec, NULL);
+	t = (time_t)started_sec;
+	if (started_sec > 0 && localtime_r(&t, &tm))
+		(void)strftime(when, sizeof when, "%Y-%m-%d %H:%M:%S", &tm);
+	(void)printf("%s  %-8s  %s -> %s  %s", when, text_or(result, "kind", "-"),
+		     text_or(result, "from", "-"), text_or(result, "to", "-"),
+		     text_or(result, "outcome", "-"));
+	if (strcmp(text_or(result, "reason", "none"), "none") != 0)
+		(void)printf(" at %s: %s", text_or(result, "step", "-"),
+			     text_or(result, "reason", "-"));
+	if (*text_or(result, "detail", ""))
+		(void)printf(" (%s)", text_or(result, "detail", ""));
+	(void)printf("\n");
+}
+
+int command_status(const struct conf *conf, bool as_json)
+{
+	_cleanup_(client_closep) struct client *client = NULL;
+	_cleanup_json_ cJSON *status = NULL;
+	const cJSON *programs = NULL, *object;
+	struct failure failure = { 0 };
+	int r;
+
+	r = client_open(&client, &failure);
+	if (r >= 0)
+		r = client_status(client, &status, &failure);
+	if (r < 0)
+		return fail(r, &failure);
+	if (as_json)
+		return print_json(status);
+	(void)!json_get_object(status, "programs", &programs, NULL);
+	for (size_t i = 0; i < conf->n_programs; i++)
+		print_program(&conf->programs[i], programs);
+	if (json_get_object(status, "transaction", &object, NULL) >= 0)
+		(void)printf("under way: program %s, step %s\n", text_or(object, "program", "-"),
+			     text_or(object, "step", "-"));
+	if (json_get_object(status, "last", &object, NULL) >= 0) {
+		(void)printf("last: ");
+		print_result(object);
+	}
+	return EXIT_OK;
+}
+
+int command_history(uint32_t n, bool as_json)
+{
+	_cleanup_(client_closep) struct client *client = NULL;
+	_cleanup_json_ cJSON *history = NULL;
+	struct failure failure = { 0 };
+	const cJSON *result;
+	int r;
+
+	r = client_open(&client, &failure);
+	if (r >= 0)
+		r = client_history(client, n, &history, &failure);
+	if (r < 0)
+		return fail(r, &failure);
+	cJSON_ArrayForEach (result, history) {
+		if (!as_json)
+			print_result(result);
+		else if (print_json(result) != EXIT_OK)
+			return EXIT_FAILED;
+	}
+	return EXIT_OK;
+}
+
+/* ---- roll back ---- */
+
+struct watcher {
+	struct progress *progress;
+	enum step step;
+};
+
+static void on_progress(void *userdata, char program, enum step step, unsigned percent)
+{
+	const char object[] = { 'p', 'r', 'o', 'g', 'r', 'a', 'm', ' ', program, '\0' };
+	struct watcher *w = userdata;
+
+	if (w->step != step) {
+		w->step = step;
+		progress_begin(w->progress, step, object, 100, 0);
+	}
+	progress_update(w->progress, percent);
+}
+
+int command_rollback(char program, struct progress *progress)
+{
+	_cleanup_(client_closep) struct client *client = NULL;
+	_cleanup_json_ cJSON *result = NULL;
+	_cleanup_free_ char *txid = NULL;
+	struct watcher watcher = { progress, STEP_NONE };
+	struct failure failure = { 0 };
+	int r;
+
+	r = client_open(&client, &failure);
+	if (r >= 0)
+		r = client_rollback(client, program, &txid, &failure);
+	if (r >= 0)
+		r = client_follow(client, txid, FOLLOW_LIMIT_SEC, on_progress, &watcher, &result,
+				  &failure);
+	if (r < 0) {
+		progress_end(progress, "failed");
+		return fail(r, &failure);
+	}
+	progress_result(progress, result, false);
+	r = outcome_from_name(text_or(result, "outcome", ""));
+	if (r == OUTCOME_POSTPONED)
+		return EXIT_TEMPORARY;
+	return r == OUTCOME_CONFIRMED ? EXIT_OK : EXIT_FAILED;
+}
+
+/* ---- words ---- */
+
+int command_reasons(void)
+{
+	static const struct {
+		enum outcome outcome;
+		const char *help;
+	} outcomes[] = {
+		{ OUTCOME_CONFIRMED, "the new version runs and is kept" },
+		{ OUTCOME_ROLLED_BACK, "it was swapped in, was bad, and the old one runs again" },
+		{ OUTCOME_FAILED, "it ended before the swap; nothing was changed" },
+		{ OUTCOME_REFUSED, "it was judged unacceptable before the swap" },
+		{ OUTCOME_POSTPONED, "the program said that now is no good time" },
+	};
+
+	(void)printf("Outcomes\n");
+	for (size_t i = 0; i < ELEMENTSOF(outcomes); i++)
+		(void)printf("  %-18s %s\n", outcome_name(outcomes[i].outcome), outcomes[i].help);
+	(void)printf("\nReasons\n");
+	for (int i = REASON_NONE + 1; i < _REASON_MAX; i++)
+		(void)printf("  %-18s %s\n", reason_name((enum reason)i),
+			     reason_help((enum reason)i));
+	return EXIT_OK;
+}
