@@ -541,10 +541,12 @@ static int get_delegated(struct tuf_client *c, const struct tuf_metadata *delega
 {
 	struct tuf_metadata *m = find_delegated(c, role->name);
 	struct delegated *longer;
+	char file[NAME_MAX_BYTES];
 	int r;
 
 	if (m) {
-		r = check_signed(c, role->name, m, &delegator->roles, role);
+		(void)snprintf(file, sizeof file, "%s.json", role->name);
+		r = check_signed(c, file, m, &delegator->roles, role);
 		if (r == 0)
 			*ret = m;
 		return r;
