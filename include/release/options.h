@@ -10,6 +10,7 @@
 #include <stdint.h>
 
 #include "common/cleanup.h"
+#include "common/version.h"
 #include "release/repository.h"
 
 enum release_exit {
@@ -76,12 +77,41 @@ _must_check_ int options_open(const struct options *o, bool exclusive, struct re
 /* Prints one line of JSON. */
 _must_check_ int options_print_json(const cJSON *json);
 
-/* The verbs. */
-int init_run(struct options *o, int argc, char **argv);
-int keys_run(struct options *o, int argc, char **argv);
-int add_run(struct options *o, int argc, char **argv);
-int publish_verb_run(struct options *o, int argc, char **argv);
-int list_run(struct options *o, int argc, char **argv);
-int verify_run(struct options *o, int argc, char **argv);
+/* ---- which release: --program, --version, --arch of add and manifest ---- */
+
+struct release_id {
+	char program;
+	struct version version;
+	const char *arch;
+};
+
+enum {
+	OPTION_PROGRAM = OPTION_OWN,
+	OPTION_RELEASE_VERSION,
+	OPTION_ARCH,
+	OPTION_AFTER_RELEASE_ID,
+};
+
+/* clang-format off */
+#define OPTIONS_RELEASE_ID                                                   \
+	{ "program", required_argument, NULL, OPTION_PROGRAM },                  \
+	{ "version", required_argument, NULL, OPTION_RELEASE_VERSION },          \
+	{ "arch", required_argument, NULL, OPTION_ARCH }
+/* clang-format on */
+
+/* RELEASE_OK, or RELEASE_USAGE after saying what is wrong. */
+int options_release_id(const struct options *o, int option, struct release_id *id);
+/* All three are given and agree. */
+int options_check_release_id(const struct options *o, const struct release_id *id);
+
+/* ---- the verbs ---- */
+
+int verb_init(struct options *o, int argc, char **argv);
+int verb_keys(struct options *o, int argc, char **argv);
+int verb_add(struct options *o, int argc, char **argv);
+int verb_publish(struct options *o, int argc, char **argv);
+int verb_list(struct options *o, int argc, char **argv);
+int verb_verify(struct options *o, int argc, char **argv);
+int verb_manifest(struct options *o, int argc, char **argv);
 
 #endif

@@ -1,45 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The verb add: a directory (or a tar) becomes a signed, staged release. */
+#include "release/add.h"
+
 #include <fcntl.h>
 #include <inttypes.h>
 #include <string.h>
 
 #include "common/fsutil.h"
 #include "common/json.h"
-#include "common/log.h"
-#include "common/manifest.h"
-#include "common/segments.h"
-#include "release/options.h"
 #include "release/program_file.h"
 #include "release/release_tar.h"
 #include "release/target.h"
-
-#define MAX_MODELS	  16
-#define MAX_SEGMENT_SIZES 8
-#define MODEL_MAX_LENGTH  64
-
-struct add_request {
-	char program;
-	struct version version;
-	const char *arch;
-	const char *models[MAX_MODELS];
-	size_t n_models;
-	struct version requires[REPOSITORY_MAX_PROGRAMS];
-	size_t n_requires;
-	uint32_t segment_bytes[MAX_SEGMENT_SIZES]; /* ascending */
-	size_t n_segment_sizes;
-	const char *directory; /* or */
-	const char *tar;
-};
-
-struct add_answer {
-	char path[TARGET_PATH_BYTES];
-	bool added;
-	uint64_t bytes;
-	uint8_t sha256[SHA256_BYTES];
-	uint64_t tar_bytes;
-	uint8_t tar_sha256[SHA256_BYTES];
-};
 
 /* ---- what is signed ---- */
 
@@ -94,9 +64,9 @@ static int build_custom(const struct add_request *request, const struct release_
 {
 	_cleanup_json_ cJSON *custom = cJSON_CreateObject();
 
-	if (!cJSON_AddStringToObject(custom, "program", (const char[]){ request->program, 0 }) ||
-	    !cJSON_AddStringToObject(custom, "version", request->version.text) ||
-	    !cJSON_AddStringToObject(custom, "arch", request->arch) ||
+	if (!cJSON_AddStringToObject(custom, "program", (const char[]){ request->id.program, 0 }) ||
+	    !cJSON_AddStringToObject(custom, "version", request->id.version.text) ||
+	    !cJSON_AddStringToObject(custom, "arch", request->id.arch) ||
 	    !cJSON_AddStringToObject(custom, "kind", "full"))
 		return -ENOMEM;
 	if (!add_models(custom, request) || !add_tar(custom, tar) ||
@@ -243,253 +213,47 @@ static int open_tar(int dirfd, const struct add_request *request, struct release
 {
 	if (request->tar)
 		return release_tar_from_file(request->tar, ret, problem);
-	return release_tar_from_tree(dirfd, request->directory, &request->version, request->arch,
-				     ret, problem);
+	return release_tar_from_tree(dirfd, request->directory, &request->id.version,
+				     request->id.arch, ret, problem);
 }
 
-static int add(struct repository *r, const struct add_request *request, struct add_answer *answer,
-	       struct problem *problem)
+int add_release(struct repository *r, const struct add_request *request, struct add_answer *ret,
+		struct problem *problem)
 {
 	_cleanup_(release_tar_closep) struct release_tar *tar = NULL;
 	_cleanup_json_ cJSON *document = NULL;
 	_cleanup_json_ cJSON *custom = NULL;
 	_cleanup_close_ int dirfd = FD_NONE;
+	struct add_answer answer = { 0 };
 	int n;
 
-	n = load_role(r, request->program, &document, problem);
+	n = load_role(r, request->id.program, &document, problem);
 	if (n < 0)
 		return n;
-	n = dirfd = open_staged_targets(r, request->program, problem);
+	n = dirfd = open_staged_targets(r, request->id.program, problem);
 	if (n < 0)
 		return n;
 	n = open_tar(dirfd, request, &tar, problem);
 	if (n < 0)
 		return n;
-	target_path(&request->version, request->arch, answer->path);
-	answer->tar_bytes = release_tar_bytes(tar);
-	memcpy(answer->tar_sha256, release_tar_sha256(tar), SHA256_BYTES);
+	target_path(&request->id.version, request->id.arch, answer.path);
+	answer.tar_bytes = release_tar_bytes(tar);
+	memcpy(answer.tar_sha256, release_tar_sha256(tar), SHA256_BYTES);
 	if (build_custom(request, tar, &custom) < 0)
 		return problem_no_memory(problem);
-	n = compare_existing(document, custom, answer, problem);
-	if (n != 0)
-		return n < 0 ? n : 0;
-	n = make_files(dirfd, request, tar, document, TAKE_PTR(custom), answer, problem);
+	n = compare_existing(document, custom, &answer, problem);
 	if (n < 0)
 		return n;
-	n = repository_stage(r, (const char[]){ request->program, 0 }, document, problem);
-	answer->added = n == 0;
-	return n;
-}
-
-/* ---- command line ---- */
-
-enum {
-	OPTION_PROGRAM = OPTION_OWN,
-	OPTION_RELEASE_VERSION,
-	OPTION_ARCH,
-	OPTION_MODEL,
-	OPTION_REQUIRES,
-	OPTION_SEGMENT_BYTES,
-	OPTION_TAR,
-};
-
-static const struct option add_table[] = {
-	{ "program", required_argument, NULL, OPTION_PROGRAM },
-	{ "version", required_argument, NULL, OPTION_RELEASE_VERSION },
-	{ "arch", required_argument, NULL, OPTION_ARCH },
-	{ "model", required_argument, NULL, OPTION_MODEL },
-	{ "requires", required_argument, NULL, OPTION_REQUIRES },
-	{ "segment-bytes", required_argument, NULL, OPTION_SEGMENT_BYTES },
-	{ "tar", required_argument, NULL, OPTION_TAR },
-	OPTIONS_COMMON,
-	{ 0 },
-};
-
-static int parse_model(const struct options *o, struct add_request *request)
-{
-	if (!fs_is_safe_name(optarg) || strlen(optarg) > MODEL_MAX_LENGTH)
-		return options_usage(o, "--model: '%s' is no model name", optarg);
-	if (request->n_models == MAX_MODELS)
-		return options_usage(o, "more than %d models", MAX_MODELS);
-	request->models[request->n_models++] = optarg;
-	return RELEASE_OK;
-}
-
-/* "A=A202108010001" */
-static int parse_requires(const struct options *o, struct add_request *request)
-{
-	struct version version;
-
-	if (!optarg[0] || optarg[1] != '=' || version_parse(optarg + 2, &version) < 0 ||
-	    version.program != optarg[0])
-		return options_usage(o, "--requires: '%s' is not of the form A=A202108010001",
-				     optarg);
-	for (size_t i = 0; i < request->n_requires; i++)
-		if (version_same_program(&request->requires[i], &version))
-			return options_usage(o, "--requires: program %c twice", version.program);
-	request->requires[request->n_requires++] = version;
-	return RELEASE_OK;
-}
-
-static int compare_sizes(const void *a, const void *b)
-{
-	const uint32_t *x = a, *y = b;
-
-	return (*x > *y) - (*x < *y);
-}
-
-static int parse_segment_sizes(const struct options *o, const char *list,
-			       struct add_request *request)
-{
-	_cleanup_free_ char *copy = strdup(list);
-	char *rest = copy, *item;
-
-	request->n_segment_sizes = 0;
-	while ((item = strsep(&rest, ","))) {
-		int64_t bytes;
-
-		if (options_number("segment-bytes", item, SEGMENT_MIN_BYTES, SEGMENT_MAX_BYTES,
-				   &bytes) < 0)
-			return RELEASE_USAGE;
-		for (size_t i = 0; i < request->n_segment_sizes; i++)
-			if (request->segment_bytes[i] == bytes)
-				return options_usage(o, "--segment-bytes: %s twice", item);
-		if (request->n_segment_sizes == MAX_SEGMENT_SIZES)
-			return options_usage(o, "more than %d segment sizes", MAX_SEGMENT_SIZES);
-		request->segment_bytes[request->n_segment_sizes++] = (uint32_t)bytes;
+	if (n == 0) {
+		n = make_files(dirfd, request, tar, document, TAKE_PTR(custom), &answer, problem);
+		if (n < 0)
+			return n;
+		n = repository_stage(r, (const char[]){ request->id.program, 0 }, document,
+				     problem);
+		if (n < 0)
+			return n;
+		answer.added = true;
 	}
-	qsort(request->segment_bytes, request->n_segment_sizes, sizeof request->segment_bytes[0],
-	      compare_sizes);
-	return RELEASE_OK;
-}
-
-static int parse_option(const struct options *o, int option, struct add_request *request)
-{
-	switch (option) {
-	case OPTION_PROGRAM:
-		if (role_kind_from_name(optarg) != ROLE_PROGRAM)
-			return options_usage(o, "--program: '%s' is no letter A to Z", optarg);
-		request->program = optarg[0];
-		return RELEASE_OK;
-	case OPTION_RELEASE_VERSION:
-		if (version_parse(optarg, &request->version) < 0)
-			return options_usage(o,
-					     "--version: '%s' is not a letter, a date and four "
-					     "digits, like B202109010001",
-					     optarg);
-		return RELEASE_OK;
-	case OPTION_ARCH:
-		if (!fs_is_safe_name(optarg) || strlen(optarg) > ARCH_MAX_LENGTH)
-			return options_usage(o, "--arch: '%s' is no architecture", optarg);
-		request->arch = optarg;
-		return RELEASE_OK;
-	case OPTION_MODEL: return parse_model(o, request);
-	case OPTION_REQUIRES: return parse_requires(o, request);
-	case OPTION_SEGMENT_BYTES: return parse_segment_sizes(o, optarg, request);
-	default: request->tar = optarg; return RELEASE_OK;
-	}
-}
-
-static int check_request(const struct options *o, const struct add_request *request)
-{
-	if (!request->program || !request->version.program || !request->arch)
-		return options_usage(o, "--%s is missing",
-				     !request->program		 ? "program"
-				     : !request->version.program ? "version"
-								 : "arch");
-	if (request->version.program != request->program)
-		return options_usage(o, "%s is no version of program %c: its letter is %c",
-				     request->version.text, request->program,
-				     request->version.program);
-	for (size_t i = 0; i < request->n_requires; i++)
-		if (request->requires[i].program == request->program)
-			return options_usage(o, "--requires: %c cannot require itself",
-					     request->program);
-	if (!request->directory == !request->tar)
-		return options_usage(o, "one directory, or --tar, is needed");
-	return RELEASE_OK;
-}
-
-static int parse(struct options *o, int argc, char **argv, struct add_request *request,
-		 bool *ret_stop)
-{
-	int option, exit_code = parse_segment_sizes(o, "1024,4096,10240", request);
-
-	*ret_stop = true;
-	while ((option = options_next(o, argc, argv, ":", add_table, &exit_code)) >= 0) {
-		exit_code = parse_option(o, option, request);
-		if (exit_code != RELEASE_OK)
-			return exit_code;
-	}
-	if (option == OPTION_STOP)
-		return exit_code;
-	if (optind < argc)
-		request->directory = argv[optind++];
-	if (optind < argc)
-		return options_usage(o, "'%s' is too much", argv[optind]);
-	exit_code = check_request(o, request);
-	*ret_stop = exit_code != RELEASE_OK;
-	return exit_code;
-}
-
-static int print_json(const struct add_request *request, const struct add_answer *answer)
-{
-	_cleanup_json_ cJSON *object = cJSON_CreateObject();
-	char hex[SHA256_HEX_LENGTH + 1];
-	cJSON *tar;
-
-	hex_encode(answer->sha256, SHA256_BYTES, hex);
-	if (!cJSON_AddBoolToObject(object, "added", answer->added) ||
-	    !cJSON_AddStringToObject(object, "version", request->version.text) ||
-	    !cJSON_AddStringToObject(object, "arch", request->arch) ||
-	    !cJSON_AddStringToObject(object, "target", answer->path) ||
-	    !json_add_u64(object, "length", answer->bytes) ||
-	    !cJSON_AddStringToObject(object, "sha256", hex))
-		return -ENOMEM;
-	tar = cJSON_AddObjectToObject(object, "tar");
-	hex_encode(answer->tar_sha256, SHA256_BYTES, hex);
-	if (!tar || !json_add_u64(tar, "length", answer->tar_bytes) ||
-	    !cJSON_AddStringToObject(tar, "sha256", hex))
-		return -ENOMEM;
-	return options_print_json(object);
-}
-
-static void print(const struct add_request *request, const struct add_answer *answer)
-{
-	char hex[SHA256_HEX_LENGTH + 1], tar_hex[SHA256_HEX_LENGTH + 1];
-
-	hex_encode(answer->sha256, SHA256_BYTES, hex);
-	hex_encode(answer->tar_sha256, SHA256_BYTES, tar_hex);
-	if (answer->added)
-		(void)printf("Added %s for %s; 'bms-release publish' makes it visible.\n",
-			     request->version.text, request->arch);
-	else
-		(void)printf("Nothing to do: %s for %s is there already, with the same bytes.\n",
-			     request->version.text, request->arch);
-	(void)printf("  %s: %" PRIu64 " bytes, SHA-256 %s\n", answer->path, answer->bytes, hex);
-	(void)printf("  tar: %" PRIu64 " bytes, SHA-256 %s\n", answer->tar_bytes, tar_hex);
-}
-
-int add_run(struct options *o, int argc, char **argv)
-{
-	_cleanup_(repository_closep) struct repository *r = NULL;
-	struct add_request request = { 0 };
-	struct add_answer answer = { 0 };
-	struct problem problem = { 0 };
-	bool stop;
-	int n = parse(o, argc, argv, &request, &stop);
-
-	if (stop)
-		return n;
-	if (options_open(o, true, &r) < 0)
-		return RELEASE_FAILED;
-	n = add(r, &request, &answer, &problem);
-	if (n < 0) {
-		log_error("%s", problem.text);
-		return RELEASE_FAILED;
-	}
-	if (o->json)
-		return print_json(&request, &answer) < 0 ? RELEASE_FAILED : RELEASE_OK;
-	print(&request, &answer);
-	return RELEASE_OK;
+	*ret = answer;
+	return 0;
 }

@@ -311,7 +311,7 @@ static int print(const struct options *o, const struct init_plan *plan)
 	return options_print_json(answer) < 0 ? RELEASE_FAILED : RELEASE_OK;
 }
 
-int init_run(struct options *o, int argc, char **argv)
+int verb_init(struct options *o, int argc, char **argv)
 {
 	struct init_plan plan = {
 		.expiry.days = { [ROLE_ROOT] = 365,

@@ -96,7 +96,7 @@ static int show_roles(struct repository *r, cJSON *keys, struct problem *problem
 	return n;
 }
 
-int keys_run(struct options *o, int argc, char **argv)
+int verb_keys(struct options *o, int argc, char **argv)
 {
 	static const struct option table[] = { OPTIONS_COMMON, { 0 } };
 	_cleanup_(repository_closep) struct repository *r = NULL;

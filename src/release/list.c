@@ -103,7 +103,7 @@ static int show_programs(struct repository *r, cJSON *releases, struct problem *
 	return n;
 }
 
-int list_run(struct options *o, int argc, char **argv)
+int verb_list(struct options *o, int argc, char **argv)
 {
 	static const struct option table[] = { OPTIONS_COMMON, { 0 } };
 	_cleanup_(repository_closep) struct repository *r = NULL;

@@ -23,14 +23,14 @@ static const struct verb verbs[] = {
 	  "      --expires-days-programs N  kept in settings.json\n"
 	  "      --expires-days-snapshot N\n"
 	  "      --expires-days-timestamp N\n",
-	  init_run },
+	  verb_init },
 	{ "keys", "list the keys and when their roles expire",
 	  "Usage: bms-release keys [OPTION]...\n"
 	  "\n"
 	  "Lists each role with its key id, whether the private key is here and encrypted, and "
 	  "when the\n"
 	  "role's newest metadata expires.\n",
-	  keys_run },
+	  verb_keys },
 	{ "add", "add a release",
 	  "Usage: bms-release add --program B --version B202109010001 --arch amd64 [OPTION]... "
 	  "DIR\n"
@@ -54,7 +54,7 @@ static const struct verb verbs[] = {
 	  "      --tar FILE           publish this tar as it is, its content unchecked; for tests "
 	  "and\n"
 	  "                           for publishing an archived release again\n",
-	  add_run },
+	  verb_add },
 	{ "publish", "make what was added visible to gateways",
 	  "Usage: bms-release publish [OPTION]...\n"
 	  "\n"
@@ -66,12 +66,12 @@ static const struct verb verbs[] = {
 	  "      --renew ROLE  sign ROLE (root, targets, snapshot, timestamp, a program's letter, "
 	  "or\n"
 	  "                    all) again with a new expiry; may be repeated\n",
-	  publish_verb_run },
+	  verb_publish },
 	{ "list", "list the releases",
 	  "Usage: bms-release list [OPTION]...\n"
 	  "\n"
 	  "Lists the releases, staged ones included.\n",
-	  list_run },
+	  verb_list },
 	{ "verify", "check a published repository as a gateway would, and more",
 	  "Usage: bms-release verify [OPTION]... [DIR]\n"
 	  "\n"
@@ -82,7 +82,18 @@ static const struct verb verbs[] = {
 	  "\n"
 	  "      --root FILE  the root of trust that gateways have (default: "
 	  "DIR/metadata/1.root.json)\n",
-	  verify_run },
+	  verb_verify },
+	{ "manifest", "write release.json into a directory, for a factory release",
+	  "Usage: bms-release manifest --program B --version B202109010001 --arch amd64 DIR\n"
+	  "\n"
+	  "Describes DIR in DIR/release.json, as 'add' does in the tar: for a release that is "
+	  "installed\n"
+	  "by other means, such as a package. Needs no repository and no key.\n"
+	  "\n"
+	  "      --program X        the program's letter\n"
+	  "      --version VERSION  the letter, a date, a serial of that day\n"
+	  "      --arch ARCH        as dpkg names it, or 'all'\n",
+	  verb_manifest },
 };
 
 static void print_help(void)

@@ -5,8 +5,10 @@
 #include <string.h>
 #include <time.h>
 
+#include "common/fsutil.h"
 #include "common/json.h"
 #include "common/log.h"
+#include "common/manifest.h"
 
 static const char common_help[] =
 	"\n"
@@ -141,4 +143,40 @@ int options_print_json(const cJSON *json)
 	}
 	(void)puts(text);
 	return 0;
+}
+
+int options_release_id(const struct options *o, int option, struct release_id *id)
+{
+	switch (option) {
+	case OPTION_PROGRAM:
+		if (role_kind_from_name(optarg) != ROLE_PROGRAM)
+			return options_usage(o, "--program: '%s' is no letter A to Z", optarg);
+		id->program = optarg[0];
+		return RELEASE_OK;
+	case OPTION_RELEASE_VERSION:
+		if (version_parse(optarg, &id->version) < 0)
+			return options_usage(o,
+					     "--version: '%s' is not a letter, a date and four "
+					     "digits, like B202109010001",
+					     optarg);
+		return RELEASE_OK;
+	default:
+		if (!fs_is_safe_name(optarg) || strlen(optarg) > ARCH_MAX_LENGTH)
+			return options_usage(o, "--arch: '%s' is no architecture", optarg);
+		id->arch = optarg;
+		return RELEASE_OK;
+	}
+}
+
+int options_check_release_id(const struct options *o, const struct release_id *id)
+{
+	if (!id->program || !id->version.program || !id->arch)
+		return options_usage(o, "--%s is missing",
+				     !id->program	    ? "program"
+				     : !id->version.program ? "version"
+							    : "arch");
+	if (id->version.program != id->program)
+		return options_usage(o, "%s is no version of program %c: its letter is %c",
+				     id->version.text, id->program, id->version.program);
+	return RELEASE_OK;
 }

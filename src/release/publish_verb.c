@@ -93,7 +93,7 @@ enum {
 	OPTION_RENEW = OPTION_OWN,
 };
 
-int publish_verb_run(struct options *o, int argc, char **argv)
+int verb_publish(struct options *o, int argc, char **argv)
 {
 	static const struct option table[] = {
 		{ "renew", required_argument, NULL, OPTION_RENEW },

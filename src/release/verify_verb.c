@@ -51,7 +51,7 @@ static int parse(struct options *o, int argc, char **argv, const char **ret_root
 	return RELEASE_OK;
 }
 
-int verify_run(struct options *o, int argc, char **argv)
+int verb_verify(struct options *o, int argc, char **argv)
 {
 	_cleanup_free_ char *own = NULL;
 	_cleanup_json_ cJSON *report = NULL;

@@ -1,0 +1,199 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The verb add: the command line around add_release(). */
+#include <inttypes.h>
+#include <string.h>
+
+#include "common/fsutil.h"
+#include "common/json.h"
+#include "common/log.h"
+#include "common/segments.h"
+#include "release/add.h"
+#include "release/options.h"
+
+#define MODEL_MAX_LENGTH 64
+
+enum {
+	OPTION_MODEL = OPTION_AFTER_RELEASE_ID,
+	OPTION_REQUIRES,
+	OPTION_SEGMENT_BYTES,
+	OPTION_TAR,
+};
+
+static const struct option add_table[] = {
+	OPTIONS_RELEASE_ID,
+	{ "model", required_argument, NULL, OPTION_MODEL },
+	{ "requires", required_argument, NULL, OPTION_REQUIRES },
+	{ "segment-bytes", required_argument, NULL, OPTION_SEGMENT_BYTES },
+	{ "tar", required_argument, NULL, OPTION_TAR },
+	OPTIONS_COMMON,
+	{ 0 },
+};
+
+static int parse_model(const struct options *o, struct add_request *request)
+{
+	if (!fs_is_safe_name(optarg) || strlen(optarg) > MODEL_MAX_LENGTH)
+		return options_usage(o, "--model: '%s' is no model name", optarg);
+	if (request->n_models == ADD_MAX_MODELS)
+		return options_usage(o, "more than %d models", ADD_MAX_MODELS);
+	request->models[request->n_models++] = optarg;
+	return RELEASE_OK;
+}
+
+/* "A=A202108010001" */
+static int parse_requires(const struct options *o, struct add_request *request)
+{
+	struct version version;
+
+	if (!optarg[0] || optarg[1] != '=' || version_parse(optarg + 2, &version) < 0 ||
+	    version.program != optarg[0])
+		return options_usage(o, "--requires: '%s' is not of the form A=A202108010001",
+				     optarg);
+	for (size_t i = 0; i < request->n_requires; i++)
+		if (version_same_program(&request->requires[i], &version))
+			return options_usage(o, "--requires: program %c twice", version.program);
+	request->requires[request->n_requires++] = version;
+	return RELEASE_OK;
+}
+
+static int compare_sizes(const void *a, const void *b)
+{
+	const uint32_t *x = a, *y = b;
+
+	return (*x > *y) - (*x < *y);
+}
+
+static int parse_segment_sizes(const struct options *o, const char *list,
+			       struct add_request *request)
+{
+	_cleanup_free_ char *copy = strdup(list);
+	char *rest = copy, *item;
+
+	request->n_segment_sizes = 0;
+	while ((item = strsep(&rest, ","))) {
+		int64_t bytes;
+
+		if (options_number("segment-bytes", item, SEGMENT_MIN_BYTES, SEGMENT_MAX_BYTES,
+				   &bytes) < 0)
+			return RELEASE_USAGE;
+		for (size_t i = 0; i < request->n_segment_sizes; i++)
+			if (request->segment_bytes[i] == bytes)
+				return options_usage(o, "--segment-bytes: %s twice", item);
+		if (request->n_segment_sizes == ADD_MAX_SEGMENT_SIZES)
+			return options_usage(o, "more than %d segment sizes",
+					     ADD_MAX_SEGMENT_SIZES);
+		request->segment_bytes[request->n_segment_sizes++] = (uint32_t)bytes;
+	}
+	qsort(request->segment_bytes, request->n_segment_sizes, sizeof request->segment_bytes[0],
+	      compare_sizes);
+	return RELEASE_OK;
+}
+
+static int parse_option(const struct options *o, int option, struct add_request *request)
+{
+	switch (option) {
+	case OPTION_MODEL: return parse_model(o, request);
+	case OPTION_REQUIRES: return parse_requires(o, request);
+	case OPTION_SEGMENT_BYTES: return parse_segment_sizes(o, optarg, request);
+	case OPTION_TAR: request->tar = optarg; return RELEASE_OK;
+	default: return options_release_id(o, option, &request->id);
+	}
+}
+
+static int check_request(const struct options *o, const struct add_request *request)
+{
+	int exit_code = options_check_release_id(o, &request->id);
+
+	if (exit_code != RELEASE_OK)
+		return exit_code;
+	for (size_t i = 0; i < request->n_requires; i++)
+		if (request->requires[i].program == request->id.program)
+			return options_usage(o, "--requires: %c cannot require itself",
+					     request->id.program);
+	if (!request->directory == !request->tar)
+		return options_usage(o, "one directory, or --tar, is needed");
+	return RELEASE_OK;
+}
+
+static int parse(struct options *o, int argc, char **argv, struct add_request *request,
+		 bool *ret_stop)
+{
+	int option, exit_code = parse_segment_sizes(o, "1024,4096,10240", request);
+
+	*ret_stop = true;
+	while ((option = options_next(o, argc, argv, ":", add_table, &exit_code)) >= 0) {
+		exit_code = parse_option(o, option, request);
+		if (exit_code != RELEASE_OK)
+			return exit_code;
+	}
+	if (option == OPTION_STOP)
+		return exit_code;
+	if (optind < argc)
+		request->directory = argv[optind++];
+	if (optind < argc)
+		return options_usage(o, "'%s' is too much", argv[optind]);
+	exit_code = check_request(o, request);
+	*ret_stop = exit_code != RELEASE_OK;
+	return exit_code;
+}
+
+static int print_json(const struct add_request *request, const struct add_answer *answer)
+{
+	_cleanup_json_ cJSON *object = cJSON_CreateObject();
+	char hex[SHA256_HEX_LENGTH + 1];
+	cJSON *tar;
+
+	hex_encode(answer->sha256, SHA256_BYTES, hex);
+	if (!cJSON_AddBoolToObject(object, "added", answer->added) ||
+	    !cJSON_AddStringToObject(object, "version", request->id.version.text) ||
+	    !cJSON_AddStringToObject(object, "arch", request->id.arch) ||
+	    !cJSON_AddStringToObject(object, "target", answer->path) ||
+	    !json_add_u64(object, "length", answer->bytes) ||
+	    !cJSON_AddStringToObject(object, "sha256", hex))
+		return -ENOMEM;
+	tar = cJSON_AddObjectToObject(object, "tar");
+	hex_encode(answer->tar_sha256, SHA256_BYTES, hex);
+	if (!tar || !json_add_u64(tar, "length", answer->tar_bytes) ||
+	    !cJSON_AddStringToObject(tar, "sha256", hex))
+		return -ENOMEM;
+	return options_print_json(object);
+}
+
+static void print(const struct add_request *request, const struct add_answer *answer)
+{
+	char hex[SHA256_HEX_LENGTH + 1], tar_hex[SHA256_HEX_LENGTH + 1];
+
+	hex_encode(answer->sha256, SHA256_BYTES, hex);
+	hex_encode(answer->tar_sha256, SHA256_BYTES, tar_hex);
+	if (answer->added)
+		(void)printf("Added %s for %s; 'bms-release publish' makes it visible.\n",
+			     request->id.version.text, request->id.arch);
+	else
+		(void)printf("Nothing to do: %s for %s is there already, with the same bytes.\n",
+			     request->id.version.text, request->id.arch);
+	(void)printf("  %s: %" PRIu64 " bytes, SHA-256 %s\n", answer->path, answer->bytes, hex);
+	(void)printf("  tar: %" PRIu64 " bytes, SHA-256 %s\n", answer->tar_bytes, tar_hex);
+}
+
+int verb_add(struct options *o, int argc, char **argv)
+{
+	_cleanup_(repository_closep) struct repository *r = NULL;
+	struct add_request request = { 0 };
+	struct add_answer answer = { 0 };
+	struct problem problem = { 0 };
+	bool stop;
+	int n = parse(o, argc, argv, &request, &stop);
+
+	if (stop)
+		return n;
+	if (options_open(o, true, &r) < 0)
+		return RELEASE_FAILED;
+	n = add_release(r, &request, &answer, &problem);
+	if (n < 0) {
+		log_error("%s", problem.text);
+		return RELEASE_FAILED;
+	}
+	if (o->json)
+		return print_json(&request, &answer) < 0 ? RELEASE_FAILED : RELEASE_OK;
+	print(&request, &answer);
+	return RELEASE_OK;
+}
