@@ -1,0 +1,433 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "updaterd/store.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+
+#include "common/fsutil.h"
+#include "updaterd/swap.h"
+
+#define RELEASES      "releases"
+#define BACKUPS	      "backups"
+#define STAGE_PREFIX  ".stage-"
+#define DROP_PREFIX   ".drop-"
+#define NEW_PREFIX    ".new-"
+#define BACKUP_SUFFIX ".tar.xz"
+
+#define RESERVE_BYTES	(16u << 20)
+#define RESERVE_INODES	64u
+/* A release is rarely made of smaller files than this on average. */
+#define BYTES_PER_INODE 2048u
+
+struct store {
+	char *path;
+	int dirfd;
+	int releases_fd;
+	int backups_fd;
+};
+
+struct name {
+	char text[128];
+};
+
+static struct name name_of(const char *prefix, const char *middle, const char *suffix)
+{
+	struct name n;
+
+	(void)snprintf(n.text, sizeof n.text, "%s%s%s", prefix, middle, suffix);
+	return n;
+}
+
+static int open_subdirectory(int dirfd, const char *name)
+{
+	return fs_open_beneath(dirfd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
+}
+
+int store_open(const char *path, struct store **ret)
+{
+	_cleanup_(store_closep) struct store *s = NULL;
+
+	s = malloc(sizeof *s);
+	if (!s)
+		return -ENOMEM;
+	*s = (struct store){ .dirfd = FD_NONE, .releases_fd = FD_NONE, .backups_fd = FD_NONE };
+	s->path = strdup(path);
+	if (!s->path)
+		return -ENOMEM;
+	s->dirfd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (s->dirfd < 0)
+		return -errno;
+	s->releases_fd = open_subdirectory(s->dirfd, RELEASES);
+	if (s->releases_fd < 0)
+		return s->releases_fd;
+	s->backups_fd = open_subdirectory(s->dirfd, BACKUPS);
+	if (s->backups_fd < 0)
+		return s->backups_fd;
+	*ret = TAKE_PTR(s);
+	return 0;
+}
+
+int store_create(const char *path, struct store **ret)
+{
+	static const char *const directories[] = { RELEASES, BACKUPS };
+	_cleanup_close_ int fd = FD_NONE;
+	int r;
+
+	r = fs_mkdir_p(AT_FDCWD, path, 0755);
+	if (r < 0)
+		return r;
+	fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	for (size_t i = 0; i < ELEMENTSOF(directories); i++) {
+		r = fs_mkdir_p(fd, directories[i], 0755);
+		if (r < 0)
+			return r;
+	}
+	r = fs_fsync_dir(fd, ".");
+	if (r < 0)
+		return r;
+	return store_open(path, ret);
+}
+
+struct store *store_close(struct store *s)
+{
+	if (s) {
+		close_fd(&s->backups_fd);
+		close_fd(&s->releases_fd);
+		close_fd(&s->dirfd);
+		free(s->path);
+		free(s);
+	}
+	return NULL;
+}
+
+int store_destroy(const char *path)
+{
+	return fs_remove_tree(AT_FDCWD, path);
+}
+
+int store_dirfd(const struct store *s)
+{
+	return s->dirfd;
+}
+
+const char *store_path(const struct store *s)
+{
+	return s->path;
+}
+
+int store_check_space(const struct store *s, uint64_t unpacked_bytes)
+{
+	uint64_t needed_bytes, needed_inodes, free_bytes;
+	struct statvfs fs;
+
+	if (unpacked_bytes > UINT64_MAX / 4)
+		return -ENOSPC;
+	needed_bytes = 2 * unpacked_bytes + unpacked_bytes / 5 + RESERVE_BYTES;
+	needed_inodes = unpacked_bytes / BYTES_PER_INODE + RESERVE_INODES;
+	if (fstatvfs(s->releases_fd, &fs) < 0)
+		return -errno;
+	if (__builtin_mul_overflow((uint64_t)fs.f_bavail, (uint64_t)fs.f_frsize, &free_bytes))
+		free_bytes = UINT64_MAX;
+	if (free_bytes < needed_bytes)
+		return -ENOSPC;
+	/* A file system without a table of inodes says 0 of 0. */
+	if (fs.f_files > 0 && fs.f_favail < needed_inodes)
+		return -ENOSPC;
+	return 0;
+}
+
+/* ---- stages and releases ---- */
+
+int store_stage_begin(struct store *s, const char *name)
+{
+	struct name stage = name_of(STAGE_PREFIX, name, "");
+	int r;
+
+	r = fs_remove_tree(s->releases_fd, stage.text);
+	if (r < 0)
+		return r;
+	if (mkdirat(s->releases_fd, stage.text, 0700) < 0)
+		return -errno;
+	return open_subdirectory(s->releases_fd, stage.text);
+}
+
+int store_stage_seal(struct store *s, const char *name, const struct version *version)
+{
+	struct name stage = name_of(STAGE_PREFIX, name, "");
+
+	if (renameat2(s->releases_fd, stage.text, s->releases_fd, version->text, RENAME_NOREPLACE) <
+	    0)
+		return -errno;
+	return fs_fsync_dir(s->releases_fd, ".");
+}
+
+static int close_directory(DIR *d)
+{
+	return d ? closedir(d) : 0;
+}
+DEFINE_CLEANUP(DIR *, close_directory);
+
+/* Calls visit with each name in a directory; visit may remove what it is called with. */
+static int each_name(int dirfd, int (*visit)(void *userdata, const char *name), void *userdata)
+{
+	_cleanup_(close_directoryp) DIR *d = NULL;
+	int fd;
+
+	fd = open_subdirectory(dirfd, ".");
+	if (fd < 0)
+		return fd;
+	d = fdopendir(fd);
+	if (!d) {
+		close_fd(&fd);
+		return -errno;
+	}
+	for (;;) {
+		struct dirent *entry;
+		int r;
+
+		errno = 0;
+		entry = readdir(d);
+		if (!entry)
+			return -errno;
+		if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0)
+			continue;
+		r = visit(userdata, entry->d_name);
+		if (r < 0)
+			return r;
+	}
+}
+
+struct version_list {
+	struct version *versions;
+	size_t n;
+};
+
+static int collect_version(void *userdata, const char *name)
+{
+	struct version_list *list = userdata;
+	struct version version;
+
+	if (version_parse(name, &version) < 0)
+		return 0;
+	if (list->n == STORE_MAX_RELEASES)
+		return -E2BIG;
+	list->versions[list->n++] = version;
+	return 0;
+}
+
+static int newest_first(const void *a, const void *b)
+{
+	const struct version *va = a, *vb = b;
+
+	return strcmp(vb->text, va->text);
+}
+
+int store_list(const struct store *s, struct version **ret, size_t *ret_n)
+{
+	_cleanup_free_ struct version *versions = NULL;
+	struct version_list list;
+	int r;
+
+	versions = calloc(STORE_MAX_RELEASES, sizeof *versions);
+	if (!versions)
+		return -ENOMEM;
+	list = (struct version_list){ .versions = versions };
+	r = each_name(s->releases_fd, collect_version, &list);
+	if (r < 0)
+		return r;
+	qsort(versions, list.n, sizeof *versions, newest_first);
+	*ret = TAKE_PTR(versions);
+	*ret_n = list.n;
+	return 0;
+}
+
+int store_open_release(const struct store *s, const struct version *version)
+{
+	return open_subdirectory(s->releases_fd, version->text);
+}
+
+int store_read_manifest(int release_fd, struct manifest **ret, char **ret_error)
+{
+	_cleanup_free_ char *bytes = NULL;
+	size_t size;
+	int r;
+
+	r = fs_read_file(release_fd, MANIFEST_NAME, MANIFEST_MAX_BYTES, &bytes, &size);
+	if (r < 0)
+		return r;
+	return manifest_parse(bytes, size, ret, ret_error);
+}
+
+static int unclean(char **ret_error, const char *sentence)
+{
+	if (ret_error && !*ret_error)
+		*ret_error = strdup(sentence);
+	return -EUCLEAN;
+}
+
+int store_check_release(const struct store *s, const struct version *version, char **ret_error)
+{
+	_cleanup_(manifest_freep) struct manifest *m = NULL;
+	_cleanup_close_ int fd = FD_NONE;
+	int r;
+
+	fd = store_open_release(s, version);
+	if (fd < 0)
+		return fd == -ENOTDIR || fd == -ELOOP ? unclean(ret_error, "is no directory") : fd;
+	r = store_read_manifest(fd, &m, ret_error);
+	if (r == -ENOMEM)
+		return r;
+	if (r < 0)
+		return unclean(ret_error, "has no release.json that can be read");
+	if (strcmp(m->version.text, version->text) != 0)
+		return unclean(ret_error, "is another version by its release.json");
+	return manifest_check_tree(m, fd, ret_error);
+}
+
+/* The rename takes it out of sight as a whole, so a removal that is cut leaves no half release. */
+static int drop_release(struct store *s, const struct version *version)
+{
+	struct name drop = name_of(DROP_PREFIX, version->text, "");
+	int r;
+
+	r = fs_remove_tree(s->releases_fd, drop.text);
+	if (r < 0)
+		return r;
+	if (renameat(s->releases_fd, version->text, s->releases_fd, drop.text) < 0)
+		return errno == ENOENT ? 0 : -errno;
+	r = fs_fsync_dir(s->releases_fd, ".");
+	if (r < 0)
+		return r;
+	return fs_remove_tree(s->releases_fd, drop.text);
+}
+
+static bool link_leads_to(const struct store *s, const char *link, const struct version *version)
+{
+	struct version found;
+
+	return swap_read(s->dirfd, link, &found) == 0 && strcmp(found.text, version->text) == 0;
+}
+
+int store_remove_release(struct store *s, const struct version *version)
+{
+	int r;
+
+	if (link_leads_to(s, SWAP_CURRENT, version))
+		return -EBUSY;
+	if (link_leads_to(s, SWAP_PREVIOUS, version)) {
+		if (unlinkat(s->dirfd, SWAP_PREVIOUS, 0) < 0)
+			return -errno;
+		r = fs_fsync_dir(s->dirfd, ".");
+		if (r < 0)
+			return r;
+	}
+	return drop_release(s, version);
+}
+
+/* ---- backups ---- */
+
+int store_backup_begin(struct store *s, const struct version *version)
+{
+	struct name temporary = name_of(NEW_PREFIX, version->text, "");
+	int r;
+
+	r = fs_remove_tree(s->backups_fd, temporary.text);
+	if (r < 0)
+		return r;
+	return fs_open_beneath(s->backups_fd, temporary.text,
+			       O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW, 0600);
+}
+
+int store_backup_commit(struct store *s, const struct version *version)
+{
+	struct name temporary = name_of(NEW_PREFIX, version->text, "");
+	struct name name = name_of("", version->text, BACKUP_SUFFIX);
+
+	if (renameat(s->backups_fd, temporary.text, s->backups_fd, name.text) < 0)
+		return -errno;
+	return fs_fsync_dir(s->backups_fd, ".");
+}
+
+int store_backup_open(const struct store *s, const struct version *version)
+{
+	struct name name = name_of("", version->text, BACKUP_SUFFIX);
+
+	return fs_open_beneath(s->backups_fd, name.text, O_RDONLY | O_NOFOLLOW | O_NONBLOCK, 0);
+}
+
+/* ---- pruning ---- */
+
+struct prune {
+	struct store *store;
+	const struct version *keep;
+	size_t n_keep;
+};
+
+static bool is_kept(const struct prune *p, const struct version *version)
+{
+	for (size_t i = 0; i < p->n_keep; i++)
+		if (strcmp(p->keep[i].text, version->text) == 0)
+			return true;
+	return false;
+}
+
+static int sweep_entry(void *userdata, const char *name)
+{
+	const int *dirfd = userdata;
+
+	return name[0] == '.' ? fs_remove_tree(*dirfd, name) : 0;
+}
+
+static int prune_release(void *userdata, const char *name)
+{
+	struct prune *p = userdata;
+	struct version version;
+
+	if (version_parse(name, &version) < 0 || is_kept(p, &version))
+		return 0;
+	return store_remove_release(p->store, &version);
+}
+
+static int prune_backup(void *userdata, const char *name)
+{
+	struct prune *p = userdata;
+	struct version version;
+	char text[VERSION_LENGTH + 1];
+
+	if (strlen(name) != VERSION_LENGTH + strlen(BACKUP_SUFFIX) ||
+	    strcmp(name + VERSION_LENGTH, BACKUP_SUFFIX) != 0)
+		return 0;
+	(void)snprintf(text, sizeof text, "%.*s", VERSION_LENGTH, name);
+	if (version_parse(text, &version) < 0 || is_kept(p, &version))
+		return 0;
+	return fs_remove_tree(p->store->backups_fd, name);
+}
+
+int store_sweep(struct store *s)
+{
+	int r;
+
+	r = each_name(s->releases_fd, sweep_entry, &s->releases_fd);
+	if (r < 0)
+		return r;
+	return each_name(s->backups_fd, sweep_entry, &s->backups_fd);
+}
+
+int store_prune(struct store *s, const struct version *keep, size_t n_keep)
+{
+	struct prune p = { .store = s, .keep = keep, .n_keep = n_keep };
+	int r;
+
+	r = store_sweep(s);
+	if (r < 0)
+		return r;
+	r = each_name(s->releases_fd, prune_release, &p);
+	if (r < 0)
+		return r;
+	return each_name(s->backups_fd, prune_backup, &p);
+}
