@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Finishes or undoes what a crash left, and repairs a `current` that is missing or dangling.
+ * Idempotent; may itself be cut anywhere.
+ *
+ *	journal       what is done                                          result
+ *	IDLE          sweep                                                 -
+ *	ACCEPTED,     the old version stays; stage and new release go       failed, interrupted
+ *	STAGING,
+ *	READY
+ *	TRIAL, or a   `current` and `previous` are put back, the program    rolled_back, interrupted
+ *	word that is  is restarted
+ *	not known
+ *	CONFIRMED     prune                                                 confirmed
+ *	ROLLED_BACK   prune                                                 as the journal has it
+ *
+ * A `current` that does not lead to a release: `previous`, else the newest complete release, else
+ * the factory's.
+ */
+#ifndef UPDATERD_RECOVER_H
+#define UPDATERD_RECOVER_H
+
+#include <stdbool.h>
+
+#include "common/cleanup.h"
+#include "updaterd/service.h"
+#include "updaterd/state.h"
+
+/* at_boot: the program is restarted only if it runs already. The state must be held. */
+_must_check_ int recover(struct state *s, struct service service, bool at_boot);
+
+/* Makes sure that `current` of a program's space leads to a complete release. 0: it did; 1: it was
+ * repaired; -ENOENT: there is nothing that it could point to. */
+_must_check_ int recover_current(const struct conf_program *program, struct store *store);
+
+#endif

@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The installer's own directory while it is held: the lock, the journal, and what they know of each
+ * program. One holder at a time (flock); readers take no lock.
+ *
+ *	lock  journal.a  journal.b  trust/  results/  history.jsonl
+ */
+#ifndef UPDATERD_STATE_H
+#define UPDATERD_STATE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/cleanup.h"
+#include "common/version.h"
+#include "updaterd/conf.h"
+#include "updaterd/journal.h"
+#include "updaterd/store.h"
+
+/* A version that failed this often on trial is not tried again. */
+#define STATE_MAX_FAILURES 3u
+
+struct state {
+	const struct conf *conf; /* borrowed */
+	int dirfd;
+	int lock_fd;
+	struct journal *journal;
+};
+
+enum state_mode {
+	STATE_READ, /* no lock, the journal can not be written */
+	STATE_TRY,  /* -EBUSY if somebody else holds the lock */
+	STATE_WAIT,
+};
+
+/* Makes the directory if needed (except STATE_READ: -ENOENT). -EPERM if others could write to it. */
+_must_check_ int state_open(const struct conf *conf, enum state_mode mode, struct state **ret);
+struct state *state_close(struct state *s);
+DEFINE_CLEANUP(struct state *, state_close);
+
+/* The version that `current` of a program points to; as swap_read(), and -ENOENT without a space. */
+_must_check_ int state_current(const struct conf *conf, char letter, struct version *ret);
+
+/* What is known of a program; -ENOENT if nothing. */
+_must_check_ int state_floor(const struct state *s, char letter, struct version *ret);
+_must_check_ int state_quarantine(const struct state *s, char letter, struct version *ret);
+/* How often this version failed on trial. */
+unsigned state_failures(const struct state *s, char letter, const struct version *version);
+
+/* In memory, until the next journal_write(). Raising a floor to an older version does nothing. */
+_must_check_ int state_raise_floor(struct state *s, const struct version *version);
+_must_check_ int state_set_quarantine(struct state *s, const struct version *version);
+/* A version was confirmed: its failures, and the quarantine of versions not newer, are history. */
+_must_check_ int state_clear_failures(struct state *s, const struct version *confirmed);
+/* Counts one more; *ret_quarantined tells that this was one too many. */
+_must_check_ int state_count_failure(struct state *s, const struct version *version,
+				     bool *ret_quarantined);
+/* Everything known of a program goes. */
+_must_check_ int state_forget(struct state *s, char letter);
+
+/* Removes from the space what the invariants do not need: keeps `current`, `previous` and extra (may
+ * be NULL). */
+_must_check_ int state_prune(struct store *store, const struct version *extra);
+
+#endif

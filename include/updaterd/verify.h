@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The installer's own judgement of a release: the whole TUF workflow from its own trusted root and
+ * its own record of versions (trust/ in its directory; it starts from conf->root_file), then policy.
+ * What the agent says is only where to look.
+ */
+#ifndef UPDATERD_VERIFY_H
+#define UPDATERD_VERIFY_H
+
+#include <stdint.h>
+
+#include "common/cleanup.h"
+#include "common/digest.h"
+#include "common/version.h"
+#include "updaterd/failure.h"
+#include "updaterd/state.h"
+
+#define VERIFY_MAX_REQUIRES 4
+
+/* What the signed metadata says of a program file. */
+struct release_target {
+	struct version version;
+	uint64_t length_bytes; /* of the program file */
+	uint8_t sha256[SHA256_BYTES];
+	uint64_t tar_length_bytes;
+	uint8_t tar_sha256[SHA256_BYTES];
+	struct version requires[VERIFY_MAX_REQUIRES];
+	size_t n_requires;
+};
+
+/* Refreshes trust from the metadata directory, finds the target and reads its custom part: program,
+ * architecture, model and kind must be ours. Trust that passed is kept even if the target is refused.
+ * The time at which the refresh passed becomes last_trusted_sec in the journal (in memory). */
+_must_check_ int verify_target(struct state *s, int metadata_fd, const char *target_path,
+			       struct release_target *ret, struct failure *failure);
+
+/* Policy: newer than what runs, not below the floor, not quarantined, and what it requires runs. */
+_must_check_ int verify_admit(const struct state *s, const struct release_target *target,
+			      struct failure *failure);
+
+#endif

@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The entrances that need no bus: package scripts and the boot. */
+#include "updaterd/installer.h"
+
+#include <string.h>
+
+#include "common/log.h"
+#include "updaterd/adopt.h"
+#include "updaterd/exit_codes.h"
+#include "updaterd/recover.h"
+#include "updaterd/state.h"
+
+/* Holds the state and brings it in order; *ret_recovered tells whether that went well. */
+static int enter(const struct conf *conf, struct state **ret, int *ret_recovered)
+{
+	_cleanup_(systemd_freep) struct systemd *systemd = NULL;
+	_cleanup_(state_closep) struct state *s = NULL;
+	int r;
+
+	if (geteuid() != 0) {
+		log_error("only root may do this");
+		return EXIT_NOT_PERMITTED;
+	}
+	r = systemd_new(&systemd);
+	if (r == 0)
+		r = state_open(conf, STATE_WAIT, &s);
+	if (r < 0) {
+		log_error("cannot open '%s': %s", conf->installer_dir, strerror(-r));
+		return EXIT_FAILED;
+	}
+	*ret_recovered = recover(s, systemd_service(systemd), true);
+	*ret = TAKE_PTR(s);
+	return EXIT_OK;
+}
+
+int installer_recover(const struct conf *conf)
+{
+	_cleanup_(state_closep) struct state *s = NULL;
+	int r, recovered;
+
+	r = enter(conf, &s, &recovered);
+	if (r != EXIT_OK)
+		return r;
+	return recovered < 0 ? EXIT_FAILED : EXIT_OK;
+}
+
+static int adopt(const struct conf_program *program)
+{
+	_cleanup_(store_closep) struct store *store = NULL;
+	struct version version;
+	struct failure failure;
+	int had_current, r;
+
+	r = store_create(program->space, &store);
+	if (r < 0) {
+		log_error("cannot make '%s': %s", program->space, strerror(-r));
+		return EXIT_FAILED;
+	}
+	/* What runs stays, so that a factory release which cannot be copied then is a pity only. */
+	had_current = recover_current(program, store);
+	if (adopt_factory(program, store, &version, &failure) < 0) {
+		log_write(had_current >= 0 ? LOG_WARNING : LOG_ERR,
+			  "cannot adopt the factory release: %s", failure.text);
+		return had_current >= 0 ? EXIT_OK : EXIT_FAILED;
+	}
+	if (had_current < 0)
+		had_current = recover_current(program, store);
+	return had_current < 0 ? EXIT_FAILED : EXIT_OK;
+}
+
+int installer_adopt(const struct conf *conf, char program)
+{
+	_cleanup_(state_closep) struct state *s = NULL;
+	const struct conf_program *p = conf_program(conf, program);
+	int r, recovered;
+
+	if (!p) {
+		log_error("there is no [program %c] in the configuration", program);
+		return EXIT_CONFIG;
+	}
+	r = enter(conf, &s, &recovered);
+	return r != EXIT_OK ? r : adopt(p);
+}
+
+int installer_disown(const struct conf *conf, char program)
+{
+	_cleanup_(state_closep) struct state *s = NULL;
+	const struct conf_program *p = conf_program(conf, program);
+	int r, recovered;
+
+	if (!p) {
+		log_error("there is no [program %c] in the configuration", program);
+		return EXIT_CONFIG;
+	}
+	r = enter(conf, &s, &recovered);
+	if (r != EXIT_OK)
+		return r;
+	r = store_destroy(p->space);
+	if (r == 0)
+		r = state_forget(s, program);
+	if (r == 0)
+		r = journal_write(s->journal);
+	if (r < 0)
+		log_error("cannot remove '%s': %s", p->space, strerror(-r));
+	return r < 0 ? EXIT_FAILED : EXIT_OK;
+}

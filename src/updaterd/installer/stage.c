@@ -1,0 +1,279 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "updaterd/stage.h"
+
+#include <fcntl.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "common/fsutil.h"
+#include "common/xz.h"
+
+static enum reason reason_of_fault(enum reltar_fault fault)
+{
+	switch (fault) {
+	case RELTAR_FAULT_MALFORMED: return REASON_TAR_MALFORMED;
+	case RELTAR_FAULT_ESCAPE: return REASON_TAR_ESCAPE;
+	case RELTAR_FAULT_LINK: return REASON_TAR_LINK;
+	case RELTAR_FAULT_SPECIAL: return REASON_TAR_SPECIAL;
+	case RELTAR_FAULT_SETID: return REASON_TAR_SETID;
+	case RELTAR_FAULT_TOO_BIG: return REASON_TAR_TOO_BIG;
+	case RELTAR_FAULT_CONTENT: return REASON_TAR_CONTENT;
+	case RELTAR_OK: break;
+	}
+	return REASON_TAR_MALFORMED;
+}
+
+static int unpack_failure(struct failure *failure, int error, const struct reltar_unpack *unpack)
+{
+	enum reltar_fault fault = reltar_unpack_fault(unpack);
+
+	if (fault != RELTAR_OK)
+		return failure_set(failure, -EBADMSG, reason_of_fault(fault),
+				   "the release's tar: %s", reltar_fault_name(fault));
+	if (error == -EBADMSG)
+		return failure_set(failure, error, REASON_TAR_MALFORMED,
+				   "the program file is no sound .xz file");
+	if (error == -EFBIG)
+		return failure_set(failure, error, REASON_TAR_TOO_BIG,
+				   "the tar is longer than was signed");
+	return failure_set_errno(failure, error, "unpacking");
+}
+
+/* ---- the program file ---- */
+
+/* Reads what was signed and no more, and hashes what it gives. */
+struct program_reader {
+	struct fd_stream stream;
+	struct digest *digest;
+	uint64_t length_bytes;
+	const struct stage_progress *progress;
+};
+
+static ssize_t program_read(void *userdata, void *buffer, size_t size)
+{
+	struct program_reader *p = userdata;
+	uint64_t left = p->length_bytes - p->stream.offset;
+	ssize_t n;
+	int r;
+
+	if (size > left)
+		size = (size_t)left;
+	if (size == 0)
+		return 0;
+	n = fd_stream_read(&p->stream, buffer, size);
+	if (n <= 0)
+		return n;
+	r = digest_update(p->digest, buffer, (size_t)n);
+	if (r < 0)
+		return r;
+	if (p->progress)
+		p->progress->report(p->progress->userdata, p->stream.offset, p->length_bytes);
+	return n;
+}
+
+/* Nothing of it reaches a parser before this passed. */
+static int check_program_file(int program_fd, const struct release_target *target,
+			      struct failure *failure)
+{
+	uint8_t sha256[SHA256_BYTES];
+	struct stat st;
+	int r;
+
+	if (fstat(program_fd, &st) < 0)
+		return failure_set_errno(failure, -errno, "the program file");
+	if (!S_ISREG(st.st_mode) || (uint64_t)st.st_size != target->length_bytes)
+		return failure_set(failure, -EBADMSG, REASON_LENGTH,
+				   "the program file does not have the length that was signed");
+	r = digest_fd(program_fd, sha256, NULL);
+	if (r < 0)
+		return failure_set_errno(failure, r, "reading the program file");
+	if (memcmp(sha256, target->sha256, sizeof sha256) != 0)
+		return failure_set(failure, -EBADMSG, REASON_HASH,
+				   "the program file is not the one that was signed");
+	return 0;
+}
+
+static int check_program_read(struct program_reader *p, const struct release_target *target,
+			      struct failure *failure)
+{
+	uint8_t sha256[SHA256_BYTES];
+	int r;
+
+	r = digest_final(p->digest, sha256);
+	if (r < 0)
+		return failure_set_errno(failure, r, "hashing the program file");
+	if (p->stream.offset != target->length_bytes ||
+	    memcmp(sha256, target->sha256, sizeof sha256) != 0)
+		return failure_set(failure, -EBADMSG, REASON_HASH,
+				   "the program file changed while it was read");
+	return 0;
+}
+
+static int finish_unpack(struct reltar_unpack *unpack, const struct release_target *target,
+			 struct failure *failure)
+{
+	const struct manifest *manifest;
+	uint8_t sha256[SHA256_BYTES];
+	uint64_t size;
+	int r;
+
+	r = reltar_unpack_finish(unpack, sha256, &size, &manifest);
+	if (r < 0)
+		return unpack_failure(failure, r, unpack);
+	if (size != target->tar_length_bytes ||
+	    memcmp(sha256, target->tar_sha256, sizeof sha256) != 0)
+		return failure_set(failure, -EBADMSG, REASON_TAR_CONTENT,
+				   "the tar in the program file is not the one that was signed");
+	if (strcmp(manifest->version.text, target->version.text) != 0)
+		return failure_set(failure, -EBADMSG, REASON_TAR_CONTENT,
+				   "release.json is of %s, not of %s", manifest->version.text,
+				   target->version.text);
+	return 0;
+}
+
+int stage_unpack(int program_fd, const struct release_target *target, int stage_fd,
+		 const struct stage_progress *progress, struct failure *failure)
+{
+	_cleanup_(reltar_unpack_freep) struct reltar_unpack *unpack = NULL;
+	_cleanup_(digest_freep) struct digest *digest = NULL;
+	struct program_reader reader = { .stream = { .fd = program_fd },
+					 .length_bytes = target->length_bytes,
+					 .progress = progress };
+	int r;
+
+	r = check_program_file(program_fd, target, failure);
+	if (r < 0)
+		return r;
+	r = digest_new(&digest);
+	if (r == 0)
+		r = reltar_unpack_new(stage_fd, target->tar_length_bytes, &unpack);
+	if (r < 0)
+		return failure_set_errno(failure, r, "unpacking");
+	reader.digest = digest;
+	r = xz_decompress(program_read, &reader, reltar_unpack_write, unpack,
+			  target->tar_length_bytes);
+	if (r < 0)
+		return unpack_failure(failure, r, unpack);
+	r = check_program_read(&reader, target, failure);
+	if (r < 0)
+		return r;
+	return finish_unpack(unpack, target, failure);
+}
+
+/* ---- a directory ---- */
+
+static int copy_tar(struct reltar_view *view, struct reltar_unpack *unpack)
+{
+	struct reltar_reader reader = { .view = view };
+	char buffer[16384];
+
+	for (;;) {
+		ssize_t n = reltar_reader_read(&reader, buffer, sizeof buffer);
+		int r;
+
+		if (n <= 0)
+			return (int)n;
+		r = reltar_unpack_write(unpack, buffer, (size_t)n);
+		if (r < 0)
+			return r;
+	}
+}
+
+int stage_copy(int release_fd, int stage_fd, struct failure *failure)
+{
+	_cleanup_(reltar_unpack_freep) struct reltar_unpack *unpack = NULL;
+	_cleanup_(reltar_view_closep) struct reltar_view *view = NULL;
+	const struct manifest *manifest;
+	uint8_t sha256[SHA256_BYTES];
+	uint64_t size;
+	int r;
+
+	r = reltar_view_open(release_fd, &view);
+	if (r < 0)
+		return failure_set_errno(failure, r, "reading the release to copy");
+	r = reltar_unpack_new(stage_fd, reltar_view_size(view), &unpack);
+	if (r < 0)
+		return failure_set_errno(failure, r, "copying");
+	r = copy_tar(view, unpack);
+	if (r == 0)
+		r = reltar_unpack_finish(unpack, sha256, &size, &manifest);
+	return r < 0 ? unpack_failure(failure, r, unpack) : 0;
+}
+
+/* ---- the last look ---- */
+
+static int make_directory_readonly(int stage_fd, const char *path)
+{
+	_cleanup_close_ int fd = fs_open_beneath(stage_fd, path, O_RDONLY | O_DIRECTORY, 0);
+
+	if (fd < 0)
+		return fd;
+	if (fchmod(fd, 0555) < 0)
+		return -errno;
+	return fsync(fd) < 0 ? -errno : 0;
+}
+
+/* Every directory that a file of the manifest lies in, and the stage itself. */
+static int make_readonly(const struct manifest *m, int stage_fd)
+{
+	for (size_t i = 0; i < m->n_files; i++) {
+		_cleanup_free_ char *path = strdup(m->files[i].path);
+		char *slash;
+
+		if (!path)
+			return -ENOMEM;
+		while ((slash = strrchr(path, '/'))) {
+			int r;
+
+			*slash = '\0';
+			/* Files are sorted, so the file before has often done this one already. */
+			if (i > 0 && strncmp(m->files[i - 1].path, path, strlen(path)) == 0 &&
+			    m->files[i - 1].path[strlen(path)] == '/')
+				break;
+			r = make_directory_readonly(stage_fd, path);
+			if (r < 0)
+				return r;
+		}
+	}
+	return make_directory_readonly(stage_fd, ".");
+}
+
+static int check_tar(int stage_fd, const uint8_t *tar_sha256, struct failure *failure)
+{
+	_cleanup_(reltar_view_closep) struct reltar_view *view = NULL;
+	uint8_t sha256[SHA256_BYTES];
+	int r;
+
+	r = reltar_view_open(stage_fd, &view);
+	if (r == 0)
+		r = reltar_view_sha256(view, sha256);
+	if (r < 0)
+		return failure_set_errno(failure, r, "reading the stage again");
+	if (memcmp(sha256, tar_sha256, sizeof sha256) != 0)
+		return failure_set(failure, -EUCLEAN, REASON_IO,
+				   "what was written does not make the tar that was signed");
+	return 0;
+}
+
+int stage_check(int stage_fd, const uint8_t *tar_sha256, struct failure *failure)
+{
+	_cleanup_(manifest_freep) struct manifest *manifest = NULL;
+	_cleanup_free_ char *error = NULL;
+	int r;
+
+	r = store_read_manifest(stage_fd, &manifest, &error);
+	if (r == 0)
+		r = manifest_check_tree(manifest, stage_fd, &error);
+	if (r == -EUCLEAN || r == -EBADMSG)
+		return failure_set(failure, -EUCLEAN, REASON_IO,
+				   "what was written reads differently: %s", error ? error : "");
+	if (r < 0)
+		return failure_set_errno(failure, r, "reading the stage again");
+	if (tar_sha256) {
+		r = check_tar(stage_fd, tar_sha256, failure);
+		if (r < 0)
+			return r;
+	}
+	r = make_readonly(manifest, stage_fd);
+	return r < 0 ? failure_set_errno(failure, r, "making the stage read-only") : 0;
+}

@@ -1,0 +1,369 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "updaterd/systemd.h"
+
+#include <poll.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <time.h>
+
+#include "common/log.h"
+
+#define CALL_TIMEOUT_USEC (30u * 1000u * 1000u)
+#define MAX_POLL_MSEC	  60000u
+
+int systemd_new(struct systemd **ret)
+{
+	struct systemd *s = calloc(1, sizeof *s);
+
+	if (!s)
+		return -ENOMEM;
+	*ret = s;
+	return 0;
+}
+
+struct systemd *systemd_free(struct systemd *s)
+{
+	if (s) {
+		(void)sd_bus_flush_close_unref(s->bus);
+		free(s->job);
+		free(s);
+	}
+	return NULL;
+}
+
+uint64_t systemd_now_msec(void)
+{
+	struct timespec now;
+
+	(void)clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
+/* ---- jobs ---- */
+
+static int on_job_removed(sd_bus_message *m, void *userdata, sd_bus_error *error)
+{
+	const char *path, *unit, *result;
+	struct systemd *s = userdata;
+	uint32_t id;
+
+	(void)error;
+	if (sd_bus_message_read(m, "uoss", &id, &path, &unit, &result) < 0)
+		return 0;
+	if (s->job && strcmp(path, s->job) == 0)
+		(void)snprintf(s->job_result, sizeof s->job_result, "%s", result);
+	return 0;
+}
+
+int systemd_connect(struct systemd *s)
+{
+	sd_bus *bus = NULL;
+	int r;
+
+	if (s->bus)
+		return 0;
+	r = sd_bus_open_system(&bus);
+	if (r < 0)
+		return r;
+	(void)sd_bus_set_method_call_timeout(bus, CALL_TIMEOUT_USEC);
+	r = sd_bus_match_signal(bus, NULL, SYSTEMD_NAME, SYSTEMD_PATH, SYSTEMD_MANAGER,
+				"JobRemoved", on_job_removed, s);
+	if (r >= 0)
+		r = sd_bus_call_method(bus, SYSTEMD_NAME, SYSTEMD_PATH, SYSTEMD_MANAGER,
+				       "Subscribe", NULL, NULL, NULL);
+	if (r < 0) {
+		(void)sd_bus_flush_close_unref(bus);
+		return r;
+	}
+	s->bus = bus;
+	return 0;
+}
+
+int systemd_follow_job(struct systemd *s, sd_bus_message *reply)
+{
+	const char *job;
+	char *copy;
+	int r;
+
+	r = sd_bus_message_read(reply, "o", &job);
+	if (r < 0)
+		return r;
+	copy = strdup(job);
+	if (!copy)
+		return -ENOMEM;
+	free(s->job);
+	s->job = copy;
+	s->job_result[0] = '\0';
+	return 0;
+}
+
+/* Until the bus has nothing more to say. Its signals set what the caller looks at. */
+static int process_all(struct systemd *s)
+{
+	int r;
+
+	do
+		r = sd_bus_process(s->bus, NULL);
+	while (r > 0);
+	return r;
+}
+
+int systemd_wait(struct systemd *s, const int fds[2], uint64_t deadline_msec, unsigned *ret_ready)
+{
+	struct pollfd polled[3] = { { .fd = fds[0], .events = POLLIN },
+				    { .fd = fds[1], .events = POLLIN },
+				    { .fd = -1 } };
+	uint64_t now_msec = systemd_now_msec(), left_msec;
+	bool had_result = s->job_result[0];
+	int r;
+
+	r = process_all(s);
+	if (r < 0)
+		return r;
+	*ret_ready = 0;
+	if (!had_result && s->job_result[0])
+		return 0;
+	polled[2].fd = sd_bus_get_fd(s->bus);
+	r = sd_bus_get_events(s->bus);
+	if (r < 0)
+		return r;
+	polled[2].events = (short)r;
+	left_msec = deadline_msec > now_msec ? deadline_msec - now_msec : 0;
+	if (left_msec > MAX_POLL_MSEC)
+		left_msec = MAX_POLL_MSEC;
+	r = poll(polled, ELEMENTSOF(polled), (int)left_msec);
+	if (r < 0)
+		return errno == EINTR ? 0 : -errno;
+	for (unsigned i = 0; i < 2; i++)
+		if (polled[i].revents)
+			*ret_ready |= 1u << i;
+	return process_all(s);
+}
+
+/* ---- units ---- */
+
+int systemd_load_unit(struct systemd *s, const char *unit, char **ret_path)
+{
+	_cleanup_(sd_bus_message_unrefp) sd_bus_message *reply = NULL;
+	const char *path;
+	int r;
+
+	r = systemd_connect(s);
+	if (r < 0)
+		return r;
+	r = sd_bus_call_method(s->bus, SYSTEMD_NAME, SYSTEMD_PATH, SYSTEMD_MANAGER, "LoadUnit",
+			       NULL, &reply, "s", unit);
+	if (r < 0)
+		return r;
+	r = sd_bus_message_read(reply, "o", &path);
+	if (r < 0)
+		return r;
+	*ret_path = strdup(path);
+	return *ret_path ? 0 : -ENOMEM;
+}
+
+int systemd_get_u32(struct systemd *s, const char *path, const char *interface,
+		    const char *property, char type, uint32_t *ret)
+{
+	return sd_bus_get_property_trivial(s->bus, SYSTEMD_NAME, path, interface, property, NULL,
+					   type, ret);
+}
+
+int systemd_get_string(struct systemd *s, const char *path, const char *interface,
+		       const char *property, char **ret)
+{
+	return sd_bus_get_property_string(s->bus, SYSTEMD_NAME, path, interface, property, NULL,
+					  ret);
+}
+
+static int read_mark(struct systemd *s, const char *path, struct service_start *start)
+{
+	uint32_t pid = 0;
+	int r;
+
+	r = systemd_get_u32(s, path, SYSTEMD_SERVICE, "MainPID", 'u', &pid);
+	if (r < 0)
+		return r;
+	start->main_pid = (pid_t)pid;
+	return systemd_get_u32(s, path, SYSTEMD_SERVICE, "NRestarts", 'u', &start->n_restarts);
+}
+
+/* ---- restart ---- */
+
+/* A descriptor that becomes readable when the process ends; negative if there is none. */
+static int open_pid(pid_t pid)
+{
+	return pid > 0 ? (int)syscall(SYS_pidfd_open, pid, 0) : -1;
+}
+
+static int ask_restart(struct systemd *s, const char *unit)
+{
+	_cleanup_(sd_bus_message_unrefp) sd_bus_message *reply = NULL;
+	int r;
+
+	/* Restarts of a bad release must not use up the start limit of the good one. */
+	(void)sd_bus_call_method(s->bus, SYSTEMD_NAME, SYSTEMD_PATH, SYSTEMD_MANAGER,
+				 "ResetFailedUnit", NULL, NULL, "s", unit);
+	r = sd_bus_call_method(s->bus, SYSTEMD_NAME, SYSTEMD_PATH, SYSTEMD_MANAGER, "RestartUnit",
+			       NULL, &reply, "ss", unit, "replace");
+	return r < 0 ? r : systemd_follow_job(s, reply);
+}
+
+/* Until the job ends or the time is over. Notes when the old process went. */
+static int wait_restart(struct systemd *s, int pid_fd, uint64_t deadline_msec,
+			struct service_start *start)
+{
+	bool is_gone = pid_fd < 0;
+
+	while (!s->job_result[0] && systemd_now_msec() < deadline_msec) {
+		const int fds[2] = { is_gone ? -1 : pid_fd, -1 };
+		unsigned ready;
+		int r;
+
+		r = systemd_wait(s, fds, deadline_msec, &ready);
+		if (r < 0)
+			return r;
+		if (ready & 1u) {
+			is_gone = true;
+			start->down_at_msec = systemd_now_msec();
+		}
+	}
+	return 0;
+}
+
+/* Why it did not become ready, as systemd has it. */
+static int judge_failed_start(struct systemd *s, const char *path, const char *unit,
+			      struct failure *failure)
+{
+	_cleanup_free_ char *result = NULL;
+
+	if (!s->job_result[0])
+		return failure_set(failure, -EIO, REASON_NOT_READY,
+				   "'%s' was not ready within its time", unit);
+	if (systemd_get_string(s, path, SYSTEMD_SERVICE, "Result", &result) < 0)
+		return failure_set(failure, -EIO, REASON_NOT_READY, "'%s': start job: %s", unit,
+				   s->job_result);
+	if (strcmp(result, "timeout") == 0 || strcmp(result, "watchdog") == 0)
+		return failure_set(failure, -EIO, REASON_NOT_READY, "'%s' did not become ready: %s",
+				   unit, result);
+	return failure_set(failure, -EIO, REASON_EXITED, "'%s' ended while it started: %s", unit,
+			   result);
+}
+
+static int restart_unit(struct systemd *s, const char *unit, const char *path, uint64_t timeout_sec,
+			struct service_start *start, struct failure *failure)
+{
+	_cleanup_close_ int pid_fd = FD_NONE;
+	uint64_t deadline_msec;
+	int r;
+
+	pid_fd = open_pid(start->main_pid);
+	start->down_at_msec = systemd_now_msec();
+	deadline_msec = start->down_at_msec + timeout_sec * 1000;
+	r = ask_restart(s, unit);
+	if (r < 0)
+		return failure_set(failure, -EIO, REASON_INTERNAL, "cannot restart '%s': %s", unit,
+				   strerror(-r));
+	r = wait_restart(s, pid_fd, deadline_msec, start);
+	if (r < 0)
+		return failure_set(failure, -EIO, REASON_INTERNAL, "waiting for '%s': %s", unit,
+				   strerror(-r));
+	if (strcmp(s->job_result, "done") != 0)
+		return judge_failed_start(s, path, unit, failure);
+	start->ready_at_msec = systemd_now_msec();
+	r = read_mark(s, path, start);
+	if (r < 0)
+		return failure_set(failure, -EIO, REASON_INTERNAL, "asking for '%s': %s", unit,
+				   strerror(-r));
+	return 0;
+}
+
+static int systemd_restart(void *userdata, const char *unit, uint64_t ready_timeout_sec,
+			   struct service_start *ret_start, struct failure *failure)
+{
+	struct service_start start = { .down_at_msec = systemd_now_msec() };
+	_cleanup_free_ char *path = NULL;
+	struct systemd *s = userdata;
+	int r;
+
+	r = systemd_load_unit(s, unit, &path);
+	if (r == 0)
+		r = read_mark(s, path, &start);
+	if (r < 0)
+		r = failure_set(failure, -EIO, REASON_INTERNAL, "cannot ask systemd for '%s': %s",
+				unit, strerror(-r));
+	else
+		r = restart_unit(s, unit, path, ready_timeout_sec, &start, failure);
+	*ret_start = start;
+	return r;
+}
+
+/* ---- watching ---- */
+
+static int systemd_check(void *userdata, const char *unit, const struct service_start *start,
+			 struct failure *failure)
+{
+	_cleanup_free_ char *path = NULL, *active = NULL;
+	struct service_start now = { 0 };
+	struct systemd *s = userdata;
+	int r;
+
+	r = systemd_load_unit(s, unit, &path);
+	if (r == 0)
+		r = systemd_get_string(s, path, SYSTEMD_UNIT, "ActiveState", &active);
+	if (r >= 0)
+		r = read_mark(s, path, &now);
+	if (r < 0)
+		return failure_set(failure, -EIO, REASON_INTERNAL, "asking for '%s': %s", unit,
+				   strerror(-r));
+	if (strcmp(active, "active") != 0 && strcmp(active, "reloading") != 0)
+		return failure_set(failure, -EIO, REASON_CRASHED, "'%s' is %s after it was ready",
+				   unit, active);
+	if (now.main_pid != start->main_pid || now.n_restarts != start->n_restarts)
+		return failure_set(failure, -EIO, REASON_CRASHED,
+				   "'%s' was restarted after it was ready", unit);
+	return 0;
+}
+
+static int systemd_is_alive(void *userdata, const char *unit)
+{
+	_cleanup_free_ char *path = NULL, *active = NULL;
+	struct systemd *s = userdata;
+	int r;
+
+	r = systemd_load_unit(s, unit, &path);
+	if (r < 0)
+		return r;
+	r = systemd_get_string(s, path, SYSTEMD_UNIT, "ActiveState", &active);
+	return r < 0 ? r : strcmp(active, "inactive") != 0;
+}
+
+static uint64_t service_now_msec(void *userdata)
+{
+	(void)userdata;
+	return systemd_now_msec();
+}
+
+static void service_pause(void *userdata, uint64_t msec)
+{
+	struct timespec pause = { .tv_sec = (time_t)(msec / 1000),
+				  .tv_nsec = (long)(msec % 1000) * 1000000 };
+
+	(void)userdata;
+	while (clock_nanosleep(CLOCK_MONOTONIC, 0, &pause, &pause) == EINTR)
+		;
+}
+
+struct service systemd_service(struct systemd *s)
+{
+	static const struct service_ops ops = {
+		.restart = systemd_restart,
+		.check = systemd_check,
+		.is_alive = systemd_is_alive,
+		.probe = probe_run,
+		.now_msec = service_now_msec,
+		.pause = service_pause,
+	};
+
+	return (struct service){ .ops = &ops, .userdata = s };
+}

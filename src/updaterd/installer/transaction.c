@@ -1,0 +1,588 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "updaterd/transaction.h"
+
+#include <string.h>
+#include <time.h>
+
+#include "common/log.h"
+#include "common/reltar.h"
+#include "updaterd/backup.h"
+#include "updaterd/record.h"
+#include "updaterd/stage.h"
+#include "updaterd/swap.h"
+#include "updaterd/trial.h"
+#include "updaterd/verify.h"
+
+#define MAX_DURATION_SEC (7 * 24 * 3600)
+
+struct transaction {
+	struct state *state;
+	const struct transaction_request *request;
+	const struct transaction_hooks *hooks;
+	const struct conf_program *program;
+	struct store *store;
+	struct version from, to;
+	struct version before_previous;
+	bool has_before_previous;
+	struct release_target target;
+	bool is_staged; /* `to` is a complete release already */
+	int stage_fd;
+	char *probe_release;
+	struct trial trial;
+	struct service_start start;
+	uint64_t began_msec;
+	struct result *result;
+};
+
+static void transaction_done(struct transaction *t)
+{
+	(void)store_close(t->store);
+	close_fd(&t->stage_fd);
+	free(t->probe_release);
+	free(t->trial.baseline);
+}
+
+/* How much of the whole a step stands for, for people who wait. */
+static unsigned percent_of(enum step step)
+{
+	static const unsigned char percents[_STEP_MAX] = {
+		[STEP_CHECK] = 2,    [STEP_STAGE] = 10, [STEP_BACKUP] = 50,   [STEP_SWAP] = 65,
+		[STEP_RESTART] = 70, [STEP_PROBE] = 80, [STEP_ROLLBACK] = 90, [STEP_CONFIRM] = 98,
+	};
+
+	return percents[step];
+}
+
+static void tell(const struct transaction *t, enum step step, unsigned percent)
+{
+	if (t->hooks->progress)
+		t->hooks->progress(t->hooks->userdata, step, percent);
+}
+
+/* One step of the story: told, done, and logged if it fails. */
+static int step(struct transaction *t, enum step step, int (*run)(struct transaction *t))
+{
+	struct result *result = t->result;
+	int r;
+
+	if (result->step != step)
+		tell(t, step, percent_of(step));
+	result->step = step;
+	r = run(t);
+	if (r >= 0)
+		return r;
+	log_write(result->failure.reason == REASON_NOT_NOW ? LOG_NOTICE : LOG_ERR,
+		  "%s of program %c from '%s' to '%s': %s: %s (%s)", result->kind, result->program,
+		  result->from, result->to, step_name(step), result->failure.text,
+		  reason_name(result->failure.reason));
+	return r;
+}
+
+static int io_failure(struct transaction *t, int error, const char *what)
+{
+	return failure_set_errno(&t->result->failure, error, "%s", what);
+}
+
+/* ---- before anything is changed ---- */
+
+static int judge_rollback(struct transaction *t)
+{
+	_cleanup_free_ char *error = NULL;
+	int r;
+
+	r = store_check_release(t->store, &t->to, &error);
+	if (r == 0)
+		return 0;
+	return failure_set(&t->result->failure, r, REASON_DAMAGED, "%s: %s", t->to.text,
+			   error ? error : strerror(-r));
+}
+
+static int judge_request(struct transaction *t)
+{
+	struct failure *failure = &t->result->failure;
+	int r;
+
+	if (t->request->is_rollback)
+		return judge_rollback(t);
+	r = verify_target(t->state, t->request->metadata_fd, t->request->target, &t->target,
+			  failure);
+	if (r < 0)
+		return r;
+	if (t->target.version.program != t->program->letter)
+		return failure_set(failure, -EPERM, REASON_WRONG_PROGRAM,
+				   "'%s' is no release of program %c", t->request->target,
+				   t->program->letter);
+	t->to = t->target.version;
+	memcpy(t->result->to, t->to.text, sizeof t->result->to);
+	return verify_admit(t->state, &t->target, failure);
+}
+
+/* What earlier attempts left goes first, so that a full disk is no reason to stay old. */
+static int check_space(struct transaction *t)
+{
+	int r;
+
+	r = state_prune(t->store, NULL);
+	if (r < 0)
+		return io_failure(t, r, "pruning");
+	if (t->request->is_rollback)
+		return 0;
+	r = store_check_space(t->store, t->target.tar_length_bytes);
+	return r < 0 ? io_failure(t, r, "checking free space") : 0;
+}
+
+static int ask_program(struct transaction *t)
+{
+	/* A person who asks for the way back has decided about the time, and what is to be compared
+	 * with may be what is broken. */
+	if (t->request->is_rollback)
+		return 0;
+	return trial_ask_before(&t->trial, t->from.text, &t->result->failure);
+}
+
+/* ---- the new release ---- */
+
+static int write_journal(struct transaction *t, enum journal_state state)
+{
+	int r = record_durably(t->state->journal, state, t->result);
+
+	return r < 0 ? io_failure(t, r, "writing the journal") : 0;
+}
+
+static int journal_staging(struct transaction *t)
+{
+	return write_journal(t, JOURNAL_STAGING);
+}
+
+/* 1 if the release is in the space already, with the bytes that were signed. */
+static int is_there(struct transaction *t)
+{
+	_cleanup_(reltar_view_closep) struct reltar_view *view = NULL;
+	_cleanup_close_ int fd = store_open_release(t->store, &t->to);
+	uint8_t sha256[SHA256_BYTES];
+
+	if (fd < 0)
+		return fd == -ENOENT ? 0 : fd;
+	if (store_check_release(t->store, &t->to, NULL) == 0 && reltar_view_open(fd, &view) == 0 &&
+	    reltar_view_sha256(view, sha256) == 0 &&
+	    memcmp(sha256, t->target.tar_sha256, sizeof sha256) == 0)
+		return 1;
+	return store_remove_release(t->store, &t->to);
+}
+
+static void report_unpacked(void *userdata, uint64_t done_bytes, uint64_t total_bytes)
+{
+	const struct transaction *t = userdata;
+	unsigned from = percent_of(STEP_STAGE), to = percent_of(STEP_BACKUP) - 10;
+
+	if (total_bytes > 0)
+		tell(t, STEP_STAGE, from + (unsigned)(done_bytes * (to - from) / total_bytes));
+}
+
+static int unpack_release(struct transaction *t)
+{
+	const struct stage_progress progress = { .report = report_unpacked, .userdata = t };
+	int r;
+
+	r = t->request->is_rollback ? 1 : is_there(t);
+	if (r < 0)
+		return io_failure(t, r, "looking for the release in the space");
+	t->is_staged = r > 0;
+	if (t->is_staged)
+		return 0;
+	t->stage_fd = store_stage_begin(t->store, t->result->txid);
+	if (t->stage_fd < 0)
+		return io_failure(t, t->stage_fd, "making the stage");
+	return stage_unpack(t->request->program_fd, &t->target, t->stage_fd, &progress,
+			    &t->result->failure);
+}
+
+static int read_again(struct transaction *t)
+{
+	if (t->is_staged)
+		return 0;
+	return stage_check(t->stage_fd, t->target.tar_sha256, &t->result->failure);
+}
+
+static int seal_release(struct transaction *t)
+{
+	int r;
+
+	if (t->is_staged)
+		return 0;
+	r = store_stage_seal(t->store, t->result->txid, &t->to);
+	return r < 0 ? io_failure(t, r, "giving the release its name") : 0;
+}
+
+static int back_up_running(struct transaction *t)
+{
+	/* The way back needs no backup of what it leaves, and must not fail because that is damaged. */
+	if (t->request->is_rollback)
+		return 0;
+	return backup_make(t->store, &t->from, t->state->conf->max_program_bytes,
+			   &t->result->failure);
+}
+
+static int journal_ready(struct transaction *t)
+{
+	return write_journal(t, JOURNAL_READY);
+}
+
+/* ---- the flip ---- */
+
+static int prepare_links(struct transaction *t)
+{
+	int r = swap_prepare(store_dirfd(t->store), &t->to, &t->from);
+
+	return r < 0 ? io_failure(t, r, "making the links") : 0;
+}
+
+static int flip_previous(struct transaction *t)
+{
+	int r = swap_previous(store_dirfd(t->store));
+
+	return r < 0 ? io_failure(t, r, "flipping 'previous'") : 0;
+}
+
+static int journal_trial(struct transaction *t)
+{
+	int r = journal_set_u64(t->state->journal, "tries", 1);
+
+	return r < 0 ? io_failure(t, r, "the journal") : write_journal(t, JOURNAL_TRIAL);
+}
+
+static int flip_current(struct transaction *t)
+{
+	int r = swap_current(store_dirfd(t->store));
+
+	return r < 0 ? io_failure(t, r, "flipping 'current'") : 0;
+}
+
+static int settle_current(struct transaction *t)
+{
+	int r = swap_settle(store_dirfd(t->store), &t->to);
+
+	return r < 0 ? io_failure(t, r, "reading 'current' back") : 0;
+}
+
+/* ---- the trial ---- */
+
+/* Program A is on trial here as any other: by its unit and its probe, if its section names any. A
+ * trial by one whole cycle of the new updater belongs into these two steps. */
+static int restart_program(struct transaction *t)
+{
+	return trial_restart(&t->trial, &t->start, &t->result->failure);
+}
+
+static int judge_program(struct transaction *t)
+{
+	return trial_judge(&t->trial, &t->start, &t->result->failure);
+}
+
+static int note_confirmed(struct transaction *t)
+{
+	int r;
+
+	if (t->request->is_rollback)
+		return state_set_quarantine(t->state, &t->from);
+	r = state_raise_floor(t->state, &t->to);
+	return r < 0 ? r : state_clear_failures(t->state, &t->to);
+}
+
+static int journal_confirmed(struct transaction *t)
+{
+	struct result confirmed = *t->result;
+	int r;
+
+	confirmed.outcome = OUTCOME_CONFIRMED;
+	confirmed.failure.reason = t->request->is_rollback ? REASON_OPERATOR : REASON_NONE;
+	confirmed.failure.text[0] = '\0';
+	confirmed.downtime_ms = t->trial.downtime.total_msec;
+	r = note_confirmed(t);
+	if (r == 0)
+		r = record_durably(t->state->journal, JOURNAL_CONFIRMED, &confirmed);
+	if (r < 0)
+		return io_failure(t, r, "writing the journal");
+	*t->result = confirmed;
+	return 0;
+}
+
+/* ---- ends ---- */
+
+/* The result is kept before anything is tidied up: what a crash then leaves is only litter. */
+static int finish(struct transaction *t, enum outcome outcome, void (*tidy)(struct transaction *t))
+{
+	struct result *result = t->result;
+	int r;
+
+	result->outcome = outcome;
+	result->share.duration_ms += t->trial.service.ops->now_msec(t->trial.service.userdata) -
+				     t->began_msec;
+	result->downtime_ms = t->trial.downtime.total_msec;
+	record_versions(t->state->conf, result);
+	r = result_keep(t->state->dirfd, result);
+	if (r < 0) {
+		log_error("cannot keep the result of '%s': %s", result->txid, strerror(-r));
+		return r;
+	}
+	if (tidy)
+		tidy(t);
+	r = state_prune(t->store, NULL);
+	if (r < 0)
+		log_warning("cannot prune '%s': %s", t->program->space, strerror(-r));
+	r = record_end_durably(t->state->journal);
+	if (r < 0)
+		log_error("cannot close '%s' in the journal: %s", result->txid, strerror(-r));
+	return r;
+}
+
+static void put_links_back(struct transaction *t)
+{
+	int r;
+
+	close_fd(&t->stage_fd);
+	t->stage_fd = FD_NONE;
+	if (journal_state(t->state->journal) < JOURNAL_READY)
+		return;
+	r = swap_back(store_dirfd(t->store), &t->from,
+		      t->has_before_previous ? &t->before_previous : NULL);
+	if (r < 0)
+		log_warning("cannot put back the links of '%s': %s", t->program->space,
+			    strerror(-r));
+}
+
+static enum outcome outcome_of(enum reason reason)
+{
+	if (reason == REASON_NOT_NOW)
+		return OUTCOME_POSTPONED;
+	return reason >= REASON_BAD_SIGNATURE && reason <= REASON_TAR_CONTENT ? OUTCOME_REFUSED
+									      : OUTCOME_FAILED;
+}
+
+/* Before the commit point: the old version runs and was never touched. */
+static int abandon(struct transaction *t)
+{
+	return finish(t, outcome_of(t->result->failure.reason), put_links_back);
+}
+
+/* A disk that fails is not the release's fault. */
+static bool is_release_to_blame(const struct transaction *t)
+{
+	enum reason reason = t->result->failure.reason;
+
+	return !t->request->is_rollback && reason >= REASON_EXITED && reason <= REASON_PROBE_FAILED;
+}
+
+static int count_failure(struct transaction *t)
+{
+	bool is_quarantined;
+	int r;
+
+	if (!is_release_to_blame(t))
+		return 0;
+	r = state_count_failure(t->state, &t->to, &is_quarantined);
+	if (r == 0 && is_quarantined)
+		log_notice("'%s' failed %u times and is quarantined", t->to.text,
+			   STATE_MAX_FAILURES);
+	return r;
+}
+
+/* After the commit point: the same flip back, and the old version must run again. */
+static int roll_back(struct transaction *t)
+{
+	struct failure failure;
+	int r;
+
+	tell(t, STEP_ROLLBACK, percent_of(STEP_ROLLBACK));
+	r = swap_back(store_dirfd(t->store), &t->from,
+		      t->has_before_previous ? &t->before_previous : NULL);
+	if (r < 0) {
+		log_error("cannot roll '%s' back to '%s': %s", t->program->space, t->from.text,
+			  strerror(-r));
+		return r;
+	}
+	if (trial_restart(&t->trial, &t->start, &failure) < 0)
+		log_error("'%s' after the roll back: %s", t->from.text, failure.text);
+	t->result->outcome = OUTCOME_ROLLED_BACK;
+	t->result->downtime_ms = t->trial.downtime.total_msec;
+	r = count_failure(t);
+	if (r == 0)
+		r = record_durably(t->state->journal, JOURNAL_ROLLED_BACK, t->result);
+	if (r < 0) {
+		log_error("cannot write the roll back to '%s' down: %s", t->from.text,
+			  strerror(-r));
+		return r;
+	}
+	log_notice("rolled '%s' back from '%s' to '%s'", t->program->name, t->to.text,
+		   t->from.text);
+	return finish(t, OUTCOME_ROLLED_BACK, NULL);
+}
+
+static int confirm(struct transaction *t)
+{
+	tell(t, STEP_CONFIRM, 100);
+	log_notice("'%s' now runs '%s' (before: '%s', down for %llu ms)", t->program->name,
+		   t->to.text, t->from.text, (unsigned long long)t->trial.downtime.total_msec);
+	return finish(t, OUTCOME_CONFIRMED, NULL);
+}
+
+/* ---- the beginning ---- */
+
+static int find_versions(struct transaction *t, struct failure *failure)
+{
+	int space_fd = store_dirfd(t->store);
+	int r;
+
+	r = swap_read(space_fd, SWAP_CURRENT, &t->from);
+	if (r < 0)
+		return failure_set(failure, r, REASON_DAMAGED, "'%s' has no current release",
+				   t->program->space);
+	r = swap_read(space_fd, SWAP_PREVIOUS, &t->before_previous);
+	t->has_before_previous = r == 0;
+	if (!t->request->is_rollback)
+		return 0;
+	if (r < 0 || strcmp(t->before_previous.text, t->from.text) == 0)
+		return failure_set(failure, -ENOENT, REASON_NO_PREVIOUS,
+				   "'%s' has no previous release", t->program->space);
+	t->to = t->before_previous;
+	return 0;
+}
+
+static int open_program(struct transaction *t, struct failure *failure)
+{
+	const struct transaction_request *request = t->request;
+	int r;
+
+	if (journal_state(t->state->journal) != JOURNAL_IDLE)
+		return failure_set(failure, -EBUSY, REASON_BUSY, "an attempt is not ended yet");
+	if (result_is_kept(t->state->dirfd, request->txid))
+		return failure_set(failure, -EEXIST, REASON_INTERNAL, "'%s' had its attempt",
+				   request->txid);
+	t->program = conf_program(t->state->conf, request->program);
+	if (!t->program)
+		return failure_set(failure, -ENOENT, REASON_WRONG_PROGRAM, "there is no program %c",
+				   request->program);
+	r = store_open(t->program->space, &t->store);
+	if (r < 0)
+		return failure_set_errno(failure, r, "'%s'", t->program->space);
+	return find_versions(t, failure);
+}
+
+/* The version in a target's path, for the report of an attempt that is refused before it is known. */
+static void guess_version(const char *target, char ret[VERSION_LENGTH + 1])
+{
+	const char *name = strrchr(target, '/');
+	struct version version;
+	char text[VERSION_LENGTH + 1];
+
+	(void)snprintf(text, sizeof text, "%.*s", VERSION_LENGTH, name ? name + 1 : target);
+	if (version_parse(text, &version) == 0)
+		memcpy(ret, version.text, sizeof version.text);
+}
+
+static void begin_result(struct transaction *t)
+{
+	const struct transaction_request *request = t->request;
+	struct result *result = t->result;
+	uint64_t now_sec = (uint64_t)time(NULL);
+
+	result->program = request->program;
+	result->kind = request->is_rollback ? RESULT_KIND_ROLLBACK : RESULT_KIND_UPGRADE;
+	result->share = request->share;
+	memcpy(result->txid, request->txid, sizeof result->txid);
+	memcpy(result->from, t->from.text, sizeof result->from);
+	if (request->is_rollback)
+		memcpy(result->to, t->to.text, sizeof result->to);
+	else
+		guess_version(request->target, result->to);
+	if (result->share.started_sec == 0)
+		result->share.started_sec = now_sec;
+	/* What the agent did took as long as its clock says, unless the clock was set meanwhile. */
+	if (result->share.duration_ms == 0 && now_sec > result->share.started_sec &&
+	    now_sec - result->share.started_sec < MAX_DURATION_SEC)
+		result->share.duration_ms = (now_sec - result->share.started_sec) * 1000;
+}
+
+static int begin_trial(struct transaction *t)
+{
+	const struct version *judge = t->request->is_rollback ? &t->to : &t->from;
+
+	if (asprintf(&t->probe_release, "%s/releases/%s", t->program->space, judge->text) < 0)
+		return -ENOMEM;
+	t->trial.program = t->program;
+	t->trial.probe_release = t->probe_release;
+	t->trial.version = t->to.text;
+	return 0;
+}
+
+static int begin(struct transaction *t)
+{
+	struct failure *failure = &t->result->failure;
+	struct journal *journal = t->state->journal;
+	int r;
+
+	r = open_program(t, failure);
+	if (r < 0)
+		return r;
+	begin_result(t);
+	r = begin_trial(t);
+	if (r == 0)
+		r = journal_set(journal, RECORD_BEFORE_PREVIOUS,
+				t->has_before_previous ? t->before_previous.text : NULL);
+	if (r == 0)
+		r = record_durably(journal, JOURNAL_ACCEPTED, t->result);
+	if (r < 0)
+		return failure_set_errno(failure, r, "recording the attempt");
+	if (t->hooks->recorded)
+		t->hooks->recorded(t->hooks->userdata);
+	return 0;
+}
+
+/* The order is the safety argument: what each step relies on is durable before it begins, and only
+ * one of them changes what runs. */
+static int run(struct transaction *t)
+{
+	if (step(t, STEP_CHECK, judge_request) < 0 ||	 /*  0 */
+	    step(t, STEP_CHECK, check_space) < 0 ||	 /*    */
+	    step(t, STEP_CHECK, ask_program) < 0 ||	 /*    */
+	    step(t, STEP_STAGE, journal_staging) < 0 ||	 /*  1 */
+	    step(t, STEP_STAGE, unpack_release) < 0 ||	 /*  2 */
+	    step(t, STEP_STAGE, read_again) < 0 ||	 /*  3 */
+	    step(t, STEP_STAGE, seal_release) < 0 ||	 /*  4 */
+	    step(t, STEP_BACKUP, back_up_running) < 0 || /*  5 */
+	    step(t, STEP_BACKUP, journal_ready) < 0 ||	 /*  6 */
+	    step(t, STEP_SWAP, prepare_links) < 0 ||	 /*  7 */
+	    step(t, STEP_SWAP, flip_previous) < 0 ||	 /*  8 */
+	    step(t, STEP_SWAP, journal_trial) < 0 ||	 /*  9 */
+	    step(t, STEP_SWAP, flip_current) < 0)	 /* 10  <== COMMIT POINT */
+		return abandon(t);
+
+	if (step(t, STEP_SWAP, settle_current) < 0 ||	  /* 11 */
+	    step(t, STEP_RESTART, restart_program) < 0 || /* 12 */
+	    step(t, STEP_PROBE, judge_program) < 0 ||	  /*    */
+	    step(t, STEP_CONFIRM, journal_confirmed) < 0) /* 13  good … */
+		return roll_back(t);			  /*     … or bad */
+
+	return confirm(t); /* 14 */
+}
+
+int transaction_run(struct state *s, struct service service,
+		    const struct transaction_request *request,
+		    const struct transaction_hooks *hooks, struct result *ret)
+{
+	static const struct transaction_hooks no_hooks;
+	_cleanup_(transaction_done) struct transaction t = {
+		.state = s,
+		.request = request,
+		.hooks = hooks ? hooks : &no_hooks,
+		.stage_fd = FD_NONE,
+		.trial.service = service,
+		.began_msec = service.ops->now_msec(service.userdata),
+		.result = ret,
+	};
+	int r;
+
+	*ret = (struct result){ 0 };
+	r = begin(&t);
+	return r < 0 ? r : run(&t);
+}

@@ -1,0 +1,369 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "updaterd/verify.h"
+
+#include <fcntl.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "common/fsutil.h"
+#include "common/json.h"
+#include "common/log.h"
+#include "tuf/client.h"
+
+#define TRUST		 "trust"
+#define ROOT_NAME	 "root.json"
+#define LAST_TRUSTED_SEC "last_trusted_sec"
+
+/* ---- where the metadata is: the agent's directory in, our own out ---- */
+
+struct metadata {
+	int agent_fd; /* not trusted */
+	int trust_fd;
+};
+
+/* Reads name below dirfd, which may be in the hands of somebody hostile: no link, no FIFO. */
+static int read_beneath(int dirfd, const char *name, size_t max_bytes, char **ret_bytes,
+			size_t *ret_size)
+{
+	_cleanup_close_ int fd = FD_NONE;
+	struct stat st;
+
+	if (!fs_is_safe_name(name))
+		return -EINVAL;
+	fd = fs_open_beneath(dirfd, name, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_NOFOLLOW, 0);
+	if (fd < 0)
+		return fd;
+	if (fstat(fd, &st) < 0)
+		return -errno;
+	if (!S_ISREG(st.st_mode))
+		return -EINVAL;
+	return fs_read_fd(fd, max_bytes, ret_bytes, ret_size);
+}
+
+/* "7.snapshot.json" → "snapshot.json"; NULL if there is no version before it. */
+static const char *plain_name(const char *name)
+{
+	size_t digits = strspn(name, "0123456789");
+
+	return digits > 0 && name[digits] == '.' ? name + digits + 1 : NULL;
+}
+
+/* The agent keeps all but root by plain name: only the root chain is asked for by number. */
+static int metadata_fetch(void *userdata, const char *name, size_t max_bytes, char **ret_bytes,
+			  size_t *ret_size)
+{
+	const struct metadata *m = userdata;
+	const char *plain = plain_name(name);
+	int r;
+
+	r = read_beneath(m->agent_fd, name, max_bytes, ret_bytes, ret_size);
+	if (r == -ENOENT && plain && strcmp(plain, ROOT_NAME) != 0)
+		r = read_beneath(m->agent_fd, plain, max_bytes, ret_bytes, ret_size);
+	return r;
+}
+
+static int metadata_load(void *userdata, const char *name, size_t max_bytes, char **ret_bytes,
+			 size_t *ret_size)
+{
+	const struct metadata *m = userdata;
+
+	return read_beneath(m->trust_fd, name, max_bytes, ret_bytes, ret_size);
+}
+
+static int metadata_store(void *userdata, const char *name, const void *bytes, size_t size)
+{
+	const struct metadata *m = userdata;
+
+	if (!fs_is_safe_name(name))
+		return -EINVAL;
+	return fs_write_file_atomic(m->trust_fd, name, bytes, size, 0600);
+}
+
+static int open_trust(const struct state *s)
+{
+	int r = fs_mkdir_p(s->dirfd, TRUST, 0700);
+
+	return r < 0 ? r : fs_open_beneath(s->dirfd, TRUST, O_RDONLY | O_DIRECTORY, 0);
+}
+
+/* ---- the TUF workflow ---- */
+
+/* From the newest root that was trusted here; the configured one at first, or when ours is damaged. */
+static int start_client(const struct state *s, const struct tuf_source *source, int64_t now_sec,
+			struct tuf_client **ret)
+{
+	_cleanup_free_ char *root = NULL;
+	size_t size;
+	int r;
+
+	r = metadata_load(source->userdata, ROOT_NAME, TUF_ROOT_MAX_BYTES, &root, &size);
+	if (r == 0) {
+		r = tuf_client_new(root, size, now_sec, source, ret);
+		if (r == 0 || r == -ENOMEM)
+			return r;
+		log_debug(TRUST "/" ROOT_NAME ": %s", strerror(-r));
+		free(root);
+		root = NULL;
+	}
+	r = fs_read_file(AT_FDCWD, s->conf->root_file, TUF_ROOT_MAX_BYTES, &root, &size);
+	if (r < 0)
+		return r;
+	return tuf_client_new(root, size, now_sec, source, ret);
+}
+
+static int tuf_failure(struct failure *failure, const struct tuf_client *client, int error)
+{
+	enum reason reason = tuf_client_reason(client);
+
+	/* A file that is missing or out of reach is the agent's doing, not a fault of our disk. */
+	if (reason == REASON_NONE)
+		reason = error == -ENOMEM || error == -ENOSPC ? reason_from_errno(error)
+							      : REASON_BAD_METADATA;
+	return failure_set(failure, error, reason, "%s", tuf_client_error(client));
+}
+
+/* ---- what the target says of itself ---- */
+
+static int bad_custom(struct failure *failure, const struct json_error *error)
+{
+	return failure_set(failure, -EBADMSG, REASON_BAD_METADATA, "custom: %s%s%s", error->field,
+			   *error->field ? ": " : "", error->text);
+}
+
+static int parse_tar(const cJSON *custom, struct release_target *t, struct json_error *error)
+{
+	const cJSON *tar;
+	const char *sha256;
+	int r;
+
+	r = json_get_object(custom, "tar", &tar, error);
+	if (r < 0)
+		return r;
+	r = json_get_u64(tar, "length", INT64_MAX >> 10, &t->tar_length_bytes, error);
+	if (r == 0)
+		r = json_get_string(tar, "sha256", &sha256, error);
+	if (r == 0) {
+		r = hex_decode(sha256, t->tar_sha256, sizeof t->tar_sha256);
+		if (r < 0)
+			*error = (struct json_error){ "sha256", "not 64 hex digits" };
+	}
+	if (r < 0)
+		json_error_prefix(error, "tar");
+	return r;
+}
+
+static int parse_requires(const cJSON *custom, struct release_target *t, struct json_error *error)
+{
+	const cJSON *requires, *member;
+	int r;
+
+	r = json_get_object(custom, "requires", &requires, error);
+	if (r < 0)
+		return r == -ENOENT ? 0 : r;
+	cJSON_ArrayForEach (member, requires) {
+		struct version version;
+
+		if (t->n_requires == VERIFY_MAX_REQUIRES || !cJSON_IsString(member) ||
+		    version_parse(member->valuestring, &version) < 0 ||
+		    strlen(member->string) != 1 || member->string[0] != version.program) {
+			*error = (struct json_error){ "requires", "not a version of each program" };
+			return -EBADMSG;
+		}
+		t->requires[t->n_requires++] = version;
+	}
+	return 0;
+}
+
+static int check_model(const cJSON *custom, const char *ours, struct failure *failure)
+{
+	struct json_error error = { 0 };
+	const cJSON *models, *model;
+	int r;
+
+	r = json_get_array(custom, "model", &models, &error);
+	if (r == -ENOENT)
+		return 0;
+	if (r < 0)
+		return bad_custom(failure, &error);
+	cJSON_ArrayForEach (model, models) {
+		if (!cJSON_IsString(model))
+			return failure_set(failure, -EBADMSG, REASON_BAD_METADATA,
+					   "custom: model: not an array of strings");
+		if (ours && strcmp(model->valuestring, ours) == 0)
+			return 0;
+	}
+	if (cJSON_GetArraySize(models) == 0)
+		return 0;
+	return failure_set(failure, -EPERM, REASON_WRONG_MODEL, "the release is not for model '%s'",
+			   ours ? ours : "");
+}
+
+static int check_kind_and_arch(const cJSON *custom, const struct conf *conf,
+			       struct failure *failure)
+{
+	struct json_error error = { 0 };
+	const char *kind, *arch;
+
+	if (json_get_string(custom, "kind", &kind, &error) < 0 ||
+	    json_get_string(custom, "arch", &arch, &error) < 0)
+		return bad_custom(failure, &error);
+	if (strcmp(kind, "full") != 0)
+		return failure_set(failure, -EBADMSG, REASON_BAD_METADATA,
+				   "custom: kind '%s' is not a program file", kind);
+	if (strcmp(arch, conf->arch) != 0 && strcmp(arch, "all") != 0)
+		return failure_set(failure, -EPERM, REASON_WRONG_ARCH,
+				   "the release is for '%s', this gateway is '%s'", arch,
+				   conf->arch);
+	return 0;
+}
+
+/* The letter must be the same everywhere: path, role, program and version; so the team that signs one
+ * program cannot sign for another. */
+static int check_program(const cJSON *custom, const struct tuf_target *target,
+			 const struct conf *conf, struct version *ret, struct failure *failure)
+{
+	struct json_error error = { 0 };
+	const char *program, *version;
+	const char letter[2] = { target->path[0], '\0' };
+
+	if (json_get_string(custom, "program", &program, &error) < 0 ||
+	    json_get_string(custom, "version", &version, &error) < 0)
+		return bad_custom(failure, &error);
+	if (version_parse(version, ret) < 0)
+		return failure_set(failure, -EBADMSG, REASON_BAD_METADATA,
+				   "custom: version: '%s' is none", version);
+	if (strcmp(program, letter) != 0 || ret->program != letter[0] || target->path[1] != '/' ||
+	    !conf_program(conf, letter[0]))
+		return failure_set(failure, -EPERM, REASON_WRONG_PROGRAM,
+				   "'%s' is %s of program '%s'", target->path, version, program);
+	if (strcmp(target->role, letter) != 0 && strcmp(target->role, "targets") != 0)
+		return failure_set(failure, -EPERM, REASON_NO_TARGET, "'%s' is signed by role '%s'",
+				   target->path, target->role);
+	return 0;
+}
+
+static int check_lengths(const struct release_target *t, const struct conf *conf,
+			 struct failure *failure)
+{
+	if (t->length_bytes > conf->max_program_bytes ||
+	    t->tar_length_bytes > conf->max_program_bytes)
+		return failure_set(failure, -EFBIG, REASON_TAR_TOO_BIG,
+				   "%s is larger than max_program_bytes", t->version.text);
+	return 0;
+}
+
+static int parse_target(const struct tuf_target *target, const struct conf *conf,
+			struct release_target *ret, struct failure *failure)
+{
+	struct release_target t = { .length_bytes = target->length };
+	struct json_error error = { 0 };
+	int r;
+
+	if (!target->custom)
+		return failure_set(failure, -EBADMSG, REASON_BAD_METADATA,
+				   "'%s' has no custom part", target->path);
+	memcpy(t.sha256, target->sha256, sizeof t.sha256);
+	r = check_program(target->custom, target, conf, &t.version, failure);
+	if (r < 0)
+		return r;
+	r = check_kind_and_arch(target->custom, conf, failure);
+	if (r < 0)
+		return r;
+	r = check_model(target->custom, conf->model, failure);
+	if (r < 0)
+		return r;
+	r = parse_tar(target->custom, &t, &error);
+	if (r == 0)
+		r = parse_requires(target->custom, &t, &error);
+	if (r < 0)
+		return bad_custom(failure, &error);
+	r = check_lengths(&t, conf, failure);
+	if (r < 0)
+		return r;
+	*ret = t;
+	return 0;
+}
+
+int verify_target(struct state *s, int metadata_fd, const char *target_path,
+		  struct release_target *ret, struct failure *failure)
+{
+	_cleanup_(tuf_client_freep) struct tuf_client *client = NULL;
+	_cleanup_close_ int trust_fd = open_trust(s);
+	struct metadata metadata = { .agent_fd = metadata_fd, .trust_fd = trust_fd };
+	const struct tuf_source source = { .userdata = &metadata,
+					   .fetch = metadata_fetch,
+					   .load = metadata_load,
+					   .store = metadata_store };
+	struct tuf_target target;
+	int64_t now_sec;
+	int r;
+
+	if (trust_fd < 0)
+		return failure_set_errno(failure, trust_fd, "cannot open '%s'", TRUST);
+	now_sec = conf_effective_time_sec(
+		(int64_t)(journal_get_u64(s->journal, LAST_TRUSTED_SEC) & INT64_MAX));
+	r = start_client(s, &source, now_sec, &client);
+	if (r < 0)
+		return failure_set(
+			failure, r, r == -ENOMEM ? REASON_NO_MEMORY : REASON_BAD_METADATA,
+			"no root of trust in '%s': %s", s->conf->root_file, strerror(-r));
+	r = tuf_client_refresh(client);
+	if (r < 0)
+		return tuf_failure(failure, client, r);
+	/* Metadata that is not expired was signed for this time, so a clock that is wrong raises this
+	 * by no more than the life of a timestamp. */
+	r = journal_set_u64(s->journal, LAST_TRUSTED_SEC, (uint64_t)now_sec);
+	if (r < 0)
+		return failure_set_errno(failure, r, "journal");
+	r = tuf_client_find_target(client, target_path, &target);
+	if (r == -ENOENT)
+		return failure_set(failure, r, REASON_NO_TARGET, "nobody signs for '%s'",
+				   target_path);
+	if (r < 0)
+		return tuf_failure(failure, client, r);
+	return parse_target(&target, s->conf, ret, failure);
+}
+
+/* ---- policy ---- */
+
+static int admit_requires(const struct state *s, const struct release_target *t,
+			  struct failure *failure)
+{
+	for (size_t i = 0; i < t->n_requires; i++) {
+		const struct version *needed = &t->requires[i];
+		struct version runs;
+
+		if (state_current(s->conf, needed->program, &runs) < 0 ||
+		    version_compare(&runs, needed) < 0)
+			return failure_set(failure, -EPERM, REASON_REQUIRES,
+					   "%s needs %s or newer of program %c", t->version.text,
+					   needed->text, needed->program);
+	}
+	return 0;
+}
+
+int verify_admit(const struct state *s, const struct release_target *target,
+		 struct failure *failure)
+{
+	const struct version *version = &target->version;
+	struct version current, floor, quarantined;
+	int r;
+
+	r = state_current(s->conf, version->program, &current);
+	if (r < 0)
+		return failure_set(failure, r, r == -ENOMEM ? REASON_NO_MEMORY : REASON_DAMAGED,
+				   "program %c has no current release", version->program);
+	if (version_compare(version, &current) <= 0)
+		return failure_set(failure, -ESTALE, REASON_OLDER_VERSION,
+				   "%s is not newer than %s, which runs", version->text,
+				   current.text);
+	if (state_floor(s, version->program, &floor) == 0 && version_compare(version, &floor) < 0)
+		return failure_set(failure, -ESTALE, REASON_OLDER_VERSION,
+				   "%s is older than %s, which was confirmed here", version->text,
+				   floor.text);
+	if (state_quarantine(s, version->program, &quarantined) == 0 &&
+	    version_compare(version, &quarantined) == 0)
+		return failure_set(failure, -EPERM, REASON_QUARANTINED, "%s is quarantined",
+				   version->text);
+	return admit_requires(s, target, failure);
+}
