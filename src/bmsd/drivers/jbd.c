@@ -18,7 +18,7 @@ struct jbd {
 	uint8_t window[JBD_FRAME_BYTES];
 	size_t used;
 	uint8_t asked; /* register */
-	bool damaged;  /* an answer came, but with a wrong checksum */
+	bool damaged;  /* an answer came, but not a good one */
 	bool done;
 	unsigned model_tries;
 	char model[SAMPLE_MODEL_BYTES];
@@ -65,10 +65,12 @@ static enum driver_step ask(struct jbd *j, enum jbd_register reg)
 	return DRIVER_SEND;
 }
 
-static enum driver_step fail(struct link_errors *errors, enum link_error error)
+/* It may be junk that looks like a frame: the real one is still waited for. */
+static enum driver_step malformed(struct jbd *j, struct link_errors *errors)
 {
-	errors->n[error]++;
-	return DRIVER_FAILED;
+	j->damaged = true;
+	errors->n[LINK_ERROR_MALFORMED]++;
+	return DRIVER_WAIT;
 }
 
 static enum driver_step take_model(struct jbd *j, const uint8_t *data, size_t size)
@@ -88,7 +90,7 @@ static enum driver_step take_basic(struct jbd *j, const uint8_t *data, size_t si
 {
 	if (size < JBD_BASIC_BYTES || size < JBD_BASIC_BYTES + 2 * (size_t)data[22] ||
 	    data[22] > SAMPLE_MAX_TEMPERATURES || data[21] > SAMPLE_MAX_CELLS)
-		return fail(errors, LINK_ERROR_MALFORMED);
+		return malformed(j, errors);
 	memcpy(j->basic, data, size);
 	j->basic_bytes = size;
 	return ask(j, JBD_CELLS);
@@ -98,7 +100,7 @@ static enum driver_step take_cells(struct jbd *j, const uint8_t *data, size_t si
 				   struct link_errors *errors)
 {
 	if (size % 2 || size / 2 > SAMPLE_MAX_CELLS)
-		return fail(errors, LINK_ERROR_MALFORMED);
+		return malformed(j, errors);
 	memcpy(j->cells, data, size);
 	j->cells_bytes = size;
 	j->done = true;
