@@ -48,6 +48,7 @@ enum statement {
 	BEGIN,
 	COMMIT,
 	ROLLBACK,
+	HAS_RESULT,
 	ARCHIVE_RESULT,
 	UPDATE_VERSIONS,
 	RESULTS_OLDEST,
@@ -74,6 +75,7 @@ static const char *const statement_sql[_STATEMENT_MAX] = {
 	[BEGIN] = "BEGIN IMMEDIATE",
 	[COMMIT] = "COMMIT",
 	[ROLLBACK] = "ROLLBACK",
+	[HAS_RESULT] = "SELECT 1 FROM results WHERE txid = ?1",
 	[ARCHIVE_RESULT] = "INSERT INTO results (txid, identity, program, from_version,"
 			   " to_version, outcome, step, reason, received_sec, body)"
 			   " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)"
@@ -310,6 +312,21 @@ static int each_row(sqlite3_stmt *statement, int code,
 	return code == SQLITE_DONE ? 0 : error_of(code);
 }
 
+static int found_row(sqlite3_stmt *statement, void *userdata)
+{
+	(void)statement;
+	*(int *)userdata = 1;
+	return 0;
+}
+
+/* 1 if a bound statement gives a row, 0 if not. */
+static int has_row(sqlite3_stmt *statement, int code)
+{
+	int found = 0, r = each_row(statement, code, found_row, &found);
+
+	return r < 0 ? r : found;
+}
+
 /* ---- gateways ---- */
 
 int store_record_gateway(struct store *s, const struct store_gateway *gateway)
@@ -421,7 +438,12 @@ int store_archive_result(struct store *s, const struct store_result *result)
 	int r;
 
 	(void)pthread_mutex_lock(&s->lock);
-	r = archive_locked(s, result);
+	/* What is sent again, as it will be, costs no write and no id. */
+	r = has_row(use(s, HAS_RESULT), bind_text(use(s, HAS_RESULT), 1, result->txid));
+	if (r == 0)
+		r = archive_locked(s, result);
+	else if (r > 0)
+		r = 0;
 	(void)pthread_mutex_unlock(&s->lock);
 	return r;
 }
@@ -468,24 +490,16 @@ int store_each_result(struct store *s, const struct store_result_filter *filter,
 
 /* ---- blacklist ---- */
 
-static int count_row(sqlite3_stmt *statement, void *userdata)
-{
-	(void)statement;
-	*(int *)userdata = 1;
-	return 0;
-}
-
 int store_is_blacklisted(struct store *s, const char *version, const char *identity)
 {
 	const char *const texts[] = { version, identity };
 	sqlite3_stmt *statement = use(s, IS_BLACKLISTED);
-	int found = 0, r;
+	int r;
 
 	(void)pthread_mutex_lock(&s->lock);
-	r = each_row(statement, bind_texts(statement, 1, texts, ELEMENTSOF(texts)), count_row,
-		     &found);
+	r = has_row(statement, bind_texts(statement, 1, texts, ELEMENTSOF(texts)));
 	(void)pthread_mutex_unlock(&s->lock);
-	return r < 0 ? r : found;
+	return r;
 }
 
 int store_blacklist_add(struct store *s, const struct store_blacklist_entry *entry)
