@@ -183,7 +183,7 @@ static int read_settings(struct repository *r, const char *path, struct problem 
 				   strerror(-n));
 	n = parse_settings(text, size, &r->expiry, &error);
 	if (n < 0)
-		return problem_set(problem, n, "'%s/" REPOSITORY_SETTINGS "': %s %s", path,
+		return problem_set(problem, -EBADMSG, "'%s/" REPOSITORY_SETTINGS "': %s %s", path,
 				   error.field, error.text);
 	return 0;
 }

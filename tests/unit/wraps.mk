@@ -13,3 +13,4 @@ $(foreach t,fetch trust,$(B)/test/unit/updaterd/test_$(t)): $(B)/obj/tests/lib/r
 LINK_updaterd_test_fetch := -lssl
 LINK_updaterd_test_trust := -lssl
 $(B)/test/unit/updaterd/test_trust: $(B)/obj/tests/lib/tuf_repo.o
+$(B)/test/unit/queryd/test_catalog: $(B)/obj/tests/lib/tuf_repo.o

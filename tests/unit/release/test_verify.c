@@ -1,0 +1,213 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <errno.h>
+#include <unistd.h>
+
+#include "common/json.h"
+#include "release/verify.h"
+#include "release_site.h"
+
+/* A published repository with one release and renewed metadata, so that old files lie about. */
+static int setup(void **state)
+{
+	struct site *site;
+
+	assert_int_equal(site_setup(state), 0);
+	site = *state;
+	assert_int_equal(site_verb(site, verb_publish), RELEASE_OK);
+	assert_int_equal(site_add(site, "B202109010001", site->tree), RELEASE_OK);
+	assert_int_equal(site_verb(site, verb_publish), RELEASE_OK);
+	return 0;
+}
+
+static cJSON *verify(const struct site *site, const char *root_file)
+{
+	struct problem problem = { 0 };
+	cJSON *report = NULL;
+	char path[256];
+
+	site_path(site, REPOSITORY_PUBLIC, path, sizeof path);
+	if (verify_directory(path, root_file, site->now_sec, &report, &problem) < 0)
+		fail_msg("%s", problem.text);
+	return report;
+}
+
+static int count(const cJSON *report, const char *list)
+{
+	return cJSON_GetArraySize(cJSON_GetObjectItemCaseSensitive(report, list));
+}
+
+static int problems(const struct site *site)
+{
+	_cleanup_json_ cJSON *report = verify(site, NULL);
+
+	return count(report, "problems");
+}
+
+static void assert_problem(const struct site *site, const char *part)
+{
+	_cleanup_json_ cJSON *report = verify(site, NULL);
+	const cJSON *item;
+
+	cJSON_ArrayForEach (item, cJSON_GetObjectItemCaseSensitive(report, "problems"))
+		if (strstr(cJSON_GetStringValue(item), part))
+			return;
+	fail_msg("no problem mentions '%s'", part);
+}
+
+static void test_good_repository_is_good(void **state)
+{
+	struct site *site = *state;
+	_cleanup_json_ cJSON *report = verify(site, NULL);
+	uint64_t targets;
+
+	assert_int_equal(count(report, "problems"), 0);
+	assert_int_equal(count(report, "roles"), 6);
+	assert_int_equal(json_get_u64(report, "targets", 100, &targets, NULL), 0);
+	assert_int_equal(targets, 4);
+}
+
+static const char *const metadata_files[] = {
+	"1.root.json", "1.targets.json",  "1.A.json",	     "1.B.json",
+	"2.B.json",    "1.snapshot.json", "2.snapshot.json", "timestamp.json",
+};
+
+/* Every byte would take a minute; a stride of 11 meets every part of every file. */
+static void test_changed_metadata_is_a_problem(void **state)
+{
+	struct site *site = *state;
+
+	for (size_t i = 0; i < ELEMENTSOF(metadata_files); i++) {
+		char name[128], path[256];
+		struct stat st;
+
+		(void)snprintf(name, sizeof name, REPOSITORY_METADATA "/%s", metadata_files[i]);
+		site_path(site, name, path, sizeof path);
+		assert_int_equal(stat(path, &st), 0);
+		for (off_t offset = 0; offset < st.st_size; offset += 11) {
+			site_flip(site, name, offset);
+			if (problems(site) == 0)
+				fail_msg("%s, byte %ld", name, (long)offset);
+			site_flip(site, name, offset);
+		}
+	}
+	assert_int_equal(problems(site), 0);
+}
+
+static void test_missing_metadata_is_a_problem(void **state)
+{
+	static const char *const needed[] = { "1.targets.json", "1.A.json", "2.B.json",
+					      "2.snapshot.json", "timestamp.json" };
+	struct site *site = *state;
+
+	for (size_t i = 0; i < ELEMENTSOF(needed); i++) {
+		char name[128], path[256], aside[256];
+
+		(void)snprintf(name, sizeof name, REPOSITORY_METADATA "/%s", needed[i]);
+		site_path(site, name, path, sizeof path);
+		site_path(site, "aside", aside, sizeof aside);
+		assert_int_equal(rename(path, aside), 0);
+		assert_int_not_equal(problems(site), 0);
+		assert_int_equal(rename(aside, path), 0);
+	}
+}
+
+static void test_expired_metadata_is_a_problem(void **state)
+{
+	struct site *site = *state;
+
+	site->now_sec += 30 * SITE_DAY_SEC - 1;
+	assert_int_equal(problems(site), 0);
+	site->now_sec += 2;
+	assert_problem(site, "timestamp");
+	assert_int_equal(site_verb(site, verb_publish), RELEASE_OK);
+	assert_int_equal(problems(site), 0);
+	site->now_sec += 400 * SITE_DAY_SEC;
+	assert_int_equal(site_verb(site, verb_publish), RELEASE_OK);
+	assert_problem(site, "root");
+}
+
+static void test_what_expires_soon_is_noted(void **state)
+{
+	struct site *site = *state;
+	_cleanup_json_ cJSON *report = NULL;
+
+	site->now_sec += 340 * SITE_DAY_SEC;
+	assert_int_equal(site_verb(site, verb_publish), RELEASE_OK);
+	report = verify(site, NULL);
+	assert_int_equal(count(report, "problems"), 0);
+	assert_int_equal(count(report, "notices"), 6);
+}
+
+/* The first root may have been replaced together with all the rest: gateways have their own. */
+static void test_foreign_root_is_a_problem(void **state)
+{
+	struct site *site = *state;
+	_cleanup_json_ cJSON *own = NULL;
+	_cleanup_json_ cJSON *foreign = NULL;
+	char root[256];
+	struct site other = *site;
+
+	(void)snprintf(other.repo, sizeof other.repo, "%s/other", site->scratch->path);
+	assert_int_equal(site_verb(&other, verb_init, "--programs", "A,B"), RELEASE_OK);
+	site_path(&other, REPOSITORY_METADATA "/1.root.json", root, sizeof root);
+	foreign = verify(site, root);
+	assert_int_not_equal(count(foreign, "problems"), 0);
+	site_path(site, REPOSITORY_METADATA "/1.root.json", root, sizeof root);
+	own = verify(site, root);
+	assert_int_equal(count(own, "problems"), 0);
+}
+
+static void test_strange_files_are_told(void **state)
+{
+	struct site *site = *state;
+	_cleanup_json_ cJSON *report = NULL;
+	int before, dirfd = site->scratch->dirfd;
+
+	report = verify(site, NULL);
+	before = count(report, "notices");
+	cJSON_Delete(TAKE_PTR(report));
+	/* Its name says what it holds: harmless. */
+	scratch_text(dirfd,
+		     "repo/repository/targets/B/"
+		     "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855.x",
+		     "", 0644);
+	scratch_text(dirfd, "repo/repository/metadata/README", "hello", 0644);
+	report = verify(site, NULL);
+	assert_int_equal(count(report, "problems"), 0);
+	assert_int_equal(count(report, "notices"), before + 2);
+	scratch_text(dirfd, "repo/repository/targets/B/index.html", "hello", 0644);
+	assert_problem(site, "index.html");
+	assert_int_equal(unlinkat(dirfd, "repo/repository/targets/B/index.html", 0), 0);
+	assert_int_equal(symlinkat("/etc/passwd", dirfd, "repo/repository/targets/B/link"), 0);
+	assert_problem(site, "link");
+}
+
+static void test_no_repository_is_an_error(void **state)
+{
+	struct site *site = *state;
+	struct problem problem = { 0 };
+	cJSON *report = NULL;
+
+	assert_int_equal(verify_directory(site->tree, NULL, site->now_sec, &report, &problem),
+			 -ENOENT);
+	assert_int_equal(verify_directory("/nonexistent", NULL, site->now_sec, &report, &problem),
+			 -ENOENT);
+	assert_null(report);
+}
+
+int main(void)
+{
+#define SITE_TEST(f) cmocka_unit_test_setup_teardown(f, setup, site_teardown)
+	const struct CMUnitTest tests[] = {
+		SITE_TEST(test_good_repository_is_good),
+		SITE_TEST(test_changed_metadata_is_a_problem),
+		SITE_TEST(test_missing_metadata_is_a_problem),
+		SITE_TEST(test_expired_metadata_is_a_problem),
+		SITE_TEST(test_what_expires_soon_is_noted),
+		SITE_TEST(test_foreign_root_is_a_problem),
+		SITE_TEST(test_strange_files_are_told),
+		SITE_TEST(test_no_repository_is_an_error),
+	};
+
+	return cmocka_run_group_tests(tests, site_group_setup, site_group_teardown);
+}
