@@ -1,0 +1,612 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <errno.h>
+#include <fcntl.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/wait.h>
+
+#include <cmocka.h>
+
+#include "common/digest.h"
+#include "range_server.h"
+#include "scratch.h"
+#include "updaterd/fetch.h"
+
+#define SEGMENT_BYTES 1024u
+#define SEGMENTS      100u
+#define FILE_BYTES    (SEGMENTS * SEGMENT_BYTES - 300) /* the last one is short */
+#define PATH	      "/targets/B/file"
+
+struct fixture {
+	struct scratch *scratch;
+	struct range_server server;
+	uint8_t bytes[FILE_BYTES];
+	uint8_t sha256[SHA256_BYTES];
+	struct segments *segments;
+	char url[128];
+	int inbox_fd;
+	struct http *http;
+	uint64_t told_bytes;
+	unsigned stop_after; /* segments; 0: never */
+};
+
+static int setup(void **state)
+{
+	struct fixture *f = calloc(1, sizeof *f);
+	void *scratch;
+	int fd;
+
+	assert_non_null(f);
+	assert_int_equal(scratch_setup(&scratch), 0);
+	f->scratch = scratch;
+	for (size_t i = 0; i < FILE_BYTES; i++)
+		f->bytes[i] = (uint8_t)(i * 7919 >> 5);
+	scratch_write(f->scratch->dirfd, "file", f->bytes, FILE_BYTES, 0600);
+	fd = openat(f->scratch->dirfd, "file", O_RDONLY | O_CLOEXEC);
+	assert_true(fd >= 0);
+	assert_int_equal(segments_from_fd(fd, SEGMENT_BYTES, &f->segments), 0);
+	assert_int_equal(digest_fd(fd, f->sha256, NULL), 0);
+	assert_int_equal(close(fd), 0);
+	f->inbox_fd = scratch_dir(f->scratch->dirfd, "inbox");
+	range_server_add(&f->server, PATH, f->bytes, FILE_BYTES);
+	range_server_start(&f->server, f->scratch->path);
+	(void)snprintf(f->url, sizeof f->url, "%s" PATH, f->server.base);
+	*state = f;
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	struct fixture *f = *state;
+	void *scratch = f->scratch;
+
+	http_free(f->http);
+	range_server_stop(&f->server);
+	segments_free(f->segments);
+	(void)close(f->inbox_fd);
+	assert_int_equal(scratch_teardown(&scratch), 0);
+	free(f);
+	return 0;
+}
+
+static int on_progress(void *userdata, uint64_t done_bytes)
+{
+	struct fixture *f = userdata;
+
+	assert_true(done_bytes > f->told_bytes);
+	f->told_bytes = done_bytes;
+	return f->stop_after && done_bytes >= (uint64_t)f->stop_after * SEGMENT_BYTES ? -EINTR : 0;
+}
+
+/* A fetch as a new process would start it. */
+static struct fetch new_fetch(struct fixture *f, uint32_t request_segments)
+{
+	const struct http_options options = { .ca_file = f->server.ca_file,
+					      .connect_timeout_sec = 10,
+					      .request_timeout_sec = 60,
+					      .low_speed_bytes_per_sec = 1,
+					      .low_speed_sec = 30 };
+
+	f->http = http_free(f->http);
+	f->told_bytes = 0;
+	assert_int_equal(http_new(&options, &f->http), 0);
+	return (struct fetch){ .http = f->http,
+			       .url = f->url,
+			       .inbox_fd = f->inbox_fd,
+			       .sha256 = f->sha256,
+			       .segments = f->segments,
+			       .request_segments = request_segments,
+			       .timeout_sec = 120,
+			       .attempts = 4,
+			       .progress = on_progress,
+			       .userdata = f };
+}
+
+static void assert_complete(struct fixture *f, int fd)
+{
+	uint8_t sha256[SHA256_BYTES];
+	uint64_t size;
+
+	assert_true(fd >= 0);
+	assert_int_equal(fcntl(fd, F_GETFL) & O_ACCMODE, O_RDONLY);
+	assert_int_equal(digest_fd(fd, sha256, &size), 0);
+	assert_int_equal(size, FILE_BYTES);
+	assert_memory_equal(sha256, f->sha256, sizeof sha256);
+	assert_int_equal(close(fd), 0);
+}
+
+static void assert_fails(struct fixture *f, struct fetch *fetch, int error, enum reason reason)
+{
+	struct failure failure = { 0 };
+
+	(void)f;
+	assert_int_equal(fetch_run(fetch, &failure), error);
+	assert_int_equal(failure.reason, reason);
+	assert_true(failure.text[0]);
+}
+
+static void inbox_name(struct fixture *f, const char *suffix, char ret[128])
+{
+	char hex[SHA256_HEX_LENGTH + 1];
+
+	hex_encode(f->sha256, SHA256_BYTES, hex);
+	(void)snprintf(ret, 128, "%s.%s", hex, suffix);
+}
+
+/* ---- the whole way ---- */
+
+static void test_one_segment_a_request(void **state)
+{
+	struct fixture *f = *state;
+	struct fetch fetch = new_fetch(f, 1);
+	struct failure failure = { 0 };
+
+	assert_complete(f, fetch_run(&fetch, &failure));
+	assert_int_equal(fetch.requests, SEGMENTS);
+	assert_int_equal(fetch.segments_fetched, SEGMENTS);
+	assert_int_equal(fetch.segments_again, 0);
+	assert_int_equal(fetch.segments_resumed, 0);
+	assert_true(fetch.received_bytes >= FILE_BYTES);
+	assert_int_equal(f->told_bytes, FILE_BYTES);
+	assert_int_equal(f->server.shared->requests, SEGMENTS);
+	assert_int_equal(f->server.shared->connections, 1);
+	assert_int_equal(f->server.shared->log[1].first, SEGMENT_BYTES);
+	assert_int_equal(f->server.shared->log[1].last, 2 * SEGMENT_BYTES - 1);
+	assert_int_equal(f->server.shared->log[SEGMENTS - 1].last, FILE_BYTES - 1);
+}
+
+static void test_runs_of_segments(void **state)
+{
+	struct fixture *f = *state;
+	struct fetch fetch = new_fetch(f, 8);
+	struct failure failure = { 0 };
+
+	assert_complete(f, fetch_run(&fetch, &failure));
+	assert_int_equal(fetch.requests, (SEGMENTS + 7) / 8);
+	assert_int_equal(fetch.segments_fetched, SEGMENTS);
+	assert_int_equal(f->server.shared->log[0].last, 8 * SEGMENT_BYTES - 1);
+}
+
+static void test_complete_file_costs_no_request(void **state)
+{
+	struct fixture *f = *state;
+	struct fetch fetch = new_fetch(f, 8);
+	struct failure failure = { 0 };
+	unsigned before;
+
+	assert_complete(f, fetch_run(&fetch, &failure));
+	before = f->server.shared->requests;
+	fetch = new_fetch(f, 8);
+	assert_complete(f, fetch_run(&fetch, &failure));
+	assert_int_equal(fetch.segments_resumed, SEGMENTS);
+	assert_int_equal(fetch.requests, 0);
+	assert_int_equal(f->server.shared->requests, before);
+}
+
+/* ---- taken up again ---- */
+
+static void run_until_killed(struct fixture *f, uint32_t request_segments)
+{
+	struct failure failure = { 0 };
+	pid_t pid = fork();
+
+	assert_true(pid >= 0);
+	if (pid == 0) {
+		struct fetch fetch = new_fetch(f, request_segments);
+
+		(void)!fetch_run(&fetch, &failure);
+		_exit(0);
+	}
+	range_server_wait_stalled(&f->server);
+	assert_int_equal(kill(pid, SIGKILL), 0);
+	assert_int_equal(waitpid(pid, NULL, 0), pid);
+}
+
+static void test_killed_and_taken_up(void **state)
+{
+	struct fixture *f = *state;
+	struct failure failure = { 0 };
+	struct fetch fetch;
+
+	f->server.shared->stall_at = 41;
+	run_until_killed(f, 1);
+	f->server.shared->stall_at = 0;
+	fetch = new_fetch(f, 1);
+	assert_complete(f, fetch_run(&fetch, &failure));
+	assert_int_equal(fetch.segments_resumed, 40);
+	assert_int_equal(fetch.segments_fetched, SEGMENTS - 40);
+	assert_int_equal(f->server.shared->log[41].first, 40 * SEGMENT_BYTES);
+}
+
+static void test_killed_within_a_run(void **state)
+{
+	struct fixture *f = *state;
+	struct failure failure = { 0 };
+	struct fetch fetch;
+
+	f->server.shared->stall_at = 3;
+	run_until_killed(f, 10);
+	f->server.shared->stall_at = 0;
+	fetch = new_fetch(f, 10);
+	assert_complete(f, fetch_run(&fetch, &failure));
+	/* Two whole runs, and what had arrived of the third. */
+	assert_in_range(fetch.segments_resumed, 20, 25);
+	assert_int_equal(fetch.segments_resumed + fetch.segments_fetched, SEGMENTS);
+}
+
+static void test_map_is_only_a_hint(void **state)
+{
+	struct fixture *f = *state;
+	struct failure failure = { 0 };
+	struct fetch fetch = new_fetch(f, 1);
+	char name[128];
+	int fd;
+
+	f->stop_after = 50;
+	assert_fails(f, &fetch, -EINTR, REASON_INTERRUPTED);
+	inbox_name(f, "part", name);
+	fd = openat(f->inbox_fd, name, O_WRONLY | O_CLOEXEC);
+	assert_true(fd >= 0);
+	assert_int_equal(pwrite(fd, "wrong", 5, 7 * SEGMENT_BYTES + 3), 5);
+	assert_int_equal(close(fd), 0);
+	f->stop_after = 0;
+	fetch = new_fetch(f, 1);
+	assert_complete(f, fetch_run(&fetch, &failure));
+	assert_int_equal(fetch.segments_resumed, 49);
+	assert_int_equal(f->server.shared->log[50].first, 7 * SEGMENT_BYTES);
+}
+
+static void test_foreign_map_is_not_believed(void **state)
+{
+	struct fixture *f = *state;
+	struct failure failure = { 0 };
+	struct fetch fetch = new_fetch(f, 1);
+	char name[128], junk[4096];
+
+	f->stop_after = 50;
+	assert_fails(f, &fetch, -EINTR, REASON_INTERRUPTED);
+	f->stop_after = 0;
+	memset(junk, 0xff, sizeof junk);
+	inbox_name(f, "map", name);
+	scratch_write(f->inbox_fd, name, junk, sizeof junk, 0600);
+	fetch = new_fetch(f, 100);
+	assert_complete(f, fetch_run(&fetch, &failure));
+	assert_int_equal(fetch.segments_resumed, 0);
+}
+
+static void test_map_of_other_segments(void **state)
+{
+	struct fixture *f = *state;
+	struct failure failure = { 0 };
+	struct fetch fetch = new_fetch(f, 1);
+	int fd;
+
+	f->stop_after = 50;
+	assert_fails(f, &fetch, -EINTR, REASON_INTERRUPTED);
+	f->stop_after = 0;
+	segments_free(f->segments);
+	fd = openat(f->scratch->dirfd, "file", O_RDONLY | O_CLOEXEC);
+	assert_int_equal(segments_from_fd(fd, 4096, &f->segments), 0);
+	assert_int_equal(close(fd), 0);
+	fetch = new_fetch(f, 1);
+	assert_complete(f, fetch_run(&fetch, &failure));
+	assert_int_equal(fetch.segments_resumed, 0);
+	assert_int_equal(fetch.segments_fetched, 25);
+}
+
+/* ---- wrong bytes ---- */
+
+static void test_wrong_once_is_fetched_alone(void **state)
+{
+	struct fixture *f = *state;
+	struct failure failure = { 0 };
+	struct fetch fetch = new_fetch(f, 10);
+
+	f->server.shared->corrupt_offset = 23 * SEGMENT_BYTES + 5;
+	f->server.shared->corrupt_times = 1;
+	assert_complete(f, fetch_run(&fetch, &failure));
+	assert_int_equal(fetch.segments_again, 1);
+	assert_int_equal(fetch.segments_fetched, SEGMENTS);
+	assert_int_equal(fetch.requests, 11);
+	assert_int_equal(f->server.shared->log[3].first, 23 * SEGMENT_BYTES);
+	assert_int_equal(f->server.shared->log[3].last, 24 * SEGMENT_BYTES - 1);
+	assert_int_equal(f->server.shared->log[4].first, 30 * SEGMENT_BYTES);
+}
+
+static void test_wrong_twice_fails(void **state)
+{
+	struct fixture *f = *state;
+	struct fetch fetch = new_fetch(f, 10);
+
+	f->server.shared->corrupt_offset = 23 * SEGMENT_BYTES + 5;
+	f->server.shared->corrupt_times = 1000;
+	assert_fails(f, &fetch, -EBADMSG, REASON_SEGMENT_HASH);
+	assert_int_equal(f->server.shared->requests, 4);
+	assert_int_equal(fetch.segments_again, 2);
+	/* The others are kept. */
+	f->server.shared->corrupt_times = 0;
+	fetch = new_fetch(f, 10);
+	{
+		struct failure failure = { 0 };
+
+		assert_complete(f, fetch_run(&fetch, &failure));
+	}
+	assert_int_equal(fetch.segments_resumed, 29);
+}
+
+static void test_whole_file_is_checked(void **state)
+{
+	struct fixture *f = *state;
+	struct fetch fetch = new_fetch(f, 100);
+	char name[128];
+
+	inbox_name(f, "part", name);
+	f->sha256[0] ^= 1; /* the segments are right, the file is not the signed one */
+	assert_fails(f, &fetch, -EBADMSG, REASON_HASH);
+	inbox_name(f, "part", name);
+	assert_int_equal(faccessat(f->inbox_fd, name, F_OK, 0), -1);
+}
+
+/* ---- servers and networks ---- */
+
+static void test_range_ignored(void **state)
+{
+	struct fixture *f = *state;
+	struct fetch fetch = new_fetch(f, 1);
+
+	f->server.shared->ignores_range = true;
+	assert_fails(f, &fetch, -ENOTSUP, REASON_RANGE_IGNORED);
+	assert_int_equal(f->server.shared->requests, 1);
+	assert_int_equal(fetch.segments_fetched, 0);
+}
+
+static void test_range_ignored_later_is_another_file(void **state)
+{
+	struct fixture *f = *state;
+	struct fetch fetch = new_fetch(f, 1);
+
+	f->server.shared->ignore_range_at = 5;
+	assert_fails(f, &fetch, -ESTALE, REASON_FILE_CHANGED);
+}
+
+static void test_etag_changes(void **state)
+{
+	struct fixture *f = *state;
+	struct fetch fetch = new_fetch(f, 1);
+
+	f->server.shared->change_at = 5;
+	assert_fails(f, &fetch, -ESTALE, REASON_FILE_CHANGED);
+	assert_int_equal(f->server.shared->requests, 5);
+}
+
+static void test_total_changes(void **state)
+{
+	struct fixture *f = *state;
+	struct fetch fetch = new_fetch(f, 1);
+
+	f->server.shared->lie_at = 5;
+	assert_fails(f, &fetch, -ESTALE, REASON_FILE_CHANGED);
+	assert_int_equal(fetch.segments_fetched, 4);
+}
+
+static void test_cut_connections(void **state)
+{
+	struct fixture *f = *state;
+	struct failure failure = { 0 };
+	struct fetch fetch = new_fetch(f, 10);
+
+	f->server.shared->cut_times = 6; /* more than attempts, but each brought something */
+	assert_complete(f, fetch_run(&fetch, &failure));
+	assert_int_equal(fetch.segments_fetched, SEGMENTS);
+	assert_int_equal(fetch.segments_again, 0);
+}
+
+static void test_no_progress_ends_it(void **state)
+{
+	struct fixture *f = *state;
+	struct fetch fetch = new_fetch(f, 1);
+
+	f->server.shared->fail_times = 1000;
+	f->server.shared->fail_status = 503;
+	assert_fails(f, &fetch, -EAGAIN, REASON_SERVER_ERROR);
+	assert_int_equal(f->server.shared->requests, 4);
+}
+
+static void test_server_recovers(void **state)
+{
+	struct fixture *f = *state;
+	struct failure failure = { 0 };
+	struct fetch fetch = new_fetch(f, 1);
+
+	f->server.shared->fail_times = 3;
+	f->server.shared->fail_status = 500;
+	assert_complete(f, fetch_run(&fetch, &failure));
+}
+
+static void test_missing_file_is_not_tried_again(void **state)
+{
+	struct fixture *f = *state;
+	struct fetch fetch = new_fetch(f, 1);
+
+	f->server.shared->fail_times = 1000;
+	f->server.shared->fail_status = 404;
+	assert_fails(f, &fetch, -EPROTO, REASON_SERVER_ERROR);
+	assert_int_equal(f->server.shared->requests, 1);
+}
+
+static void test_no_server(void **state)
+{
+	struct fixture *f = *state;
+	struct fetch fetch = new_fetch(f, 1);
+
+	fetch.url = "https://127.0.0.1:1/file";
+	assert_fails(f, &fetch, -EAGAIN, REASON_NETWORK);
+	assert_int_equal(fetch.requests, 4);
+}
+
+static void test_deadline(void **state)
+{
+	struct fixture *f = *state;
+	struct fetch fetch = new_fetch(f, 1);
+
+	fetch.timeout_sec = 0;
+	/* The first instant after the deadline may come at any segment, but it comes. */
+	while (true) {
+		struct failure failure = { 0 };
+		int r = fetch_run(&fetch, &failure);
+
+		if (r < 0) {
+			assert_int_equal(r, -ETIMEDOUT);
+			assert_int_equal(failure.reason, REASON_NETWORK);
+			break;
+		}
+		assert_int_equal(close(r), 0);
+		assert_int_equal(fetch_clean(f->inbox_fd, NULL), 0);
+	}
+}
+
+/* ---- pure ---- */
+
+static void test_next_run(void **state)
+{
+	uint8_t have[6] = { 1, 0, 0, 0, 1, 0 }, again[6] = { 0 };
+	uint32_t first = 99;
+
+	(void)state;
+	assert_int_equal(fetch_next_run(have, again, 6, 10, &first), 3);
+	assert_int_equal(first, 1);
+	assert_int_equal(fetch_next_run(have, again, 6, 2, &first), 2);
+	again[2] = 1;
+	assert_int_equal(fetch_next_run(have, again, 6, 10, &first), 1);
+	again[1] = 1;
+	assert_int_equal(fetch_next_run(have, again, 6, 10, &first), 1);
+	assert_int_equal(first, 1);
+	have[1] = 1;
+	assert_int_equal(fetch_next_run(have, again, 6, 10, &first), 1);
+	assert_int_equal(first, 2);
+	have[2] = have[3] = 1;
+	assert_int_equal(fetch_next_run(have, again, 6, 10, &first), 1);
+	assert_int_equal(first, 5);
+	have[5] = 1;
+	assert_int_equal(fetch_next_run(have, again, 6, 10, &first), 0);
+	assert_int_equal(first, 5);
+	assert_int_equal(fetch_next_run(have, again, 0, 10, &first), 0);
+}
+
+static void test_segment_choice(void **state)
+{
+	const uint32_t sizes[] = { 4096, 1024, 10240 };
+
+	(void)state;
+	assert_int_equal(fetch_request_bytes("nb-iot", 0), 1024);
+	assert_int_equal(fetch_request_bytes("2g", 0), 1024);
+	assert_int_equal(fetch_request_bytes("lte-m", 0), 4096);
+	assert_int_equal(fetch_request_bytes("3g", 0), 4096);
+	assert_int_equal(fetch_request_bytes("4g", 0), 10240);
+	assert_int_equal(fetch_request_bytes("ethernet", 0), 65536);
+	assert_int_equal(fetch_request_bytes("nb-iot", 5000), 5000);
+	assert_int_equal(fetch_choose_segment_bytes(sizes, 3, 1024), 1024);
+	assert_int_equal(fetch_choose_segment_bytes(sizes, 3, 10239), 4096);
+	assert_int_equal(fetch_choose_segment_bytes(sizes, 3, 65536), 10240);
+	assert_int_equal(fetch_choose_segment_bytes(sizes, 3, 512), 1024);
+	assert_int_equal(fetch_choose_segment_bytes(sizes, 0, 512), 0);
+}
+
+/* ---- without a server ---- */
+
+static void test_copy(void **state)
+{
+	struct fixture *f = *state;
+	struct failure failure = { 0 };
+	int from = openat(f->scratch->dirfd, "file", O_RDONLY | O_CLOEXEC);
+
+	assert_complete(
+		f, fetch_copy(from, f->inbox_fd, FILE_BYTES, f->sha256, on_progress, f, &failure));
+	assert_int_equal(f->told_bytes, FILE_BYTES);
+	assert_int_equal(
+		fetch_copy(from, f->inbox_fd, FILE_BYTES + 1, f->sha256, NULL, NULL, &failure),
+		-EBADMSG);
+	assert_int_equal(failure.reason, REASON_LENGTH);
+	f->sha256[31] ^= 1;
+	assert_int_equal(fetch_copy(from, f->inbox_fd, FILE_BYTES, f->sha256, NULL, NULL, &failure),
+			 -EBADMSG);
+	assert_int_equal(failure.reason, REASON_HASH);
+	assert_int_equal(close(from), 0);
+}
+
+static void test_clean_keeps_one_file(void **state)
+{
+	struct fixture *f = *state;
+	char name[128];
+
+	inbox_name(f, "part", name);
+	scratch_text(f->inbox_fd, name, "x", 0600);
+	scratch_text(f->inbox_fd, "0000.part", "x", 0600);
+	scratch_text(f->inbox_fd, ".#left", "x", 0600);
+	scratch_text(f->inbox_fd, "dir/file", "x", 0600);
+	assert_int_equal(symlinkat("/etc/passwd", f->inbox_fd, "link"), 0);
+	assert_int_equal(fetch_clean(f->inbox_fd, f->sha256), 0);
+	assert_int_equal(faccessat(f->inbox_fd, name, F_OK, 0), 0);
+	assert_int_equal(faccessat(f->inbox_fd, "0000.part", F_OK, 0), -1);
+	assert_int_equal(faccessat(f->inbox_fd, ".#left", F_OK, 0), -1);
+	assert_int_equal(faccessat(f->inbox_fd, "dir", F_OK, 0), -1);
+	assert_int_equal(faccessat(f->inbox_fd, "link", F_OK, AT_SYMLINK_NOFOLLOW), -1);
+	assert_int_equal(fetch_clean(f->inbox_fd, NULL), 0);
+	assert_int_equal(faccessat(f->inbox_fd, name, F_OK, 0), -1);
+}
+
+static void test_room(void **state)
+{
+	struct fixture *f = *state;
+	struct failure failure = { 0 };
+
+	assert_int_equal(fetch_check_room(f->inbox_fd, 1000, 1000, f->sha256, &failure), 0);
+	assert_int_equal(fetch_check_room(f->inbox_fd, 1001, 1000, f->sha256, &failure), -EFBIG);
+	assert_int_equal(failure.reason, REASON_LENGTH);
+	assert_int_equal(fetch_check_room(f->inbox_fd, 0, 1000, f->sha256, &failure), -EFBIG);
+	assert_int_equal(
+		fetch_check_room(f->inbox_fd, UINT64_C(1) << 60, UINT64_MAX, f->sha256, &failure),
+		-ENOSPC);
+	assert_int_equal(failure.reason, REASON_NO_SPACE);
+}
+
+#define WITH_SERVER(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		WITH_SERVER(test_one_segment_a_request),
+		WITH_SERVER(test_runs_of_segments),
+		WITH_SERVER(test_complete_file_costs_no_request),
+		WITH_SERVER(test_killed_and_taken_up),
+		WITH_SERVER(test_killed_within_a_run),
+		WITH_SERVER(test_map_is_only_a_hint),
+		WITH_SERVER(test_foreign_map_is_not_believed),
+		WITH_SERVER(test_map_of_other_segments),
+		WITH_SERVER(test_wrong_once_is_fetched_alone),
+		WITH_SERVER(test_wrong_twice_fails),
+		WITH_SERVER(test_whole_file_is_checked),
+		WITH_SERVER(test_range_ignored),
+		WITH_SERVER(test_range_ignored_later_is_another_file),
+		WITH_SERVER(test_etag_changes),
+		WITH_SERVER(test_total_changes),
+		WITH_SERVER(test_cut_connections),
+		WITH_SERVER(test_no_progress_ends_it),
+		WITH_SERVER(test_server_recovers),
+		WITH_SERVER(test_missing_file_is_not_tried_again),
+		WITH_SERVER(test_no_server),
+		WITH_SERVER(test_deadline),
+		cmocka_unit_test(test_next_run),
+		cmocka_unit_test(test_segment_choice),
+		WITH_SERVER(test_copy),
+		WITH_SERVER(test_clean_keeps_one_file),
+		WITH_SERVER(test_room),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
