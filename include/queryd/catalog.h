@@ -31,6 +31,8 @@ DEFINE_CLEANUP(struct catalog *, catalog_free);
 _must_check_ int catalog_refresh(struct catalog *c, bool force, int64_t now_sec);
 /* For the thread that refreshes. "" if the last reading was good. */
 const char *catalog_error(const struct catalog *c);
+/* A target that the last reading passed over, "" if none. */
+const char *catalog_warning(const struct catalog *c);
 /* When the metadata in use expires, 0 if none is. */
 int64_t catalog_expires_sec(const struct catalog *c);
 

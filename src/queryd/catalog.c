@@ -23,6 +23,7 @@ struct catalog {
 	char *repository;
 	char *trusted_root;
 	char error[512];
+	char warning[512];
 	struct file_mark mark;
 	int64_t retry_sec; /* when to try again what failed; 0: nothing failed */
 	int64_t expires_sec;
@@ -89,6 +90,11 @@ const char *catalog_error(const struct catalog *c)
 	return c->error;
 }
 
+const char *catalog_warning(const struct catalog *c)
+{
+	return c->warning;
+}
+
 int64_t catalog_expires_sec(const struct catalog *c)
 {
 	return c->expires_sec;
@@ -123,15 +129,20 @@ struct collect {
 	struct catalog *catalog;
 };
 
+/* One target that makes no sense must not keep the other programs from their upgrades. */
 static int collect_target(const struct tuf_target *target, void *userdata)
 {
 	struct collect *collect = userdata;
+	char *warning = collect->catalog->warning;
 	int r = releases_add(collect->releases, target->path, target->length, target->custom);
 
-	if (r == -EBADMSG)
-		return fail(collect->catalog, r, "target '%s': its custom data contradict it",
-			    target->path);
-	return r < 0 ? r : 0;
+	if (r != -EBADMSG)
+		return r < 0 ? r : 0;
+	if (!*warning)
+		(void)snprintf(warning, sizeof collect->catalog->warning,
+			       "target '%s' is passed over: its custom data contradict it",
+			       target->path);
+	return 0;
 }
 
 static int collect_releases(struct catalog *c, struct tuf_client *client, struct releases **ret)
@@ -144,10 +155,10 @@ static int collect_releases(struct catalog *c, struct tuf_client *client, struct
 	if (r < 0)
 		return r;
 	collect.releases = releases;
-	c->error[0] = '\0';
+	c->warning[0] = '\0';
 	r = tuf_client_each_target(client, collect_target, &collect);
 	if (r < 0)
-		return c->error[0] ? r : fail(c, r, "%s", tuf_client_error(client));
+		return fail(c, r, "%s", tuf_client_error(client));
 	releases_sort(releases);
 	*ret = TAKE_PTR(releases);
 	return 0;

@@ -87,6 +87,9 @@ static void tell_catalog(struct queryd *q)
 	(void)releases_unref(releases);
 	q->told_error[0] = '\0';
 	log_info("repository '%s': verified, %zu releases", q->conf->repository, n);
+	if (*catalog_warning(q->catalog))
+		log_warning("repository '%s': %s", q->conf->repository,
+			    catalog_warning(q->catalog));
 	(void)sd_notifyf(0, "STATUS=Serving %zu releases", n);
 }
 
