@@ -253,6 +253,11 @@ static int read_source(const struct conf *conf, char **ret_text, const char **re
 	r = fs_read_file(AT_FDCWD, file, IDENTITY_MAX_SOURCE_BYTES, ret_text, &size);
 	if (r < 0)
 		return failure_set_errno(failure, r, "identity file '%s'", file);
+	if (strlen(*ret_text) != size) {
+		free(TAKE_PTR(*ret_text));
+		return failure_set(failure, -EINVAL, REASON_INTERNAL,
+				   "identity file '%s' holds a NUL byte", file);
+	}
 	return 0;
 }
 

@@ -1,0 +1,228 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "scratch.h"
+#include "updaterd/conf.h"
+
+static int load(struct scratch *s, const char *text, struct conf **ret, char **ret_error)
+{
+	char path[128];
+
+	scratch_text(s->dirfd, "updaterd.conf", text, 0644);
+	(void)snprintf(path, sizeof path, "%s/updaterd.conf", s->path);
+	return conf_load(path, ret, ret_error);
+}
+
+static struct conf *load_good(struct scratch *s, const char *text)
+{
+	struct conf *c = NULL;
+	char *error = NULL;
+
+	if (load(s, text, &c, &error) < 0)
+		fail_msg("%s", error);
+	return c;
+}
+
+/* The sentence names what is wrong. */
+static void assert_refused(struct scratch *s, const char *text, const char *names)
+{
+	_cleanup_free_ char *error = NULL;
+	struct conf *c = NULL;
+
+	assert_int_equal(load(s, text, &c, &error), -EINVAL);
+	assert_null(c);
+	assert_non_null(error);
+	if (!strstr(error, names))
+		fail_msg("'%s' does not name '%s'", error, names);
+}
+
+static void test_defaults(void **state)
+{
+	_cleanup_(conf_freep) struct conf *c = load_good(*state, "");
+
+	assert_null(c->url);
+	assert_string_equal(c->identity_type, "machine-id");
+	assert_string_equal(c->network_type, "4g");
+	assert_int_equal(c->segment_bytes, 0);
+	assert_string_equal(c->root_file, "/etc/updaterd/root.json");
+	assert_string_equal(c->agent_dir, "/var/lib/updaterd/agent");
+	assert_string_equal(c->installer_dir, "/var/lib/updaterd/installer");
+	assert_string_equal(c->agent_user, "updaterd");
+	assert_true(c->connect_timeout_sec > 0 && c->request_timeout_sec > 0 &&
+		    c->low_speed_sec > 0 && c->fetch_timeout_sec > 0 && c->max_program_bytes > 0);
+	assert_int_equal(c->n_programs, 2);
+	assert_string_equal(conf_program(c, 'A')->space, "/opt/updaterd");
+	assert_null(conf_program(c, 'A')->unit);
+	assert_string_equal(conf_program(c, 'B')->space, "/opt/bmsd");
+	assert_string_equal(conf_program(c, 'B')->unit, "bmsd.service");
+	assert_null(conf_program(c, 'C'));
+}
+
+static void test_shipped_file(void **state)
+{
+	_cleanup_(conf_freep) struct conf *shipped = NULL, *defaults = load_good(*state, "");
+	_cleanup_free_ char *error = NULL;
+
+	if (conf_load("etc/updaterd.conf", &shipped, &error) < 0)
+		fail_msg("%s", error);
+	/* It shows the defaults, and says so. */
+	assert_int_equal(shipped->n_programs, defaults->n_programs);
+	for (size_t i = 0; i < shipped->n_programs; i++) {
+		assert_string_equal(shipped->programs[i].name, defaults->programs[i].name);
+		assert_string_equal(shipped->programs[i].space, defaults->programs[i].space);
+		assert_string_equal(shipped->programs[i].factory, defaults->programs[i].factory);
+	}
+	assert_string_equal(shipped->programs[1].unit, defaults->programs[1].unit);
+	assert_string_equal(shipped->programs[1].probe, defaults->programs[1].probe);
+	assert_string_equal(shipped->programs[1].probe_user, defaults->programs[1].probe_user);
+}
+
+/* Every key that the shipped file shows as a comment exists, and is shown with its default. */
+static void test_shipped_comments(void **state)
+{
+	_cleanup_(conf_freep) struct conf *c = NULL, *defaults = load_good(*state, "");
+	_cleanup_free_ char *text = NULL;
+	size_t size;
+
+	assert_int_equal(fs_read_file(AT_FDCWD, "etc/updaterd.conf", 65536, &text, &size), 0);
+	for (char *p = text; (p = strstr(p, "\n#")); p++) {
+		size_t key = strspn(p + 2, "abcdefghijklmnopqrstuvwxyz_");
+
+		if (key == 0 || p[2 + key] != '=')
+			continue;
+		p[1] = ' ';
+		/* These three exclude each other. */
+		if (strncmp(p + 2, "identity_file", key) == 0 ||
+		    strncmp(p + 2, "identity_command", key) == 0 ||
+		    strncmp(p + 2, "identity_value", key) == 0)
+			p[1] = '#';
+		if (p[1] == ' ')
+			memmove(p + 1, p + 2, strlen(p + 1));
+	}
+	c = load_good(*state, text);
+	assert_non_null(c->url);
+	assert_non_null(c->client_key);
+	assert_string_equal(c->network_type, defaults->network_type);
+	assert_int_equal(c->connect_timeout_sec, defaults->connect_timeout_sec);
+	assert_int_equal(c->request_timeout_sec, defaults->request_timeout_sec);
+	assert_int_equal(c->low_speed_bytes_per_sec, defaults->low_speed_bytes_per_sec);
+	assert_int_equal(c->low_speed_sec, defaults->low_speed_sec);
+	assert_int_equal(c->rate_limit_bytes_per_sec, defaults->rate_limit_bytes_per_sec);
+	assert_int_equal(c->fetch_timeout_sec, defaults->fetch_timeout_sec);
+	assert_int_equal(c->max_program_bytes, defaults->max_program_bytes);
+	assert_string_equal(c->root_file, defaults->root_file);
+	assert_string_equal(c->agent_dir, defaults->agent_dir);
+	assert_string_equal(c->installer_dir, defaults->installer_dir);
+	assert_string_equal(c->agent_user, defaults->agent_user);
+}
+
+static void test_programs(void **state)
+{
+	_cleanup_(conf_freep) struct conf *c = load_good(
+		*state, "[program M]\nname=mosquitto\nunit=mosquitto.service\n"
+			"ready_timeout_sec=33\n"
+			"[program B]\nname=bmsd\nspace=/srv/bmsd\nprobe=/bin/true\n");
+
+	assert_int_equal(c->n_programs, 2);
+	assert_int_equal(c->programs[0].letter, 'B');
+	assert_int_equal(c->programs[1].letter, 'M');
+	assert_string_equal(c->programs[0].space, "/srv/bmsd");
+	assert_string_equal(c->programs[0].probe_user, "nobody");
+	assert_null(c->programs[0].unit);
+	assert_string_equal(c->programs[1].space, "/opt/mosquitto");
+	assert_int_equal(c->programs[1].ready_timeout_sec, 33);
+	assert_null(conf_program(c, 'A'));
+}
+
+static void test_programs_refused(void **state)
+{
+	assert_refused(*state, "[program b]\nname=x\n", "program b");
+	assert_refused(*state, "[program BB]\nname=x\n", "program BB");
+	assert_refused(*state, "[program B]\nspace=/opt/x\n", "name");
+	assert_refused(*state, "[program B]\nname=../x\n", "name");
+	assert_refused(*state, "[program B]\nname=x\nspace=opt/x\n", "space");
+	assert_refused(*state, "[program B]\nname=x\nunit=x\n", "unit");
+	assert_refused(*state, "[program B]\nname=x\nunit=x y.service\n", "unit");
+	assert_refused(*state, "[program B]\nname=x\nunit=.service\n", "unit");
+	assert_refused(*state, "[program B]\nname=x\nready_timeout_sec=0\n", "ready_timeout_sec");
+	assert_refused(*state, "[program A]\nname=x\n[program B]\nname=x\n", "space");
+	assert_refused(*state,
+		       "[program A]\nname=a\n[program B]\nname=b\n[program C]\nname=c\n"
+		       "[program D]\nname=d\n[program E]\nname=e\n",
+		       "program E");
+}
+
+static void test_values_refused(void **state)
+{
+	assert_refused(*state, "[server]\nurl=http://example.com\n", "url");
+	assert_refused(*state, "[server]\nclient_cert=/a\n", "client_key");
+	assert_refused(*state, "[server]\nca_file=ca.pem\n", "ca_file");
+	assert_refused(*state, "[server]\nurll=https://example.com\n", "urll");
+	assert_refused(*state, "[sever]\nurl=https://example.com\n", "sever");
+	assert_refused(*state, "[network]\nnetwork_type=5g\n", "network_type");
+	assert_refused(*state, "[network]\nsegment_bytes=511\n", "segment_bytes");
+	assert_refused(*state, "[network]\nsegment_bytes=1048577\n", "segment_bytes");
+	assert_refused(*state, "[network]\nsegment_bytes=1k\n", "segment_bytes");
+	assert_refused(*state, "[limits]\nmax_program_bytes=1\n", "max_program_bytes");
+	assert_refused(*state, "[paths]\nagent_dir=\n", "agent_dir");
+	assert_refused(*state, "[gateway]\narch=amd/64\n", "arch");
+	assert_refused(*state, "[gateway]\nmodel=a b\n", "model");
+}
+
+static void test_identity_sources(void **state)
+{
+	_cleanup_(conf_freep) struct conf *c = load_good(
+		*state, "[gateway]\nidentity_type=imei\nidentity_file=/run/imei\n");
+
+	assert_string_equal(c->identity_file, "/run/imei");
+	assert_refused(*state, "[gateway]\nidentity_type=imei\n", "identity_value");
+	assert_refused(*state, "[gateway]\nidentity_type=name\n", "identity_value");
+	assert_refused(*state, "[gateway]\nidentity_type=mac\n", "identity_type");
+	assert_refused(*state,
+		       "[gateway]\nidentity_type=name\nidentity_value=a\nidentity_file=/b\n",
+		       "one of");
+}
+
+static void test_missing_file(void **state)
+{
+	struct scratch *s = *state;
+	struct conf *c = NULL;
+	char path[128];
+
+	(void)snprintf(path, sizeof path, "%s/none", s->path);
+	assert_int_equal(conf_load(path, &c, NULL), -ENOENT);
+	assert_null(c);
+}
+
+static void test_effective_time(void **state)
+{
+	const int64_t future = INT64_C(32503680000);
+
+	(void)state;
+	assert_int_equal(conf_effective_time_sec(future), future);
+	/* Never before the release was built (A202108010001). */
+	assert_true(conf_effective_time_sec(0) >= 1627776000);
+}
+
+#define WITH_SCRATCH(test) cmocka_unit_test_setup_teardown(test, scratch_setup, scratch_teardown)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		WITH_SCRATCH(test_defaults),	       WITH_SCRATCH(test_shipped_file),
+		WITH_SCRATCH(test_shipped_comments),   WITH_SCRATCH(test_programs),
+		WITH_SCRATCH(test_programs_refused),   WITH_SCRATCH(test_values_refused),
+		WITH_SCRATCH(test_identity_sources),   WITH_SCRATCH(test_missing_file),
+		cmocka_unit_test(test_effective_time),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
