@@ -165,6 +165,14 @@ static int parse_settings(const char *text, size_t size, struct expiry *ret,
 	return 0;
 }
 
+static int no_repository(const char *path, struct problem *problem)
+{
+	return problem_set(problem, -ENOENT,
+			   "'%s' is no release repository; name one with --repo, or make one with "
+			   "'bms-release init'",
+			   path);
+}
+
 static int read_settings(struct repository *r, const char *path, struct problem *problem)
 {
 	struct json_error error = { 0 };
@@ -174,10 +182,7 @@ static int read_settings(struct repository *r, const char *path, struct problem 
 
 	n = fs_read_file(r->fd, REPOSITORY_SETTINGS, SETTINGS_MAX_BYTES, &text, &size);
 	if (n == -ENOENT)
-		return problem_set(problem, n,
-				   "'%s' is no release repository; name one with --repo, or make "
-				   "one with 'bms-release init'",
-				   path);
+		return no_repository(path, problem);
 	if (n < 0)
 		return problem_set(problem, n, "cannot read '%s/" REPOSITORY_SETTINGS "': %s", path,
 				   strerror(-n));
@@ -213,7 +218,9 @@ int repository_open(const char *path, const struct repository_options *options,
 	r->options = *options;
 	r->fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (r->fd < 0)
-		return problem_set(problem, -errno, "cannot open the directory '%s': %m", path);
+		return errno == ENOENT ? no_repository(path, problem)
+				       : problem_set(problem, -errno,
+						     "cannot open the directory '%s': %m", path);
 	n = lock(r->fd, options->exclusive, problem);
 	if (n < 0)
 		return n;

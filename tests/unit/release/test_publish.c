@@ -62,7 +62,7 @@ static int published_targets(const struct site *site)
 
 static void save(const struct site *site, char *ret, size_t size)
 {
-	site_path(site, "../saved", ret, size);
+	(void)snprintf(ret, size, "%s/saved", site->scratch->path);
 	site_copy(site->repo, ret);
 }
 
