@@ -1,0 +1,613 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <errno.h>
+#include <grp.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/wait.h>
+
+#include <cmocka.h>
+
+#include "common/json.h"
+#include "range_server.h"
+#include "scratch.h"
+#include "tuf_repo.h"
+#include "updaterd/medium.h"
+#include "updaterd/trust.h"
+
+#define OLD	   "B202109010001"
+#define NEW	   "B202110010001"
+#define CONTENT	   "the program"
+#define LIST	   "the list"
+#define TARGET(v)  "B/" v "-arm64.tar.xz"
+#define FAR_FUTURE "2190-01-01T00:00:00Z"
+
+struct fixture {
+	struct scratch *scratch;
+	struct repo *repo;
+	struct conf conf;
+	char root_file[128], repository[128];
+	char arch[16], model[16];
+	int repository_fd, metadata_fd;
+	struct medium *medium;
+	struct trust *trust;
+	struct failure failure;
+};
+
+static cJSON *custom_of(struct fixture *f, const char *role, const char *path)
+{
+	const cJSON *targets = cJSON_GetObjectItemCaseSensitive(repo_role(f->repo, role)->body,
+								"targets");
+
+	return cJSON_GetObjectItemCaseSensitive(cJSON_GetObjectItemCaseSensitive(targets, path),
+						"custom");
+}
+
+static cJSON *add_program_file(struct fixture *f, const char *path, const char *version,
+			       const char *arch)
+{
+	static const int sizes[] = { 1024, 4096 };
+	const char letter[2] = { version[0], '\0' };
+	cJSON *custom;
+
+	repo_add_target(f->repo, letter, path, CONTENT);
+	custom = custom_of(f, letter, path);
+	cJSON_AddStringToObject(custom, "program", letter);
+	cJSON_AddStringToObject(custom, "version", version);
+	cJSON_AddStringToObject(custom, "arch", arch);
+	cJSON_AddItemToObject(custom, "segment_bytes", cJSON_CreateIntArray(sizes, 2));
+	return custom;
+}
+
+/* What the repository has now, as files of a medium. */
+static void lay_out(struct fixture *f)
+{
+	assert_int_equal(fs_remove_tree(f->repository_fd, "metadata"), 0);
+	for (size_t i = 0; i < f->repo->files.n; i++) {
+		const struct repo_file *file = &f->repo->files.list[i];
+		char path[256];
+
+		(void)snprintf(path, sizeof path, "metadata/%s", file->name);
+		scratch_write(f->repository_fd, path, file->bytes, file->size, 0600);
+	}
+}
+
+static void lay_out_target(struct fixture *f, const char *path, const char *signed_content,
+			   const char *content)
+{
+	uint8_t sha256[SHA256_BYTES];
+	char hex[SHA256_HEX_LENGTH + 1], name[512];
+
+	assert_int_equal(digest_sha256(signed_content, strlen(signed_content), sha256), 0);
+	hex_encode(sha256, sizeof sha256, hex);
+	(void)snprintf(name, sizeof name, "targets/B/%s.%s", hex, strrchr(path, '/') + 1);
+	scratch_text(f->repository_fd, name, content, 0600);
+}
+
+static void new_repository(struct fixture *f)
+{
+	static const char *const roles[] = { "root", "timestamp", "snapshot", "targets", "A", "B" };
+
+	f->repo = repo_new();
+	for (size_t i = 0; i < ELEMENTSOF(roles); i++)
+		repo_set_string(repo_role(f->repo, roles[i])->body, "expires", FAR_FUTURE);
+	repo_write(f->repo, "root");
+	(void)add_program_file(f, TARGET(OLD), OLD, "arm64");
+	(void)add_program_file(f, TARGET(NEW), NEW, "arm64");
+	(void)add_program_file(f, "B/" NEW "-amd64.tar.xz", NEW, "amd64");
+	repo_add_target(f->repo, "B", TARGET(NEW) ".seg1024", LIST);
+	cJSON_ReplaceItemInObject(custom_of(f, "B", TARGET(NEW) ".seg1024"), "kind",
+				  cJSON_CreateString("segments"));
+	repo_publish(f->repo);
+}
+
+static int setup(void **state)
+{
+	struct fixture *f = calloc(1, sizeof *f);
+	const struct repo_file *root;
+	void *scratch;
+
+	assert_non_null(f);
+	assert_int_equal(scratch_setup(&scratch), 0);
+	f->scratch = scratch;
+	f->repository_fd = scratch_dir(f->scratch->dirfd, "repository");
+	f->metadata_fd = scratch_dir(f->scratch->dirfd, "kept");
+	new_repository(f);
+	lay_out(f);
+	root = files_get(&f->repo->files, "1.root.json");
+	scratch_write(f->scratch->dirfd, "root.json", root->bytes, root->size, 0644);
+	(void)snprintf(f->root_file, sizeof f->root_file, "%s/root.json", f->scratch->path);
+	(void)snprintf(f->repository, sizeof f->repository, "%s/repository", f->scratch->path);
+	(void)strcpy(f->arch, "arm64");
+	(void)strcpy(f->model, "gw1");
+	f->conf = (struct conf){ .root_file = f->root_file, .arch = f->arch, .model = f->model };
+	assert_int_equal(medium_open(f->repository, &f->medium), 0);
+	*state = f;
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	struct fixture *f = *state;
+	void *scratch = f->scratch;
+
+	trust_free(f->trust);
+	medium_close(f->medium);
+	repo_free(f->repo);
+	(void)close(f->repository_fd);
+	(void)close(f->metadata_fd);
+	assert_int_equal(scratch_teardown(&scratch), 0);
+	free(f);
+	return 0;
+}
+
+static int refresh(struct fixture *f)
+{
+	f->trust = trust_free(f->trust);
+	memset(&f->failure, 0, sizeof f->failure);
+	return trust_refresh(&f->conf, f->metadata_fd, NULL, NULL, f->medium, &f->trust,
+			     &f->failure);
+}
+
+static void assert_refreshed(struct fixture *f)
+{
+	if (refresh(f) < 0)
+		fail_msg("%s", f->failure.text);
+}
+
+static void assert_refused(struct fixture *f, enum reason reason)
+{
+	assert_true(refresh(f) < 0);
+	assert_null(f->trust);
+	if (f->failure.reason != reason)
+		fail_msg("%s, not %s: %s", reason_name(f->failure.reason), reason_name(reason),
+			 f->failure.text);
+	assert_true(f->failure.text[0]);
+}
+
+static bool is_kept(struct fixture *f, const char *name)
+{
+	return faccessat(f->metadata_fd, name, F_OK, 0) == 0;
+}
+
+/* ---- refresh ---- */
+
+static void test_refresh(void **state)
+{
+	struct fixture *f = *state;
+	struct program_file file = { 0 };
+	struct version v;
+
+	assert_refreshed(f);
+	assert_true(is_kept(f, "timestamp.json") && is_kept(f, "snapshot.json") &&
+		    is_kept(f, "targets.json"));
+	assert_int_equal(version_parse(NEW, &v), 0);
+	assert_int_equal(trust_find_program_file(f->trust, TARGET(NEW), &v, &file, &f->failure), 0);
+	/* The installer finds everything that it has to check again. */
+	assert_true(is_kept(f, "B.json"));
+	assert_string_equal(file.path, TARGET(NEW));
+	assert_string_equal(file.version.text, NEW);
+	assert_int_equal(file.length_bytes, strlen(CONTENT));
+	assert_int_equal(file.n_segment_bytes, 2);
+	assert_int_equal(file.segment_bytes[1], 4096);
+	assert_int_equal(strlen(file.file), 2 + SHA256_HEX_LENGTH + 1 + strlen(TARGET(NEW)) - 2);
+	program_file_done(&file);
+	assert_null(file.path);
+}
+
+static void test_refresh_again(void **state)
+{
+	struct fixture *f = *state;
+
+	assert_refreshed(f);
+	repo_next(f->repo);
+	lay_out(f);
+	assert_refreshed(f);
+}
+
+static void test_older_metadata(void **state)
+{
+	struct fixture *f = *state;
+	struct repo_files old = { 0 };
+
+	for (size_t i = 0; i < f->repo->files.n; i++)
+		files_put(&old, f->repo->files.list[i].name, f->repo->files.list[i].bytes,
+			  f->repo->files.list[i].size);
+	repo_next(f->repo);
+	lay_out(f);
+	assert_refreshed(f);
+	files_clear(&f->repo->files);
+	f->repo->files = old;
+	lay_out(f);
+	assert_refused(f, REASON_METADATA_ROLLBACK);
+}
+
+static void test_wrong_signature(void **state)
+{
+	struct fixture *f = *state;
+
+	repo_set_signers(f->repo, "timestamp", 1, repo_new_key(f->repo));
+	repo_next(f->repo);
+	lay_out(f);
+	assert_refused(f, REASON_BAD_SIGNATURE);
+	assert_false(is_kept(f, "timestamp.json"));
+}
+
+static void test_expired(void **state)
+{
+	struct fixture *f = *state;
+
+	repo_set_string(repo_role(f->repo, "timestamp")->body, "expires", "2021-07-01T00:00:00Z");
+	repo_publish(f->repo);
+	lay_out(f);
+	assert_refused(f, REASON_EXPIRED);
+}
+
+static void test_too_large(void **state)
+{
+	struct fixture *f = *state;
+	char *big = malloc(TUF_TIMESTAMP_MAX_BYTES + 1);
+
+	assert_non_null(big);
+	memset(big, ' ', TUF_TIMESTAMP_MAX_BYTES + 1);
+	scratch_write(f->repository_fd, "metadata/timestamp.json", big, TUF_TIMESTAMP_MAX_BYTES + 1,
+		      0600);
+	free(big);
+	assert_true(refresh(f) < 0);
+	assert_true(f->failure.reason >= REASON_BAD_SIGNATURE &&
+		    f->failure.reason <= REASON_LENGTH);
+}
+
+static void test_no_root(void **state)
+{
+	struct fixture *f = *state;
+
+	scratch_text(f->scratch->dirfd, "root.json", "{}", 0644);
+	assert_refused(f, REASON_BAD_METADATA);
+	assert_int_equal(unlinkat(f->scratch->dirfd, "root.json", 0), 0);
+	assert_true(refresh(f) < 0);
+	assert_non_null(strstr(f->failure.text, "root_file"));
+}
+
+static void test_starts_from_the_kept_root(void **state)
+{
+	struct fixture *f = *state;
+
+	repo_next_root(f->repo);
+	lay_out(f);
+	assert_refreshed(f);
+	assert_true(is_kept(f, "root.json"));
+	assert_true(is_kept(f, "2.root.json"));
+	/* The chain is gone from the server; what was kept is trusted still. */
+	assert_int_equal(unlinkat(f->repository_fd, "metadata/2.root.json", 0), 0);
+	assert_refreshed(f);
+	/* A damaged copy of it is passed over. */
+	scratch_text(f->metadata_fd, "root.json", "{\"signed\":", 0644);
+	lay_out(f);
+	assert_refreshed(f);
+}
+
+/* ---- what a target is allowed to be ---- */
+
+static void assert_not_found(struct fixture *f, const char *path, const char *version,
+			     enum reason reason)
+{
+	struct program_file file = { 0 };
+	struct version v;
+
+	assert_int_equal(version_parse(version, &v), 0);
+	memset(&f->failure, 0, sizeof f->failure);
+	assert_true(trust_find_program_file(f->trust, path, &v, &file, &f->failure) < 0);
+	if (f->failure.reason != reason)
+		fail_msg("%s: %s, not %s", path, reason_name(f->failure.reason),
+			 reason_name(reason));
+	assert_null(file.path);
+}
+
+static void test_judged(void **state)
+{
+	struct fixture *f = *state;
+
+	assert_refreshed(f);
+	assert_not_found(f, "B/nobody-signed-this", NEW, REASON_NO_TARGET);
+	assert_not_found(f, TARGET(OLD), NEW, REASON_NO_TARGET);
+	assert_not_found(f, "B/" NEW "-amd64.tar.xz", NEW, REASON_WRONG_ARCH);
+	assert_not_found(f, TARGET(NEW), "A202110010001", REASON_WRONG_PROGRAM);
+	assert_not_found(f, TARGET(NEW) ".seg1024", NEW, REASON_BAD_METADATA);
+	/* Signed, but by the helper without what makes a program file. */
+	assert_not_found(f, "B/b.tar.xz", NEW, REASON_BAD_METADATA);
+}
+
+static void test_models(void **state)
+{
+	struct fixture *f = *state;
+	struct program_file file = { 0 };
+	const char *models[] = { "gw2", "gw3" };
+	struct version v;
+
+	cJSON_AddItemToObject(custom_of(f, "B", TARGET(NEW)), "model",
+			      cJSON_CreateStringArray(models, 2));
+	repo_publish(f->repo);
+	lay_out(f);
+	assert_refreshed(f);
+	assert_not_found(f, TARGET(NEW), NEW, REASON_WRONG_MODEL);
+	f->conf.model = NULL;
+	assert_not_found(f, TARGET(NEW), NEW, REASON_WRONG_MODEL);
+	f->conf.model = f->model;
+	(void)strcpy(f->model, "gw3");
+	assert_int_equal(version_parse(NEW, &v), 0);
+	assert_int_equal(trust_find_program_file(f->trust, TARGET(NEW), &v, &file, &f->failure), 0);
+	program_file_done(&file);
+}
+
+/* Program B's role may not sign for A. */
+static void test_role_of_another_program(void **state)
+{
+	struct fixture *f = *state;
+
+	(void)add_program_file(f, "B/A202110010001-arm64.tar.xz", "A202110010001", "arm64");
+	cJSON_AddItemToObject(
+		cJSON_GetObjectItem(repo_role(f->repo, "B")->body, "targets"),
+		"A/A202110010001-arm64.tar.xz",
+		cJSON_Duplicate(
+			cJSON_GetObjectItem(
+				cJSON_GetObjectItem(repo_role(f->repo, "B")->body, "targets"),
+				TARGET(NEW)),
+			true));
+	repo_publish(f->repo);
+	lay_out(f);
+	assert_refreshed(f);
+	assert_not_found(f, "A/A202110010001-arm64.tar.xz", "A202110010001", REASON_NO_TARGET);
+}
+
+static void test_newest(void **state)
+{
+	struct fixture *f = *state;
+	struct program_file file = { 0 };
+	struct version v;
+
+	assert_refreshed(f);
+	assert_int_equal(trust_find_newest(f->trust, 'B', NULL, &file, &f->failure), 0);
+	assert_string_equal(file.path, TARGET(NEW));
+	program_file_done(&file);
+	assert_int_equal(version_parse(OLD, &v), 0);
+	assert_int_equal(trust_find_newest(f->trust, 'B', &v, &file, &f->failure), 0);
+	assert_string_equal(file.path, TARGET(OLD));
+	program_file_done(&file);
+	assert_int_equal(version_parse("B202101010001", &v), 0);
+	assert_int_equal(trust_find_newest(f->trust, 'B', &v, &file, &f->failure), -ENOENT);
+	assert_int_equal(trust_find_newest(f->trust, 'C', NULL, &file, &f->failure), -ENOENT);
+	assert_int_equal(f->failure.reason, REASON_NO_TARGET);
+}
+
+/* ---- small targets ---- */
+
+static void test_fetch_target(void **state)
+{
+	struct fixture *f = *state;
+	_cleanup_free_ char *bytes = NULL;
+	size_t size;
+
+	assert_refreshed(f);
+	lay_out_target(f, TARGET(NEW) ".seg1024", LIST, LIST);
+	assert_int_equal(trust_fetch_target(f->trust, TARGET(NEW) ".seg1024", 4096, &bytes, &size,
+					    &f->failure),
+			 0);
+	assert_int_equal(size, strlen(LIST));
+	assert_memory_equal(bytes, LIST, size);
+	assert_int_equal(trust_fetch_target(f->trust, TARGET(NEW) ".seg1024", strlen(LIST) - 1,
+					    &bytes, &size, &f->failure),
+			 -EFBIG);
+}
+
+static void assert_target_refused(struct fixture *f, enum reason reason)
+{
+	char *bytes = NULL;
+	size_t size;
+
+	assert_true(trust_fetch_target(f->trust, TARGET(NEW) ".seg1024", 4096, &bytes, &size,
+				       &f->failure) < 0);
+	assert_int_equal(f->failure.reason, reason);
+	assert_null(bytes);
+}
+
+static void test_fetch_target_refused(void **state)
+{
+	struct fixture *f = *state;
+
+	assert_refreshed(f);
+	assert_target_refused(f, REASON_SERVER_ERROR);
+	lay_out_target(f, TARGET(NEW) ".seg1024", LIST, "the lisT");
+	assert_target_refused(f, REASON_HASH);
+	lay_out_target(f, TARGET(NEW) ".seg1024", LIST, "the lis");
+	assert_target_refused(f, REASON_LENGTH);
+	lay_out_target(f, TARGET(NEW) ".seg1024", LIST, "the list and more");
+	assert_target_refused(f, REASON_LENGTH);
+}
+
+/* ---- over HTTPS ---- */
+
+struct online {
+	struct range_server server;
+	struct http *http;
+	char base[128];
+};
+
+static void go_online(struct fixture *f, struct online *o)
+{
+	struct http_options options = { .connect_timeout_sec = 10,
+					.request_timeout_sec = 30,
+					.low_speed_bytes_per_sec = 1,
+					.low_speed_sec = 30 };
+
+	memset(o, 0, sizeof *o);
+	for (size_t i = 0; i < f->repo->files.n; i++) {
+		char path[160];
+
+		(void)snprintf(path, sizeof path, "/bms/metadata/%s", f->repo->files.list[i].name);
+		range_server_add(&o->server, path, f->repo->files.list[i].bytes,
+				 f->repo->files.list[i].size);
+	}
+	range_server_start(&o->server, f->scratch->path);
+	options.ca_file = o->server.ca_file;
+	assert_int_equal(http_new(&options, &o->http), 0);
+	(void)snprintf(o->base, sizeof o->base, "%s/bms", o->server.base);
+}
+
+static void go_offline(struct online *o)
+{
+	http_free(o->http);
+	range_server_stop(&o->server);
+}
+
+static int refresh_online(struct fixture *f, struct online *o)
+{
+	f->trust = trust_free(f->trust);
+	memset(&f->failure, 0, sizeof f->failure);
+	return trust_refresh(&f->conf, f->metadata_fd, o->http, o->base, NULL, &f->trust,
+			     &f->failure);
+}
+
+static void test_online(void **state)
+{
+	struct fixture *f = *state;
+	struct online o;
+
+	go_online(f, &o);
+	if (refresh_online(f, &o) < 0)
+		fail_msg("%s", f->failure.text);
+	/* 2.root.json was asked for; that it is not there ends the chain. */
+	assert_string_equal(o.server.shared->log[0].path, "/bms/metadata/2.root.json");
+	assert_int_equal(o.server.shared->connections, 1);
+	go_offline(&o);
+}
+
+/* What goes wrong on the way is no judgement about the repository. */
+static void test_online_trouble(void **state)
+{
+	struct fixture *f = *state;
+	struct online o;
+
+	go_online(f, &o);
+	o.server.shared->fail_times = 100;
+	o.server.shared->fail_status = 503;
+	assert_int_equal(refresh_online(f, &o), -EAGAIN);
+	assert_int_equal(f->failure.reason, REASON_SERVER_ERROR);
+	o.server.shared->fail_times = 0;
+	(void)strcpy(o.base, "https://127.0.0.1:1");
+	assert_true(refresh_online(f, &o) < 0);
+	assert_int_equal(f->failure.reason, REASON_NETWORK);
+	go_offline(&o);
+}
+
+static void test_online_403_is_not_there(void **state)
+{
+	struct fixture *f = *state;
+	struct online o;
+
+	go_online(f, &o);
+	o.server.shared->fail_times = 1;
+	o.server.shared->fail_status = 403;
+	if (refresh_online(f, &o) < 0)
+		fail_msg("%s", f->failure.text);
+	go_offline(&o);
+}
+
+/* ---- the medium ---- */
+
+static void test_medium(void **state)
+{
+	struct fixture *f = *state;
+	int fd;
+
+	scratch_text(f->scratch->dirfd, "outside", "secret", 0644);
+	scratch_text(f->repository_fd, "inside/file", "x", 0644);
+	assert_int_equal(symlinkat("../outside", f->repository_fd, "link"), 0);
+	assert_int_equal(symlinkat("inside", f->repository_fd, "linked"), 0);
+	assert_int_equal(mkfifoat(f->repository_fd, "fifo", 0644), 0);
+	fd = medium_open_file(f->medium, "inside/file");
+	assert_true(fd >= 0);
+	assert_int_equal(write(fd, "y", 1), -1);
+	assert_int_equal(close(fd), 0);
+	assert_int_equal(medium_open_file(f->medium, "none"), -ENOENT);
+	assert_int_equal(medium_open_file(f->medium, "../outside"), -EINVAL);
+	assert_int_equal(medium_open_file(f->medium, "/etc/passwd"), -EINVAL);
+	assert_int_equal(medium_open_file(f->medium, "link"), -ELOOP);
+	assert_int_equal(medium_open_file(f->medium, "linked/file"), -ELOOP);
+	assert_int_equal(medium_open_file(f->medium, "fifo"), -EINVAL);
+	assert_int_equal(medium_open_file(f->medium, "inside"), -EINVAL);
+	/* And it goes on after all that. */
+	fd = medium_open_file(f->medium, "inside/file");
+	assert_true(fd >= 0);
+	assert_int_equal(close(fd), 0);
+}
+
+static void test_medium_is_a_directory(void **state)
+{
+	struct fixture *f = *state;
+	struct medium *m = NULL;
+
+	assert_int_equal(medium_open(f->root_file, &m), -ENOTDIR);
+	assert_int_equal(medium_open("/nonexistent", &m), -ENOENT);
+	assert_null(m);
+}
+
+/* Opened as root, read by somebody who may not. */
+static void test_medium_without_permission(void **state)
+{
+	struct fixture *f = *state;
+	int status, fd;
+	pid_t pid;
+
+	if (geteuid() != 0)
+		skip();
+	scratch_text(f->repository_fd, "secret", "x", 0600);
+	assert_int_equal(fchmod(f->repository_fd, 0700), 0);
+	pid = fork();
+	if (pid == 0) {
+		char byte;
+
+		if (setgroups(0, NULL) < 0 || setresgid(65534, 65534, 65534) < 0 ||
+		    setresuid(65534, 65534, 65534) < 0)
+			_exit(1);
+		if (openat(f->repository_fd, "secret", O_RDONLY | O_CLOEXEC) >= 0)
+			_exit(2);
+		fd = medium_open_file(f->medium, "secret");
+		_exit(fd >= 0 && read(fd, &byte, 1) == 1 && byte == 'x' ? 0 : 3);
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(status, 0);
+}
+
+#define WITH_FIXTURE(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		WITH_FIXTURE(test_refresh),
+		WITH_FIXTURE(test_refresh_again),
+		WITH_FIXTURE(test_older_metadata),
+		WITH_FIXTURE(test_wrong_signature),
+		WITH_FIXTURE(test_expired),
+		WITH_FIXTURE(test_too_large),
+		WITH_FIXTURE(test_no_root),
+		WITH_FIXTURE(test_starts_from_the_kept_root),
+		WITH_FIXTURE(test_judged),
+		WITH_FIXTURE(test_models),
+		WITH_FIXTURE(test_role_of_another_program),
+		WITH_FIXTURE(test_newest),
+		WITH_FIXTURE(test_fetch_target),
+		WITH_FIXTURE(test_fetch_target_refused),
+		WITH_FIXTURE(test_online),
+		WITH_FIXTURE(test_online_trouble),
+		WITH_FIXTURE(test_online_403_is_not_there),
+		WITH_FIXTURE(test_medium),
+		WITH_FIXTURE(test_medium_is_a_directory),
+		WITH_FIXTURE(test_medium_without_permission),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
