@@ -136,7 +136,7 @@ tree-B: $(TREE_B)/bin/bmsd ## the directory of program B's release RELEASE_B, fo
 -include $(shell find $(B)/obj $(B)/test -name '*.d' 2>/dev/null)
 
 compile_commands.json: Makefile $(shell find src include tests -name '*.[ch]')
-	@tools/compile-commands '$(subst ','\'',$(COMPILE))' > $@.new && mv $@.new $@
+	@tools/compile-commands "$$($(MAKE) -s --no-print-directory print-compile CC=clang)" > $@.new && mv $@.new $@
 
 # ---- tests -------------------------------------------------------------------------------------
 
@@ -154,7 +154,7 @@ $(B)/test/unit/$(1)/test_$(2): tests/unit/$(1)/test_$(2).c $(B)/lib$(1).a $(B)/l
 	$$(if $$(V),,@echo "  TEST    $$<")
 	$$(Q)$$(COMPILE) -Itests/lib -MMD -MP -MT $$@ -MF $$@.d $$(LDFLAGS) $$(HARDENING_LD) \
 		$$(foreach w,$$(WRAP_$(1)_test_$(2)),-Wl,--wrap=$$(w)) -o $$@ $$(filter %.c %.o,$$^) $$(filter %.a,$$^) \
-		-lcmocka $$(LIBS_$(1)) $$(LIBS_tuf) $$(LIBS_common)
+		-lcmocka $$(LINK_$(1)_test_$(2)) $$(LIBS_$(1)) $$(LIBS_tuf) $$(LIBS_common)
 endef
 $(foreach t,$(UNIT_SOURCES),$(eval $(call unit_rule,$(notdir $(patsubst %/,%,$(dir $(t)))),$(patsubst test_%.c,%,$(notdir $(t))))))
 
