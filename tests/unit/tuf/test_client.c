@@ -902,6 +902,36 @@ static void test_fast_forward_recovery_interrupted(void **state)
 	refresh(r);
 }
 
+/* Where local copies can be read but not voided they are passed over. */
+static void test_fast_forward_recovery_without_store(void **state)
+{
+	struct repo *r = *state;
+
+	fast_forward(r);
+	rotate(r, "snapshot");
+	repo_next_root(r);
+	repo_publish(r);
+	r->source.store = NULL;
+	refresh(r);
+}
+
+/* What was stored after the rotation counts again, in the same client too. */
+static void test_rollback_after_recovery(void **state)
+{
+	struct repo *r = *state;
+	_cleanup_(tuf_client_freep) struct tuf_client *c = NULL;
+
+	rotate(r, "timestamp");
+	repo_next_root(r);
+	repo_next(r);
+	c = repo_client(r);
+	assert_int_equal(tuf_client_refresh(c), 0);
+	repo_set_version(r, "timestamp", 1);
+	repo_write(r, "timestamp");
+	expect_failure(c, tuf_client_refresh(c), -ESTALE, REASON_METADATA_ROLLBACK,
+		       "timestamp.json: its version 1 is older than 2");
+}
+
 /* A key added is no rotation. */
 static void test_key_added_drops_nothing(void **state)
 {
@@ -1139,8 +1169,11 @@ static void test_cycle(void **state)
 	repo_publish(r);
 	expect_not_found(r, "C/x");
 	repo_add_target(r, "other", "C/x", "x");
+	(void)repo_delegate(r, "targets", "after", "C/*", NULL);
+	repo_add_target(r, "after", "C/y", "y");
 	repo_next(r);
 	expect_role(r, "C/x", "other");
+	expect_role(r, "C/y", "after");
 }
 
 static void test_at_most_so_many_roles(void **state)
@@ -1446,6 +1479,8 @@ int main(void)
 		repo_test(test_fast_forward_recovery_by_snapshot_key),
 		repo_test(test_fast_forward_recovery_by_timestamp_key),
 		repo_test(test_fast_forward_recovery_interrupted),
+		repo_test(test_fast_forward_recovery_without_store),
+		repo_test(test_rollback_after_recovery),
 		repo_test(test_key_added_drops_nothing),
 		repo_test(test_damaged_local_copies),
 		repo_test(test_truncated_local_copies),

@@ -340,20 +340,8 @@ static void test_bad_targets(void **state)
 	struct repo *r = *state;
 	const cJSON *good = repo_role(r, "B")->body;
 	static const char *const paths[] = {
-		"",
-		"/etc/passwd",
-		"..",
-		"../x",
-		"a/../b",
-		"a/..",
-		".",
-		"a/./b",
-		"a//b",
-		"a/",
-		"a\\b",
-		"a\nb",
-		"a\x7f"
-		"b",
+		"",	 "/etc/passwd", "..", "../x", "a/../b", "a/..",	  ".",
+		"a/./b", "a//b",	"a/", "a\\b", "a\nb",	"a\177b", "b",
 	};
 	static const char *const fine[] = { "a", "...", "a/..b", ".hidden", "a b", "\xc3\xa9" };
 
