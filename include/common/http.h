@@ -54,9 +54,11 @@ struct http_response {
 void http_response_done(struct http_response *r);
 
 /* The answer's body is collected up to max_bytes: more is -EFBIG, at once. An HTTP status that is
- * not 2xx is no error here: look at status. Errors: -ETIMEDOUT, -ECONNREFUSED, -ENETUNREACH (name
- * resolution, connection), -EKEYREJECTED (TLS verification), -EPROTO (malformed), -EREMCHG
- * (redirect), -EFBIG, -EINVAL (URL), -ECANCELED, -EIO. http_error() has the sentence. */
+ * not 2xx is no error here: look at status. A body sent without a length ends where the connection
+ * ends, so its reader must be able to tell a whole one (JSON, a hash). Errors: -ETIMEDOUT,
+ * -ECONNREFUSED, -ENETUNREACH (name resolution, connection), -EKEYREJECTED (TLS verification),
+ * -EPROTO (malformed), -EREMCHG (redirect), -EFBIG, -EINVAL (URL), -ECANCELED, -EIO. http_error()
+ * has the sentence. */
 _must_check_ int http_get(struct http *h, const char *url, size_t max_bytes,
 			  struct http_response *ret);
 _must_check_ int http_send(struct http *h, const char *method, const char *url, const void *body,

@@ -375,9 +375,18 @@ static int errno_of_connect(struct http *h)
 	return -ENETUNREACH;
 }
 
+/* libcurl says the same of a URL that it will not even try and of an answer it cannot read. */
+static int errno_of_protocol(struct http *h)
+{
+	curl_off_t usec = 0;
+
+	(void)curl_easy_getinfo(h->easy, CURLINFO_PRETRANSFER_TIME_T, &usec);
+	return usec > 0 ? -EPROTO : -EINVAL;
+}
+
 static int errno_of(struct request *q, CURLcode code)
 {
-	/* NOLINTNEXTLINE: the rest is one case */
+	/* An int, since one case is enough for all that is not listed. */
 	switch ((int)code) {
 	case CURLE_OPERATION_TIMEDOUT: return -ETIMEDOUT;
 	case CURLE_COULDNT_CONNECT: return errno_of_connect(q->http);
@@ -389,8 +398,8 @@ static int errno_of(struct request *q, CURLcode code)
 	case CURLE_SSL_CACERT_BADFILE:
 	case CURLE_SSL_CERTPROBLEM:
 	case CURLE_SSL_ISSUER_ERROR: return -EKEYREJECTED;
+	case CURLE_UNSUPPORTED_PROTOCOL: return errno_of_protocol(q->http);
 	case CURLE_URL_MALFORMAT:
-	case CURLE_UNSUPPORTED_PROTOCOL:
 	case CURLE_LOGIN_DENIED: return -EINVAL;
 	case CURLE_WEIRD_SERVER_REPLY:
 	case CURLE_BAD_CONTENT_ENCODING:
