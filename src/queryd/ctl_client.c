@@ -166,25 +166,34 @@ int ctl_get_list(struct ctl *c, const char *name, const char *query, cJSON **ret
 	return 0;
 }
 
-/* Moves the entries of page to the end (or the front) of all. Returns how many there were. */
-static uint64_t move_entries(cJSON *page, cJSON *all, bool to_front)
-{
-	uint64_t n = 0;
-
-	for (; page->child; n++) {
-		cJSON *entry = cJSON_DetachItemViaPointer(page, page->child);
-
-		if (to_front)
-			cJSON_InsertItemInArray(all, (int)n, entry);
-		else
-			cJSON_AddItemToArray(all, entry);
-	}
-	return n;
-}
-
 static cJSON *last_of(const cJSON *array)
 {
 	return array->child ? array->child->prev : NULL;
+}
+
+/* Moves all entries to the end of another array. Returns how many there were. */
+static uint64_t move_entries(cJSON *from, cJSON *to)
+{
+	uint64_t n = 0;
+
+	for (; from->child; n++)
+		cJSON_AddItemToArray(to, cJSON_DetachItemViaPointer(from, from->child));
+	return n;
+}
+
+/* The same, last first. */
+static uint64_t move_entries_turned(cJSON *from, cJSON *to)
+{
+	uint64_t n = 0;
+
+	for (; from->child; n++)
+		cJSON_AddItemToArray(to, cJSON_DetachItemViaPointer(from, last_of(from)));
+	return n;
+}
+
+static cJSON *list_of(cJSON *page, const char *name)
+{
+	return cJSON_GetObjectItemCaseSensitive(page, name);
 }
 
 int ctl_get_gateways(struct ctl *c, uint64_t limit, cJSON **ret)
@@ -209,7 +218,7 @@ int ctl_get_gateways(struct ctl *c, uint64_t limit, cJSON **ret)
 		r = ctl_get_list(c, "gateways", query, &page);
 		if (r < 0)
 			return r;
-		n = move_entries(page->child, list, false);
+		n = move_entries(list_of(page, "gateways"), list);
 		if (n == 0)
 			break;
 		total += n;
@@ -224,10 +233,11 @@ int ctl_get_gateways(struct ctl *c, uint64_t limit, cJSON **ret)
 int ctl_get_results(struct ctl *c, const char *query, uint64_t limit, cJSON **ret)
 {
 	_cleanup_json_ cJSON *all = cJSON_CreateObject();
-	cJSON *list = cJSON_AddArrayToObject(all, "results");
+	cJSON *turned = cJSON_AddArrayToObject(all, "results");
+	_cleanup_json_ cJSON *list = cJSON_CreateArray(); /* newest first, as the pages come */
 	uint64_t total = 0, before = 0;
 
-	if (!list)
+	if (!turned || !list)
 		return fail(c, -ENOMEM, "out of memory");
 	while (limit == 0 || total < limit) {
 		uint64_t wanted = limit == 0 || limit - total > RESULTS_PAGE ? RESULTS_PAGE
@@ -243,14 +253,15 @@ int ctl_get_results(struct ctl *c, const char *query, uint64_t limit, cJSON **re
 		r = ctl_get_list(c, "results", text, &page);
 		if (r < 0)
 			return r;
-		n = move_entries(page->child, list, true);
+		n = move_entries_turned(list_of(page, "results"), list);
 		if (n == 0)
 			break;
 		total += n;
-		r = json_get_u64(list->child, "id", UINT64_C(1) << 53, &before, &error);
+		r = json_get_u64(last_of(list), "id", UINT64_C(1) << 53, &before, &error);
 		if (r < 0)
 			return fail(c, -EPROTO, "%s: %s", error.field, error.text);
 	}
+	(void)move_entries_turned(list, turned);
 	*ret = TAKE_PTR(all);
 	return 0;
 }
