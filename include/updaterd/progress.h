@@ -32,7 +32,9 @@ DEFINE_CLEANUP(struct progress *, progress_free);
 void progress_begin(struct progress *p, enum step step, const char *object, uint64_t total,
 		    int total_is_bytes);
 void progress_update(struct progress *p, uint64_t done);
-/* text NULL: it went well. */
+/* The same measure goes on in another step: the installer's percent is of the whole attempt. */
+void progress_step(struct progress *p, enum step step, uint64_t done);
+/* text NULL: it went well. Else it is for programs (JSON): people read it in the log. */
 void progress_end(struct progress *p, const char *text);
 /* A sentence on its own, such as "nothing new". */
 void progress_say(struct progress *p, const char *format, ...) _printf_(2, 3);

@@ -132,21 +132,10 @@ int command_history(uint32_t n, bool as_json)
 
 /* ---- roll back ---- */
 
-struct watcher {
-	struct progress *progress;
-	enum step step;
-};
-
 static void on_progress(void *userdata, char program, enum step step, unsigned percent)
 {
-	const char object[] = { 'p', 'r', 'o', 'g', 'r', 'a', 'm', ' ', program, '\0' };
-	struct watcher *w = userdata;
-
-	if (w->step != step) {
-		w->step = step;
-		progress_begin(w->progress, step, object, 100, 0);
-	}
-	progress_update(w->progress, percent);
+	(void)program;
+	progress_step(userdata, step, percent);
 }
 
 int command_rollback(char program, struct progress *progress)
@@ -154,16 +143,18 @@ int command_rollback(char program, struct progress *progress)
 	_cleanup_(client_closep) struct client *client = NULL;
 	_cleanup_json_ cJSON *result = NULL;
 	_cleanup_free_ char *txid = NULL;
-	struct watcher watcher = { progress, STEP_NONE };
+	const char object[] = { 'p', 'r', 'o', 'g', 'r', 'a', 'm', ' ', program, '\0' };
 	struct failure failure = { 0 };
 	int r;
 
 	r = client_open(&client, &failure);
 	if (r >= 0)
 		r = client_rollback(client, program, &txid, &failure);
-	if (r >= 0)
-		r = client_follow(client, txid, FOLLOW_LIMIT_SEC, on_progress, &watcher, &result,
+	if (r >= 0) {
+		progress_begin(progress, STEP_ROLLBACK, object, 100, 0);
+		r = client_follow(client, txid, FOLLOW_LIMIT_SEC, on_progress, progress, &result,
 				  &failure);
+	}
 	if (r < 0) {
 		progress_end(progress, "failed");
 		return fail(r, &failure);

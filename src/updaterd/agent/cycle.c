@@ -225,28 +225,15 @@ static int step_fetch(struct upgrade *u, struct failure *failure)
 
 /* ---- install ---- */
 
-struct follower {
-	struct progress *progress;
-	const char *version;
-	enum step step;
-};
-
 static void on_installer_progress(void *userdata, char program, enum step step, unsigned percent)
 {
-	struct follower *f = userdata;
-
 	(void)program;
-	if (f->step != step) {
-		f->step = step;
-		progress_begin(f->progress, step, f->version, 100, 0);
-	}
-	progress_update(f->progress, percent);
+	progress_step(userdata, step, percent);
 }
 
 static int step_install(struct upgrade *u, cJSON **ret_result, struct failure *failure)
 {
 	struct context *c = u->c;
-	struct follower follower = { c->progress, u->attempt.version.text, STEP_NONE };
 	_cleanup_free_ char *share = NULL;
 	int r;
 
@@ -254,6 +241,7 @@ static int step_install(struct upgrade *u, cJSON **ret_result, struct failure *f
 	if (!c->client)
 		return failure_set(failure, -ECONNREFUSED, REASON_IO,
 				   "the installer does not answer");
+	progress_begin(c->progress, STEP_CHECK, u->attempt.version.text, 100, 0);
 	r = attempt_share(&u->attempt, &share);
 	if (r < 0)
 		return failure_set_errno(failure, r, "installer");
@@ -262,7 +250,7 @@ static int step_install(struct upgrade *u, cJSON **ret_result, struct failure *f
 	if (r < 0)
 		return r;
 	return client_follow(c->client, u->attempt.txid, FOLLOW_LIMIT_SEC, on_installer_progress,
-			     &follower, ret_result, failure);
+			     c->progress, ret_result, failure);
 }
 
 /* ---- quarantine ---- */

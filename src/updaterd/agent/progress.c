@@ -246,6 +246,22 @@ static bool is_due(const struct progress *p, unsigned percent)
 	}
 }
 
+static void tell_update(struct progress *p)
+{
+	notify_status(p);
+	switch (p->style) {
+	case PROGRESS_LINES:
+		(void)fprintf(p->out, "%s %s: %u %%\n", step_name(p->step), p->object,
+			      p->told_percent);
+		(void)fflush(p->out);
+		break;
+	case PROGRESS_BAR: draw_bar(p); break;
+	case PROGRESS_JSON: print_event(p, "update", NULL); break;
+	case PROGRESS_QUIET:
+	default: break;
+	}
+}
+
 void progress_update(struct progress *p, uint64_t done)
 {
 	unsigned percent = percent_of(done, p->total);
@@ -256,17 +272,19 @@ void progress_update(struct progress *p, uint64_t done)
 	if (!is_due(p, percent))
 		return;
 	p->told_percent = percent;
-	notify_status(p);
-	switch (p->style) {
-	case PROGRESS_LINES:
-		(void)fprintf(p->out, "%s %s: %u %%\n", step_name(p->step), p->object, percent);
-		(void)fflush(p->out);
-		break;
-	case PROGRESS_BAR: draw_bar(p); break;
-	case PROGRESS_JSON: print_event(p, "update", NULL); break;
-	case PROGRESS_QUIET:
-	default: break;
+	tell_update(p);
+}
+
+void progress_step(struct progress *p, enum step step, uint64_t done)
+{
+	if (!p->open || p->step == step) {
+		progress_update(p, done);
+		return;
 	}
+	p->step = step;
+	p->done = done;
+	p->told_percent = percent_of(done, p->total);
+	tell_update(p);
 }
 
 void progress_end(struct progress *p, const char *text)
@@ -287,8 +305,6 @@ void progress_end(struct progress *p, const char *text)
 	case PROGRESS_QUIET:
 	default: break;
 	}
-	if (text && p->style != PROGRESS_QUIET)
-		(void)fprintf(p->out, "%s %s: %s\n", step_name(p->step), p->object, text);
 	(void)fflush(p->out);
 }
 

@@ -137,6 +137,28 @@ static void test_lines(void **state)
 	end(&f);
 }
 
+/* One measure over several steps, as the installer tells it. */
+static void test_steps(void **state)
+{
+	struct fixture f;
+
+	(void)state;
+	begin(&f, PROGRESS_LINES);
+	progress_step(f.progress, STEP_STAGE, 10); /* nothing has begun */
+	progress_begin(f.progress, STEP_CHECK, "B202109010001", 100, 0);
+	progress_step(f.progress, STEP_CHECK, 3);
+	progress_step(f.progress, STEP_STAGE, 10);
+	progress_step(f.progress, STEP_STAGE, 15);
+	progress_step(f.progress, STEP_STAGE, 25);
+	progress_step(f.progress, STEP_BACKUP, 28);
+	progress_end(f.progress, NULL);
+	assert_string_equal(text_of(&f), "check B202109010001\n"
+					 "stage B202109010001: 10 %\n"
+					 "stage B202109010001: 25 %\n"
+					 "backup B202109010001: 28 %\n");
+	end(&f);
+}
+
 static void test_quiet(void **state)
 {
 	struct fixture f;
@@ -290,6 +312,7 @@ int main(void)
 		cmocka_unit_test(test_bar),
 		cmocka_unit_test(test_bar_edges),
 		cmocka_unit_test(test_lines),
+		cmocka_unit_test(test_steps),
 		cmocka_unit_test(test_quiet),
 		cmocka_unit_test(test_bar_on_a_terminal),
 		cmocka_unit_test(test_json),
