@@ -9,6 +9,9 @@
 
 /* Disk errors on demand: a save goes through this one function. */
 static int write_error;
+/* Thousands of damaged files: that each copy is asked for is enough. */
+static bool count_only;
+static unsigned writes;
 
 int __real_fs_write_file_atomic(int dirfd, const char *name, const void *bytes, size_t size,
 				mode_t mode);
@@ -17,8 +20,11 @@ int __wrap_fs_write_file_atomic(int dirfd, const char *name, const void *bytes, 
 int __wrap_fs_write_file_atomic(int dirfd, const char *name, const void *bytes, size_t size,
 				mode_t mode)
 {
+	writes++;
 	if (write_error)
 		return write_error;
+	if (count_only)
+		return 0;
 	return __real_fs_write_file_atomic(dirfd, name, bytes, size, mode);
 }
 
@@ -205,19 +211,21 @@ static void test_every_flipped_byte_is_noticed(void **state)
 	save(s, 71, 2);
 	(void)state_free(s);
 	good = read_text(scratch, "packs/0/state.b", &size);
+	count_only = true;
 	for (size_t at = 0; at < size; at++) {
-		for (unsigned flip = 1; flip < 256; flip += 1 + flip % 7 * 5) {
+		for (unsigned flip = 1; flip < 256; flip += 6) {
 			good[at] ^= (char)flip;
 			scratch_write(scratch->dirfd, "packs/0/state.b", good, size, 0640);
 			good[at] ^= (char)flip;
+			writes = 0;
 			s = open_state(scratch);
 			assert_true(look(s).restored);
 			assert_int_equal(look(s).damaged, 1);
 			assert_int_equal(look(s).soc_percent, 72);
+			assert_int_equal(writes, 1);
 			(void)state_free(s);
 		}
 	}
-	assert_true(exists(scratch, "packs/0/state.b.damaged"));
 }
 
 static void test_every_truncation_is_noticed(void **state)
@@ -232,6 +240,7 @@ static void test_every_truncation_is_noticed(void **state)
 	save(s, 71, 2);
 	(void)state_free(s);
 	good = read_text(scratch, "packs/0/state.b", &size);
+	count_only = true;
 	for (size_t n = 0; n < size; n++) {
 		scratch_write(scratch->dirfd, "packs/0/state.b", good, n, 0640);
 		s = open_state(scratch);
@@ -239,6 +248,7 @@ static void test_every_truncation_is_noticed(void **state)
 		assert_int_equal(look(s).soc_percent, 72);
 		(void)state_free(s);
 	}
+	count_only = false;
 	(void)snprintf(longer, sizeof longer, "%s\n", good);
 	scratch_text(scratch->dirfd, "packs/0/state.b", longer, 0640);
 	s = open_state(scratch);
@@ -379,7 +389,14 @@ static void test_a_directory_that_cannot_be_made(void **state)
 	assert_null(s);
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, scratch_setup, scratch_teardown)
+static int setup(void **state)
+{
+	write_error = 0;
+	count_only = false;
+	return scratch_setup(state);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, scratch_teardown)
 
 int main(void)
 {
