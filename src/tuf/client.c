@@ -209,7 +209,7 @@ static int adopt_root(struct tuf_client *c, const char *name, const struct file 
 			return r;
 	}
 	r = store(c, name, file->bytes, file->size);
-	if (r == 0)
+	if (r >= 0)
 		r = store(c, "root.json", file->bytes, file->size);
 	if (r < 0)
 		return r;
@@ -230,7 +230,7 @@ static int update_root(struct tuf_client *c)
 		r = fetch_optional(c, name, TUF_ROOT_MAX_BYTES, &file);
 		if (r == -ENOENT)
 			break;
-		if (r == 0)
+		if (r >= 0)
 			r = adopt_root(c, name, &file);
 		if (r < 0)
 			return r;
@@ -278,37 +278,45 @@ static int check_timestamp(struct tuf_client *c, const struct tuf_metadata *m,
 			       tuf_metadata_find_meta(previous, "snapshot.json")->version);
 }
 
+static int fetch_timestamp(struct tuf_client *c, struct file *ret_file, struct tuf_metadata **ret)
+{
+	const struct tuf_roles *roles = &c->root->roles;
+	int r;
+
+	r = fetch(c, "timestamp.json", TUF_TIMESTAMP_MAX_BYTES, ret_file);
+	if (r < 0)
+		return r;
+	r = parse(c, "timestamp.json", TUF_TIMESTAMP, ret_file, ret);
+	if (r < 0)
+		return r;
+	return check_signed(c, "timestamp.json", *ret, roles, tuf_roles_find(roles, "timestamp"));
+}
+
 static int update_timestamp(struct tuf_client *c)
 {
 	_cleanup_(tuf_metadata_freep) struct tuf_metadata *previous = NULL, *m = NULL;
 	_cleanup_file_bytes_ struct file file = {};
-	const struct tuf_roles *roles = &c->root->roles;
 	static const char name[] = "timestamp.json";
-	bool is_same;
 	int r;
 
 	previous = load_previous(c, name, TUF_TIMESTAMP, "timestamp", TUF_TIMESTAMP_MAX_BYTES);
-	r = fetch(c, name, TUF_TIMESTAMP_MAX_BYTES, &file);
-	if (r == 0)
-		r = parse(c, name, TUF_TIMESTAMP, &file, &m);
-	if (r == 0)
-		r = check_signed(c, name, m, roles, tuf_roles_find(roles, "timestamp"));
+	r = fetch_timestamp(c, &file, &m);
 	if (r < 0)
 		return r;
-	is_same = previous && m->version == previous->version;
-	if (is_same) {
-		(void)tuf_metadata_free(m);
-		m = TAKE_PTR(previous);
+	if (previous && m->version == previous->version) {
+		r = check_not_expired(c, name, previous);
+		if (r == 0)
+			c->timestamp = TAKE_PTR(previous);
+		return r;
 	}
 	r = check_timestamp(c, m, previous);
-	if (r == 0)
+	if (r >= 0)
 		r = check_not_expired(c, name, m);
-	if (r == 0 && !is_same)
+	if (r >= 0)
 		r = store(c, name, file.bytes, file.size);
-	if (r < 0)
-		return r;
-	c->timestamp = TAKE_PTR(m);
-	return 0;
+	if (r == 0)
+		c->timestamp = TAKE_PTR(m);
+	return r;
 }
 
 /* ---- 5.5, 5.6: files that another file describes ---- */
@@ -355,7 +363,7 @@ static int check_described(struct tuf_client *c, const struct described *d, cons
 		return refuse(c, -EBADMSG, REASON_BAD_METADATA,
 			      "%s: not the file that is meant (length or hash differ)", d->name);
 	r = parse(c, d->name, d->type, file, &m);
-	if (r == 0)
+	if (r >= 0)
 		r = check_signed(c, d->name, m, d->roles, d->role);
 	if (r < 0)
 		return r;
@@ -408,9 +416,9 @@ static int obtain(struct tuf_client *c, const struct described *d, struct tuf_me
 		max_bytes = (size_t)d->meta->length_bytes;
 
 	r = fetch(c, name, max_bytes, &file);
-	if (r == 0)
+	if (r >= 0)
 		r = check_described(c, d, &file, &m);
-	if (r == 0)
+	if (r >= 0)
 		r = store(c, d->name, file.bytes, file.size);
 	if (r < 0)
 		return r;
@@ -516,11 +524,11 @@ int tuf_client_refresh(struct tuf_client *c)
 	if (c->source->store)
 		c->local_is_dropped = false; /* what is there now was stored after the drop */
 	r = update_root(c);
-	if (r == 0)
+	if (r >= 0)
 		r = update_timestamp(c);
-	if (r == 0)
+	if (r >= 0)
 		r = update_snapshot(c);
-	if (r == 0)
+	if (r >= 0)
 		r = update_targets(c);
 	return r;
 }
@@ -547,9 +555,10 @@ static int get_delegated(struct tuf_client *c, const struct tuf_metadata *delega
 	if (m) {
 		(void)snprintf(file, sizeof file, "%s.json", role->name);
 		r = check_signed(c, file, m, &delegator->roles, role);
-		if (r == 0)
-			*ret = m;
-		return r;
+		if (r < 0)
+			return r;
+		*ret = m;
+		return 0;
 	}
 	longer = realloc(c->delegated, (c->n_delegated + 1) * sizeof *longer);
 	if (!longer)
@@ -679,7 +688,7 @@ static int visit_targets(struct tuf_client *c, const struct tuf_metadata *m, con
 			forgive(c);
 			continue;
 		}
-		if (r < 0)
+		if (r != 0)
 			return r;
 		if (strcmp(found.role, role) != 0)
 			continue;
@@ -698,9 +707,9 @@ int tuf_client_each_target(struct tuf_client *c,
 	int r;
 
 	r = needs_refresh(c);
-	if (r == 0)
+	if (r >= 0)
 		r = search_role(c, &all, c->targets, "targets");
-	if (r == 0)
+	if (r >= 0)
 		r = visit_targets(c, c->targets, "targets", visit, userdata);
 	for (unsigned i = 0; i < all.n_visited && r == 0; i++)
 		r = visit_targets(c, all.visited[i], all.visited_names[i], visit, userdata);

@@ -40,6 +40,7 @@ static int load_ed25519(const char *public_text, EVP_PKEY **ret)
 }
 
 /* Without it OpenSSL would ask on the terminal for the passphrase of a PEM that claims to have one. */
+/* NOLINTNEXTLINE(readability-non-const-parameter): the type is OpenSSL's pem_password_cb */
 static int no_passphrase(char *buffer, int size, int rwflag, void *userdata)
 {
 	(void)buffer;

@@ -132,7 +132,7 @@ static int check_signatures(const cJSON *signatures, struct json_error *error)
 		if (!cJSON_IsObject(item))
 			return malformed(error, "signatures", "must hold only objects");
 		r = json_get_string(item, "keyid", &text, error);
-		if (r == 0)
+		if (r >= 0)
 			r = json_get_string(item, "sig", &text, error);
 		if (r < 0) {
 			json_error_prefix(error, "signatures");
@@ -194,9 +194,9 @@ static int parse_root(struct tuf_metadata *m, const cJSON *object, struct json_e
 	if (r < 0 && r != -ENOENT)
 		return r;
 	r = json_get_object(object, "keys", &keys, error);
-	if (r == 0)
+	if (r >= 0)
 		r = parse_keys(&m->roles, keys, error);
-	if (r == 0)
+	if (r >= 0)
 		r = json_get_object(object, "roles", &roles, error);
 	if (r < 0)
 		return r;
@@ -208,7 +208,7 @@ static int parse_root(struct tuf_metadata *m, const cJSON *object, struct json_e
 
 		role->name = type_names[i];
 		r = json_get_object(roles, role->name, &entry, error);
-		if (r == 0)
+		if (r >= 0)
 			r = parse_role(role, entry, error);
 		if (r < 0) {
 			json_error_prefix(error, "roles");
@@ -281,9 +281,9 @@ static int parse_delegations(struct tuf_roles *ret, const cJSON *object, struct 
 	int r;
 
 	r = json_get_object(object, "keys", &keys, error);
-	if (r == 0)
+	if (r >= 0)
 		r = parse_keys(ret, keys, error);
-	if (r == 0)
+	if (r >= 0)
 		r = json_get_array(object, "roles", &roles, error);
 	if (r < 0)
 		return r;
@@ -332,10 +332,10 @@ static int parse_meta_hashes(struct tuf_meta *meta, const cJSON *object, struct 
 	r = json_get_object(object, "hashes", &hashes, error);
 	if (r == -ENOENT)
 		return 0;
-	if (r == 0)
+	if (r >= 0)
 		r = get_hash(hashes, "sha256", meta->sha256, sizeof meta->sha256, &meta->has_sha256,
 			     error);
-	if (r == 0)
+	if (r >= 0)
 		r = get_hash(hashes, "sha512", meta->sha512, sizeof meta->sha512, &meta->has_sha512,
 			     error);
 	if (r == 0 && !meta->has_sha256 && !meta->has_sha512)
@@ -428,9 +428,9 @@ static int parse_target(struct tuf_target *target, const cJSON *item, struct jso
 		return malformed(error, "targets", "has a path that is not plain and relative");
 	target->path = item->string;
 	r = json_get_u64(item, "length", MAX_INTEGER, &target->length, error);
-	if (r == 0)
+	if (r >= 0)
 		r = json_get_object(item, "hashes", &hashes, error);
-	if (r == 0)
+	if (r >= 0)
 		r = get_hash(hashes, "sha256", target->sha256, sizeof target->sha256, &has_sha256,
 			     error);
 	if (r < 0)
@@ -472,7 +472,7 @@ static int parse_targets(struct tuf_metadata *m, const cJSON *object, struct jso
 	r = json_get_object(object, "delegations", &delegations, error);
 	if (r == -ENOENT)
 		return 0;
-	if (r == 0)
+	if (r >= 0)
 		r = parse_delegations(&m->roles, delegations, error);
 	if (r < 0)
 		json_error_prefix(error, "delegations");
@@ -505,9 +505,9 @@ static int parse_file(struct tuf_metadata *m, struct json_error *error)
 	if (!cJSON_IsObject(m->json))
 		return malformed(error, "", "is not an object");
 	r = json_get_object(m->json, "signed", &object, error);
-	if (r == 0)
+	if (r >= 0)
 		r = json_get_array(m->json, "signatures", &m->signatures, error);
-	if (r == 0)
+	if (r >= 0)
 		r = check_signatures(m->signatures, error);
 	if (r < 0)
 		return r;
