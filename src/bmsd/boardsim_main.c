@@ -18,7 +18,7 @@
 #include "bmsd/simboard.h"
 #include "common/log.h"
 
-#define TICK_MSEC     100
+#define TICK_MSEC     UINT64_C(100)
 #define TICK_ACCURACY 10000
 #define SPLIT_USEC    2000
 #define SPLIT_BYTES   3

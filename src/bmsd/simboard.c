@@ -137,7 +137,7 @@ static uint8_t fill_basic(const struct simboard *b, uint8_t *data)
 	data[21] = (uint8_t)b->s.cells;
 	data[22] = (uint8_t)b->s.ntcs;
 	for (unsigned i = 0; i < b->s.ntcs; i++)
-		put_u16(data + JBD_BASIC_BYTES + 2 * i,
+		put_u16(data + JBD_BASIC_BYTES + 2 * (size_t)i,
 			lround(b->temperature_c * 10) + (long)i + 2731);
 	return (uint8_t)(JBD_BASIC_BYTES + 2 * b->s.ntcs);
 }
@@ -145,7 +145,7 @@ static uint8_t fill_basic(const struct simboard *b, uint8_t *data)
 static uint8_t fill_cells(const struct simboard *b, uint8_t *data)
 {
 	for (unsigned i = 0; i < b->s.cells; i++)
-		put_u16(data + 2 * i, lround(cell_mv(b, i)));
+		put_u16(data + 2 * (size_t)i, lround(cell_mv(b, i)));
 	return (uint8_t)(2 * b->s.cells);
 }
 

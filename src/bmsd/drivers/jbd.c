@@ -217,7 +217,7 @@ static int jbd_commit(void *state, struct sample *ret)
 
 	if (!j->done)
 		return -ENODATA;
-	if (j->basic[21] * 2u != j->cells_bytes)
+	if ((size_t)j->basic[21] * 2 != j->cells_bytes)
 		return -EBADMSG;
 	memcpy(s.model, j->model, sizeof s.model);
 	decode_basic(j->basic, &s);
