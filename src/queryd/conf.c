@@ -64,7 +64,7 @@ int queryd_conf_default(struct queryd_conf **ret)
 		.trusted_root = strdup("/etc/queryd/root.json"),
 		.serve = true,
 		.store = strdup("/var/lib/queryd/queryd.db"),
-		.token_file = strdup("/var/lib/queryd/admin.token"),
+		.token_file = strdup("/etc/queryd/admin-token"),
 		.body_bytes = 16384,
 		.connections = 1024,
 		.timeout_sec = 30,

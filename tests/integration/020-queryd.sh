@@ -301,8 +301,8 @@ same 'releases are listed' "$(ctl --json releases list | jq -r '.releases[].vers
   'A202109010001 B202109010001'
 same 'gateways are listed' "$(ctl --json gateways list | jq -c '[.gateways[]|.identity.value]')" \
   "[\"$OTHER\",\"$IMEI\",\"x\"]"
-check 'as a table for people' bash -c \
-  '"$1" --config "$2" gateways list | grep -q "^imei:490154203237518  amd64  -  *B202108010001  *20"' _ "$BIN/queryctl" "$TMP/queryd.conf"
+ctl gateways list >"$TMP/gateways"
+check 'as a table for people' grep -q "^imei:$IMEI  amd64  -  *B202108010001  *20" "$TMP/gateways"
 ctl blacklist add B202109010001 imei:490154203237519 2>/dev/null
 same 'a wrong IMEI does not reach the blacklist' "$? $(ctl --json blacklist list)" '2 {"blacklist":[]}'
 for ((i = 0; i < 130; i++)); do
@@ -331,6 +331,7 @@ sed 's/"version":2/"version":9/' "$TMP/timestamp.json" >"$TMP/forged.json"
 check_fails 'a forged timestamp' cmp -s "$TMP/timestamp.json" "$TMP/forged.json"
 cp "$TMP/forged.json" "$REPOSITORY/metadata/timestamp.json"
 check 'is refused' wait_for 5 grep -q 'is not used as it is now' "$TMP/queryd.log"
+# shellcheck disable=SC2154 # start() sets it
 kill -HUP "$pid_queryd"
 wait_for 5 grep -q SIGHUP "$TMP/queryd.log"
 check 'the last good releases stay' offered B202109020001
