@@ -40,8 +40,8 @@ static void file_done(struct file *f)
 
 /* ---- failures ---- */
 
-_printf_(4, 5) static int refuse(struct tuf_client *c, int error, enum reason reason,
-				 const char *format, ...)
+_printf_(3, 4) static void explain(struct tuf_client *c, enum reason reason, const char *format,
+				   ...)
 {
 	va_list args;
 
@@ -49,8 +49,10 @@ _printf_(4, 5) static int refuse(struct tuf_client *c, int error, enum reason re
 	va_start(args, format);
 	(void)vsnprintf(c->error, sizeof c->error, format, args);
 	va_end(args);
-	return error;
 }
+
+/* Gives error. A macro, since analyzers do not follow what a variadic function returns. */
+#define refuse(c, error, ...) (explain(c, __VA_ARGS__), (error))
 
 static void forgive(struct tuf_client *c)
 {
