@@ -67,6 +67,7 @@ static inline void close_file(FILE **f)
 
 /* Makes the scope-exit helper of a type from its free function: DEFINE_CLEANUP(struct x *, x_free)
  * gives x_freep for _cleanup_(x_freep). */
+/* NOLINTBEGIN(bugprone-macro-parentheses): a type cannot stand in parentheses */
 #define DEFINE_CLEANUP(type, func)                                                                 \
 	static inline void func##p(type *p)                                                        \
 	{                                                                                          \
@@ -74,5 +75,6 @@ static inline void close_file(FILE **f)
 			(void)func(*p);                                                            \
 	}                                                                                          \
 	struct func##_cleanup_needs_semicolon
+/* NOLINTEND(bugprone-macro-parentheses) */
 
 #endif
