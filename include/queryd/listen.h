@@ -15,7 +15,9 @@ _must_check_ int listen_tcp(const char *address, uint16_t port);
 uint16_t listen_port(int fd);
 
 /* Replaces a socket file that nobody listens on any more; -EADDRINUSE if somebody does, -EEXIST if
- * it is no socket. Returns the descriptor; the file is removed by its owner at the end. */
+ * it is no socket. Returns the descriptor. */
 _must_check_ int listen_unix(const char *path);
+/* At the end, by who got a descriptor from listen_unix(). */
+void listen_unix_remove(const char *path);
 
 #endif

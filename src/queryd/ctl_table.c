@@ -122,8 +122,8 @@ int table_print(const struct table *t, FILE *to, bool is_terminal)
 
 	if (t->error < 0)
 		return t->error;
-	if (!widths)
-		return -ENOMEM;
+	if (!widths || t->n_columns == 0)
+		return widths ? -EINVAL : -ENOMEM;
 	for (size_t i = 0; i < t->n_columns; i++)
 		widths[i] = column_width(t, i);
 	if (is_terminal)

@@ -28,12 +28,13 @@ void answer_done(struct answer *a)
 
 void answer_header(struct answer *a, const char *name, const char *format, ...)
 {
-	char *value = a->headers[a->n_headers].value;
 	va_list args;
+	char *value;
 	int n;
 
 	if (a->n_headers == ANSWER_MAX_HEADERS)
 		return;
+	value = a->headers[a->n_headers].value;
 	va_start(args, format);
 	n = vsnprintf(value, ANSWER_HEADER_MAX_BYTES, format, args);
 	va_end(args);

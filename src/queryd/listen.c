@@ -60,14 +60,17 @@ int listen_tcp(const char *address, uint16_t port)
 
 uint16_t listen_port(int fd)
 {
-	struct sockaddr_storage address;
+	union {
+		struct sockaddr any;
+		struct sockaddr_in v4;
+		struct sockaddr_in6 v6;
+	} address = { 0 };
 	socklen_t length = sizeof address;
 
-	if (getsockname(fd, (struct sockaddr *)&address, &length) < 0)
+	if (getsockname(fd, &address.any, &length) < 0)
 		return 0;
-	if (address.ss_family == AF_INET6)
-		return ntohs(((const struct sockaddr_in6 *)&address)->sin6_port);
-	return ntohs(((const struct sockaddr_in *)&address)->sin_port);
+	return ntohs(address.any.sa_family == AF_INET6 ? address.v6.sin6_port
+						       : address.v4.sin_port);
 }
 
 /* A socket file stays behind when its server dies; whether one lives, only a connection tells. */
@@ -110,4 +113,9 @@ int listen_unix(const char *path)
 	if (chmod(path, 0666) < 0)
 		return -errno;
 	return TAKE_FD(fd);
+}
+
+void listen_unix_remove(const char *path)
+{
+	(void)unlink(path);
 }

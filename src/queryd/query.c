@@ -278,8 +278,8 @@ void query_handle(struct service *s, const struct request *request, struct answe
 {
 	_cleanup_(releases_unrefp) struct releases *releases = NULL;
 	_cleanup_json_ cJSON *json = NULL;
+	struct query q = { 0 };
 	struct json_error error;
-	struct query q;
 	int r;
 
 	r = query_parse(request->body, request->body_size, &q, &error);

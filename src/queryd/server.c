@@ -421,7 +421,7 @@ struct server *server_stop(struct server *s, uint64_t drain_sec)
 		close_fd(&fd);
 	}
 	if (s->owns_unix_socket)
-		(void)unlink(s->service->conf->unix_socket);
+		listen_unix_remove(s->service->conf->unix_socket);
 	wait_until_idle(s, drain_sec);
 	for (size_t i = 0; i < s->n_daemons; i++)
 		MHD_stop_daemon(s->daemons[i]);
