@@ -3,6 +3,16 @@
 WRAP_bmsd_test_state := fs_write_file_atomic
 WRAP_common_test_fsutil := close fchmod fsync renameat write
 WRAP_release_test_publish := fsync renameat
+WRAP_updaterd_test_backup := fsync
+WRAP_updaterd_test_conf := time
+WRAP_updaterd_test_journal := fdatasync pwrite64
+WRAP_updaterd_test_recover := conf_effective_time_sec fchmod fdatasync fsync mkdirat pwrite64 renameat \
+	renameat2 symlinkat syncfs unlinkat write
+WRAP_updaterd_test_stage := digest_fd
+WRAP_updaterd_test_store := fstatvfs64
+WRAP_updaterd_test_swap := fsync renameat symlinkat syncfs
+WRAP_updaterd_test_transaction := conf_effective_time_sec fdatasync fsync renameat store_check_space syncfs
+WRAP_updaterd_test_verify := conf_effective_time_sec
 
 # What a test needs besides the archives of its part.
 $(foreach t,key metadata client,$(B)/test/unit/tuf/test_$(t)): $(B)/obj/tests/lib/tuf_repo.o
@@ -14,3 +24,5 @@ LINK_updaterd_test_fetch := -lssl
 LINK_updaterd_test_trust := -lssl
 $(B)/test/unit/updaterd/test_trust: $(B)/obj/tests/lib/tuf_repo.o
 $(B)/test/unit/queryd/test_catalog: $(B)/obj/tests/lib/tuf_repo.o
+$(foreach t,backup recover stage transaction verify,$(B)/test/unit/updaterd/test_$(t)): \
+	$(B)/obj/tests/lib/gateway.o $(B)/obj/tests/lib/tuf_repo.o

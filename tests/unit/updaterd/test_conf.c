@@ -6,6 +6,7 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 #include <cmocka.h>
 
@@ -202,14 +203,29 @@ static void test_missing_file(void **state)
 	assert_null(c);
 }
 
+time_t __wrap_time(time_t *t);
+static time_t system_clock;
+
+time_t __wrap_time(time_t *t)
+{
+	if (t)
+		*t = system_clock;
+	return system_clock;
+}
+
+/* The latest of three: the clock, the day of the release, what was trusted last. */
 static void test_effective_time(void **state)
 {
-	const int64_t future = INT64_C(32503680000);
+	const int64_t built = 1627776000; /* A202108010001 */
 
 	(void)state;
-	assert_int_equal(conf_effective_time_sec(future), future);
-	/* Never before the release was built (A202108010001). */
-	assert_true(conf_effective_time_sec(0) >= 1627776000);
+	system_clock = 0;
+	assert_int_equal(conf_effective_time_sec(0), built);
+	assert_int_equal(conf_effective_time_sec(built + 5), built + 5);
+	system_clock = built + 10;
+	assert_int_equal(conf_effective_time_sec(0), built + 10);
+	assert_int_equal(conf_effective_time_sec(built + 5), built + 10);
+	assert_int_equal(conf_effective_time_sec(built + 15), built + 15);
 }
 
 #define WITH_SCRATCH(test) cmocka_unit_test_setup_teardown(test, scratch_setup, scratch_teardown)

@@ -266,11 +266,12 @@ static void test_foreign_map_is_not_believed(void **state)
 	struct fixture *f = *state;
 	struct failure failure = { 0 };
 	struct fetch fetch = new_fetch(f, 1);
-	char name[128], junk[4096];
+	char name[128], junk[128 + (SEGMENTS + 7) / 8];
 
 	f->stop_after = 50;
 	assert_fails(f, &fetch, -EINTR, REASON_INTERRUPTED);
 	f->stop_after = 0;
+	/* Of the right size, and with every bit set. */
 	memset(junk, 0xff, sizeof junk);
 	inbox_name(f, "map", name);
 	scratch_write(f->inbox_fd, name, junk, sizeof junk, 0600);

@@ -25,7 +25,14 @@
 #define TARGET(v)  "B/" v "-arm64.tar.xz"
 #define FAR_FUTURE "2190-01-01T00:00:00Z"
 
+struct online {
+	struct range_server server;
+	struct http *http;
+	char base[128];
+};
+
 struct fixture {
+	struct online *online; /* NULL: only the medium */
 	struct scratch *scratch;
 	struct repo *repo;
 	struct conf conf;
@@ -129,12 +136,22 @@ static int setup(void **state)
 	return 0;
 }
 
+static void go_offline(struct fixture *f)
+{
+	if (!f->online)
+		return;
+	http_free(f->online->http);
+	range_server_stop(&f->online->server);
+	free(f->online);
+}
+
 static int teardown(void **state)
 {
 	struct fixture *f = *state;
 	void *scratch = f->scratch;
 
 	trust_free(f->trust);
+	go_offline(f);
 	medium_close(f->medium);
 	repo_free(f->repo);
 	(void)close(f->repository_fd);
@@ -276,7 +293,13 @@ static void test_starts_from_the_kept_root(void **state)
 {
 	struct fixture *f = *state;
 
+	struct repo_key *key = repo_new_key(f->repo);
+
+	/* Only the second root knows the key that signs from now on. */
+	repo_root_says(f->repo, "timestamp", 1, 1, key);
+	repo_set_signers(f->repo, "timestamp", 1, key);
 	repo_next_root(f->repo);
+	repo_next(f->repo);
 	lay_out(f);
 	assert_refreshed(f);
 	assert_true(is_kept(f, "root.json"));
@@ -430,20 +453,15 @@ static void test_fetch_target_refused(void **state)
 
 /* ---- over HTTPS ---- */
 
-struct online {
-	struct range_server server;
-	struct http *http;
-	char base[128];
-};
-
-static void go_online(struct fixture *f, struct online *o)
+static struct online *go_online(struct fixture *f)
 {
 	struct http_options options = { .connect_timeout_sec = 10,
 					.request_timeout_sec = 30,
 					.low_speed_bytes_per_sec = 1,
 					.low_speed_sec = 30 };
+	struct online *o = calloc(1, sizeof *o);
 
-	memset(o, 0, sizeof *o);
+	assert_non_null(o);
 	for (size_t i = 0; i < f->repo->files.n; i++) {
 		char path[160];
 
@@ -452,15 +470,11 @@ static void go_online(struct fixture *f, struct online *o)
 				 f->repo->files.list[i].size);
 	}
 	range_server_start(&o->server, f->scratch->path);
+	f->online = o;
 	options.ca_file = o->server.ca_file;
 	assert_int_equal(http_new(&options, &o->http), 0);
 	(void)snprintf(o->base, sizeof o->base, "%s/bms", o->server.base);
-}
-
-static void go_offline(struct online *o)
-{
-	http_free(o->http);
-	range_server_stop(&o->server);
+	return o;
 }
 
 static int refresh_online(struct fixture *f, struct online *o)
@@ -474,46 +488,40 @@ static int refresh_online(struct fixture *f, struct online *o)
 static void test_online(void **state)
 {
 	struct fixture *f = *state;
-	struct online o;
+	struct online *o = go_online(f);
 
-	go_online(f, &o);
-	if (refresh_online(f, &o) < 0)
+	if (refresh_online(f, o) < 0)
 		fail_msg("%s", f->failure.text);
 	/* 2.root.json was asked for; that it is not there ends the chain. */
-	assert_string_equal(o.server.shared->log[0].path, "/bms/metadata/2.root.json");
-	assert_int_equal(o.server.shared->connections, 1);
-	go_offline(&o);
+	assert_string_equal(o->server.shared->log[0].path, "/bms/metadata/2.root.json");
+	assert_int_equal(o->server.shared->connections, 1);
 }
 
 /* What goes wrong on the way is no judgement about the repository. */
 static void test_online_trouble(void **state)
 {
 	struct fixture *f = *state;
-	struct online o;
+	struct online *o = go_online(f);
 
-	go_online(f, &o);
-	o.server.shared->fail_times = 100;
-	o.server.shared->fail_status = 503;
-	assert_int_equal(refresh_online(f, &o), -EAGAIN);
+	o->server.shared->fail_times = 100;
+	o->server.shared->fail_status = 503;
+	assert_int_equal(refresh_online(f, o), -EAGAIN);
 	assert_int_equal(f->failure.reason, REASON_SERVER_ERROR);
-	o.server.shared->fail_times = 0;
-	(void)strcpy(o.base, "https://127.0.0.1:1");
-	assert_true(refresh_online(f, &o) < 0);
+	o->server.shared->fail_times = 0;
+	(void)strcpy(o->base, "https://127.0.0.1:1");
+	assert_true(refresh_online(f, o) < 0);
 	assert_int_equal(f->failure.reason, REASON_NETWORK);
-	go_offline(&o);
 }
 
 static void test_online_403_is_not_there(void **state)
 {
 	struct fixture *f = *state;
-	struct online o;
+	struct online *o = go_online(f);
 
-	go_online(f, &o);
-	o.server.shared->fail_times = 1;
-	o.server.shared->fail_status = 403;
-	if (refresh_online(f, &o) < 0)
+	o->server.shared->fail_times = 1;
+	o->server.shared->fail_status = 403;
+	if (refresh_online(f, o) < 0)
 		fail_msg("%s", f->failure.text);
-	go_offline(&o);
 }
 
 /* ---- the medium ---- */
