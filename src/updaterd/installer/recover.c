@@ -78,7 +78,7 @@ int recover_current(const struct conf_program *program, struct store *store)
 		r = swap_settle(store_dirfd(store), &version);
 	if (r < 0)
 		return r;
-	log_notice("'%s/current' led nowhere; it is '%s' now", program->space, version.text);
+	log_notice("'%s/current' leads to '%s' now", program->space, version.text);
 	return 1;
 }
 

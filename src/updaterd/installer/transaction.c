@@ -327,7 +327,9 @@ static int finish(struct transaction *t, enum outcome outcome, void (*tidy)(stru
 	}
 	if (tidy)
 		tidy(t);
-	r = state_prune(t->store, NULL);
+	r = swap_clear(store_dirfd(t->store));
+	if (r == 0)
+		r = state_prune(t->store, NULL);
 	if (r < 0)
 		log_warning("cannot prune '%s': %s", t->program->space, strerror(-r));
 	r = record_end_durably(t->state->journal);

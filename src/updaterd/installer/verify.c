@@ -115,8 +115,8 @@ static int tuf_failure(struct failure *failure, const struct tuf_client *client,
 {
 	enum reason reason = tuf_client_reason(client);
 
-	/* A file that is missing or out of reach is the agent's doing, not a fault of our disk. */
-	if (reason == REASON_NONE)
+	/* There is no network here: a file that is missing or no file is the agent's doing. */
+	if (reason == REASON_NONE || reason == REASON_NETWORK)
 		reason = error == -ENOMEM || error == -ENOSPC ? reason_from_errno(error)
 							      : REASON_BAD_METADATA;
 	return failure_set(failure, error, reason, "%s", tuf_client_error(client));
