@@ -1,0 +1,349 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "updaterd/stage.h"
+
+#include "gateway.h"
+
+#include <errno.h>
+#include <stdio.h>
+
+#include "common/xz.h"
+
+/* Right after the file was judged as a whole, its owner writes to it. */
+static bool is_changed_meanwhile;
+
+int __real_digest_fd(int fd, uint8_t ret[SHA256_BYTES], uint64_t *ret_size);
+int __wrap_digest_fd(int fd, uint8_t ret[SHA256_BYTES], uint64_t *ret_size);
+int __wrap_digest_fd(int fd, uint8_t ret[SHA256_BYTES], uint64_t *ret_size)
+{
+	int r = __real_digest_fd(fd, ret, ret_size);
+	char last;
+
+	if (!is_changed_meanwhile)
+		return r;
+	is_changed_meanwhile = false;
+	assert_int_equal(pread(fd, &last, 1, 20), 1);
+	last ^= 1;
+	assert_int_equal(pwrite(fd, &last, 1, 20), 1);
+	return r;
+}
+
+static int setup(void **state)
+{
+	is_changed_meanwhile = false;
+	return gateway_setup(state);
+}
+
+/* ---- helpers ---- */
+
+static struct release_target target_of(struct gateway *g, const char *version)
+{
+	struct release_target t = { .version = gateway_version(version) };
+	_cleanup_close_ int fd = open(gateway_make_tree(g, version), O_RDONLY | O_CLOEXEC);
+	_cleanup_(reltar_view_closep) struct reltar_view *view = NULL;
+	_cleanup_free_ char *bytes = NULL;
+	size_t size;
+
+	bytes = gateway_pack(g, version, &size);
+	assert_int_equal(reltar_view_open(fd, &view), 0);
+	assert_int_equal(reltar_view_sha256(view, t.tar_sha256), 0);
+	t.tar_length_bytes = reltar_view_size(view);
+	t.length_bytes = size;
+	assert_int_equal(digest_sha256(bytes, size, t.sha256), 0);
+	scratch_write(g->scratch->dirfd, "file", bytes, size, 0644);
+	return t;
+}
+
+static int unpack(struct gateway *g, const struct release_target *t, struct failure *failure)
+{
+	_cleanup_close_ int fd = gateway_open(g, "file", O_RDWR), stage_fd = FD_NONE;
+
+	assert_int_equal(fs_remove_tree(g->scratch->dirfd, "stage"), 0);
+	stage_fd = scratch_dir(g->scratch->dirfd, "stage");
+	*failure = (struct failure){ 0 };
+	return stage_unpack(fd, t, stage_fd, NULL, failure);
+}
+
+static void expect_refused(struct gateway *g, const struct release_target *t, enum reason reason)
+{
+	struct failure failure;
+
+	assert_true(unpack(g, t, &failure) < 0);
+	if (failure.reason != reason)
+		fail_msg("%s '%s', not %s", reason_name(failure.reason), failure.text,
+			 reason_name(reason));
+}
+
+static int check(struct gateway *g, const uint8_t *tar_sha256, struct failure *failure)
+{
+	_cleanup_close_ int fd = gateway_open(g, "stage", O_RDONLY | O_DIRECTORY);
+
+	*failure = (struct failure){ 0 };
+	return stage_check(fd, tar_sha256, failure);
+}
+
+static mode_t mode_of(struct gateway *g, const char *path)
+{
+	struct stat st;
+
+	assert_int_equal(fstatat(g->scratch->dirfd, path, &st, AT_SYMLINK_NOFOLLOW), 0);
+	return st.st_mode & 07777;
+}
+
+/* ---- the program file ---- */
+
+static void test_unpacks_and_makes_readonly(void **state)
+{
+	struct gateway *g = *state;
+	struct release_target t = target_of(g, NEW_B);
+	struct failure failure;
+
+	assert_int_equal(unpack(g, &t, &failure), 0);
+	assert_int_equal(check(g, t.tar_sha256, &failure), 0);
+	assert_int_equal(mode_of(g, "stage"), 0555);
+	assert_int_equal(mode_of(g, "stage/bin"), 0555);
+	assert_int_equal(mode_of(g, "stage/bin/program"), 0555);
+	assert_int_equal(mode_of(g, "stage/share"), 0555);
+	assert_int_equal(mode_of(g, "stage/share/doc"), 0555);
+	assert_int_equal(mode_of(g, "stage/share/doc/readme"), 0444);
+	assert_int_equal(mode_of(g, "stage/release.json"), 0444);
+}
+
+static uint64_t reported_bytes;
+
+static void report(void *userdata, uint64_t done_bytes, uint64_t total_bytes)
+{
+	(void)userdata;
+	assert_true(done_bytes > reported_bytes && done_bytes <= total_bytes);
+	reported_bytes = done_bytes;
+}
+
+static void test_tells_how_far_it_is(void **state)
+{
+	const struct stage_progress progress = { .report = report };
+	struct gateway *g = *state;
+	struct release_target t = target_of(g, NEW_B);
+	_cleanup_close_ int stage_fd = scratch_dir(g->scratch->dirfd, "stage");
+	_cleanup_close_ int fd = gateway_open(g, "file", O_RDONLY);
+	struct failure failure;
+
+	reported_bytes = 0;
+	assert_int_equal(stage_unpack(fd, &t, stage_fd, &progress, &failure), 0);
+	assert_int_equal(reported_bytes, t.length_bytes);
+}
+
+/* Nothing that is not what was signed is even unpacked. */
+static void test_refuses_another_file(void **state)
+{
+	struct gateway *g = *state;
+	struct release_target t = target_of(g, NEW_B);
+	char byte;
+	int fd;
+
+	fd = gateway_open(g, "file", O_RDWR);
+	assert_int_equal(pread(fd, &byte, 1, 30), 1);
+	byte ^= 0x10;
+	assert_int_equal(pwrite(fd, &byte, 1, 30), 1);
+	expect_refused(g, &t, REASON_HASH);
+	assert_int_equal(gateway_count(g, "stage"), 0);
+	assert_int_equal(ftruncate(fd, (off_t)t.length_bytes - 1), 0);
+	expect_refused(g, &t, REASON_LENGTH);
+	assert_int_equal(ftruncate(fd, (off_t)t.length_bytes + 1), 0);
+	expect_refused(g, &t, REASON_LENGTH);
+	(void)close(fd);
+}
+
+static void test_notices_a_file_that_changes_meanwhile(void **state)
+{
+	struct gateway *g = *state;
+	struct release_target t = target_of(g, NEW_B);
+	struct failure failure;
+
+	is_changed_meanwhile = true;
+	assert_true(unpack(g, &t, &failure) < 0);
+	assert_false(is_changed_meanwhile);
+}
+
+static void test_refuses_what_is_no_file(void **state)
+{
+	struct gateway *g = *state;
+	struct release_target t = target_of(g, NEW_B);
+	_cleanup_close_ int fd = gateway_open(g, "trees", O_RDONLY | O_DIRECTORY);
+	_cleanup_close_ int stage_fd = scratch_dir(g->scratch->dirfd, "stage");
+	struct failure failure = { 0 };
+
+	assert_true(stage_unpack(fd, &t, stage_fd, NULL, &failure) < 0);
+	assert_int_equal(failure.reason, REASON_LENGTH);
+}
+
+/* Signed, but with other content than the same signature says. */
+static void test_compares_the_tar(void **state)
+{
+	struct gateway *g = *state;
+	struct release_target t = target_of(g, NEW_B);
+
+	t.tar_sha256[5] ^= 1;
+	expect_refused(g, &t, REASON_TAR_CONTENT);
+	t = target_of(g, NEW_B);
+	t.tar_length_bytes -= 512;
+	expect_refused(g, &t, REASON_TAR_TOO_BIG);
+	t = target_of(g, NEW_B);
+	t.tar_length_bytes += 512;
+	expect_refused(g, &t, REASON_TAR_CONTENT);
+	t = target_of(g, NEW_B);
+	t.version = gateway_version(NEXT_B);
+	expect_refused(g, &t, REASON_TAR_CONTENT);
+}
+
+static void sign_bytes(struct gateway *g, struct release_target *t, const void *bytes, size_t size)
+{
+	t->length_bytes = size;
+	assert_int_equal(digest_sha256(bytes, size, t->sha256), 0);
+	scratch_write(g->scratch->dirfd, "file", bytes, size, 0644);
+}
+
+static void test_names_what_is_no_xz_or_tar(void **state)
+{
+	struct gateway *g = *state;
+	struct release_target t = target_of(g, NEW_B);
+	_cleanup_free_ char *bytes = NULL;
+	size_t size;
+
+	sign_bytes(g, &t, "not xz at all", 13);
+	expect_refused(g, &t, REASON_TAR_MALFORMED);
+	bytes = gateway_pack(g, NEW_B, &size);
+	sign_bytes(g, &t, bytes, size - 4);
+	expect_refused(g, &t, REASON_TAR_MALFORMED);
+}
+
+struct source {
+	const char *bytes;
+	size_t size;
+};
+
+static ssize_t read_source(void *userdata, void *buffer, size_t size)
+{
+	struct source *s = userdata;
+
+	if (size > s->size)
+		size = s->size;
+	memcpy(buffer, s->bytes, size);
+	s->bytes += size;
+	s->size -= size;
+	return (ssize_t)size;
+}
+
+/* The tar of NEW_B with one byte of a header changed, signed and compressed as if it were right. */
+static void expect_tar_refused(struct gateway *g, size_t offset, char byte, enum reason reason)
+{
+	struct release_target t = target_of(g, NEW_B);
+	_cleanup_close_ int tree_fd = open(gateway_make_tree(g, NEW_B), O_RDONLY | O_CLOEXEC);
+	_cleanup_(reltar_view_closep) struct reltar_view *view = NULL;
+	_cleanup_free_ char *tar = malloc(t.tar_length_bytes);
+	_cleanup_close_ int fd = FD_NONE;
+	struct source source = { tar, t.tar_length_bytes };
+	struct fd_stream stream;
+	unsigned sum = 0;
+	char *header;
+
+	assert_int_equal(reltar_view_open(tree_fd, &view), 0);
+	assert_int_equal(reltar_view_pread(view, tar, source.size, 0), source.size);
+	tar[offset] = byte;
+	header = tar + offset / 512 * 512;
+	memset(header + 148, ' ', 8);
+	for (size_t i = 0; i < 512; i++)
+		sum += (unsigned char)header[i];
+	(void)snprintf(header + 148, 8, "%06o", sum);
+	assert_int_equal(digest_sha256(tar, source.size, t.tar_sha256), 0);
+	fd = openat(g->scratch->dirfd, "file", O_RDWR | O_TRUNC | O_CLOEXEC);
+	stream = (struct fd_stream){ .fd = fd };
+	assert_int_equal(xz_compress(read_source, &source, fd_stream_write, &stream, 0, 0), 0);
+	assert_int_equal(digest_fd(fd, t.sha256, &t.length_bytes), 0);
+	expect_refused(g, &t, reason);
+}
+
+static void test_names_the_usual_attacks(void **state)
+{
+	struct gateway *g = *state;
+	_cleanup_close_ int fd = open(gateway_make_tree(g, NEW_B), O_RDONLY | O_CLOEXEC);
+	struct stat st;
+	size_t first;
+
+	/* The header of bin/program follows release.json. */
+	assert_int_equal(fstatat(fd, MANIFEST_NAME, &st, 0), 0);
+	first = 512 + ((size_t)st.st_size + 511) / 512 * 512;
+	expect_tar_refused(g, first + 156, '2', REASON_TAR_LINK);
+	expect_tar_refused(g, first + 156, '1', REASON_TAR_LINK);
+	expect_tar_refused(g, first + 156, '3', REASON_TAR_SPECIAL);
+	expect_tar_refused(g, first + 103, '4', REASON_TAR_SETID);
+	expect_tar_refused(g, first, '/', REASON_TAR_ESCAPE);
+	expect_tar_refused(g, first, 'x', REASON_TAR_CONTENT);
+}
+
+/* ---- the last look ---- */
+
+static void test_rereads_every_byte(void **state)
+{
+	struct gateway *g = *state;
+	struct release_target t = target_of(g, NEW_B);
+	struct failure failure;
+
+	assert_int_equal(unpack(g, &t, &failure), 0);
+	scratch_text(g->scratch->dirfd, "stage/share/doc/readme", "this is B202109010002\n", 0444);
+	assert_int_equal(check(g, t.tar_sha256, &failure), -EUCLEAN);
+	assert_int_equal(failure.reason, REASON_IO);
+	assert_non_null(strstr(failure.text, "readme"));
+
+	assert_int_equal(unpack(g, &t, &failure), 0);
+	scratch_text(g->scratch->dirfd, "stage/more", "", 0444);
+	assert_int_equal(check(g, t.tar_sha256, &failure), -EUCLEAN);
+	assert_int_equal(unpack(g, &t, &failure), 0);
+	t.tar_sha256[0] ^= 1;
+	assert_int_equal(check(g, t.tar_sha256, &failure), -EUCLEAN);
+}
+
+static void test_copies_a_directory(void **state)
+{
+	struct gateway *g = *state;
+	_cleanup_close_ int fd = open(gateway_make_tree(g, NEW_B), O_RDONLY | O_CLOEXEC);
+	_cleanup_close_ int stage_fd = scratch_dir(g->scratch->dirfd, "stage");
+	struct release_target t = target_of(g, NEW_B);
+	struct failure failure;
+
+	assert_int_equal(stage_copy(fd, stage_fd, &failure), 0);
+	assert_int_equal(stage_check(stage_fd, t.tar_sha256, &failure), 0);
+	assert_int_equal(mode_of(g, "stage/share/doc"), 0555);
+}
+
+static void test_copies_no_directory_that_is_not_as_it_says(void **state)
+{
+	struct gateway *g = *state;
+	_cleanup_close_ int fd = open(gateway_make_tree(g, NEW_B), O_RDONLY | O_CLOEXEC);
+	_cleanup_close_ int stage_fd = scratch_dir(g->scratch->dirfd, "stage");
+	struct failure failure = { 0 };
+
+	scratch_text(fd, "share/doc/readme", "this is B202109010002\n", 0644);
+	assert_true(stage_copy(fd, stage_fd, &failure) < 0);
+	assert_int_equal(failure.reason, REASON_TAR_CONTENT);
+	assert_int_equal(unlinkat(fd, MANIFEST_NAME, 0), 0);
+	assert_true(stage_copy(fd, stage_fd, &failure) < 0);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+#define TEST(f) cmocka_unit_test_setup_teardown(f, setup, gateway_teardown)
+		TEST(test_unpacks_and_makes_readonly),
+		TEST(test_tells_how_far_it_is),
+		TEST(test_refuses_another_file),
+		TEST(test_notices_a_file_that_changes_meanwhile),
+		TEST(test_refuses_what_is_no_file),
+		TEST(test_compares_the_tar),
+		TEST(test_names_what_is_no_xz_or_tar),
+		TEST(test_names_the_usual_attacks),
+		TEST(test_rereads_every_byte),
+		TEST(test_copies_a_directory),
+		TEST(test_copies_no_directory_that_is_not_as_it_says),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

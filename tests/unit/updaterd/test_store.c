@@ -1,0 +1,363 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "updaterd/store.h"
+
+#include "scratch.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <sys/statvfs.h>
+
+#include "updaterd/swap.h"
+
+#define V1 "B202108010001"
+#define V2 "B202109010001"
+#define V3 "B202110010001"
+
+/* A file system whose free space the test says. */
+static struct statvfs *pretended;
+
+int __real_fstatvfs64(int fd, struct statvfs *ret);
+int __wrap_fstatvfs64(int fd, struct statvfs *ret);
+int __wrap_fstatvfs64(int fd, struct statvfs *ret)
+{
+	if (!pretended)
+		return __real_fstatvfs64(fd, ret);
+	*ret = *pretended;
+	return 0;
+}
+
+struct space {
+	struct scratch *scratch;
+	struct store *store;
+	char path[96];
+};
+
+static int setup(void **state)
+{
+	struct space *s = calloc(1, sizeof *s);
+
+	assert_non_null(s);
+	assert_int_equal(scratch_setup((void **)&s->scratch), 0);
+	(void)snprintf(s->path, sizeof s->path, "%s/opt/b", s->scratch->path);
+	assert_int_equal(store_create(s->path, &s->store), 0);
+	pretended = NULL;
+	*state = s;
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	struct space *s = *state;
+
+	(void)store_close(s->store);
+	assert_int_equal(scratch_teardown((void **)&s->scratch), 0);
+	free(s);
+	return 0;
+}
+
+static struct version version_of(const char *text)
+{
+	struct version version;
+
+	assert_int_equal(version_parse(text, &version), 0);
+	return version;
+}
+
+static bool is_there(struct space *s, const char *path)
+{
+	struct stat st;
+
+	return fstatat(store_dirfd(s->store), path, &st, AT_SYMLINK_NOFOLLOW) == 0;
+}
+
+static void fill_stage(int fd, const char *version)
+{
+	_cleanup_(manifest_freep) struct manifest *manifest = NULL;
+	struct version v = version_of(version);
+	_cleanup_free_ char *json = NULL;
+	size_t size;
+
+	scratch_text(fd, "bin/program", version, 0555);
+	scratch_text(fd, "lib/data", "data", 0444);
+	assert_int_equal(manifest_from_tree(fd, &v, "amd64", &manifest, NULL), 0);
+	assert_int_equal(manifest_format(manifest, &json, &size), 0);
+	scratch_write(fd, MANIFEST_NAME, json, size, 0444);
+	assert_int_equal(fchmodat(fd, "bin", 0555, 0), 0);
+	assert_int_equal(fchmodat(fd, "lib", 0555, 0), 0);
+	assert_int_equal(fchmod(fd, 0555), 0);
+}
+
+static void add_release(struct space *s, const char *version)
+{
+	_cleanup_close_ int fd = store_stage_begin(s->store, "test");
+	struct version v = version_of(version);
+
+	assert_true(fd >= 0);
+	fill_stage(fd, version);
+	assert_int_equal(store_stage_seal(s->store, "test", &v), 0);
+}
+
+static void add_backup(struct space *s, const char *version)
+{
+	struct version v = version_of(version);
+	int fd = store_backup_begin(s->store, &v);
+
+	assert_true(fd >= 0);
+	assert_int_equal(fs_write_all(fd, version, strlen(version)), 0);
+	assert_int_equal(close(fd), 0);
+	assert_int_equal(store_backup_commit(s->store, &v), 0);
+}
+
+static void set_current(struct space *s, const char *current, const char *previous)
+{
+	struct version c = version_of(current), p = version_of(previous);
+
+	assert_int_equal(swap_back(store_dirfd(s->store), &c, &p), 0);
+}
+
+/* ---- tests ---- */
+
+static void test_makes_a_space_once(void **state)
+{
+	_cleanup_(store_closep) struct store *again = NULL, *none = NULL;
+	struct space *s = *state;
+
+	add_release(s, V1);
+	assert_int_equal(store_create(s->path, &again), 0);
+	assert_true(is_there(s, "releases/" V1));
+	assert_int_equal(store_open("/nonexistent/space", &none), -ENOENT);
+	assert_int_equal(store_destroy(s->path), 0);
+	assert_int_equal(store_open(s->path, &none), -ENOENT);
+	assert_int_equal(store_destroy(s->path), 0);
+}
+
+static void test_a_stage_is_no_release_before_it_is_sealed(void **state)
+{
+	_cleanup_free_ struct version *versions = NULL;
+	struct space *s = *state;
+	struct version v = version_of(V1);
+	struct stat st;
+	size_t n;
+	int fd;
+
+	fd = store_stage_begin(s->store, "tx");
+	assert_true(fd >= 0);
+	assert_int_equal(fstat(fd, &st), 0);
+	assert_int_equal(st.st_mode & 07777, 0700);
+	fill_stage(fd, V1);
+	(void)close(fd);
+	assert_int_equal(store_list(s->store, &versions, &n), 0);
+	assert_int_equal(n, 0);
+	assert_int_equal(store_check_release(s->store, &v, NULL), -ENOENT);
+	assert_int_equal(store_stage_seal(s->store, "tx", &v), 0);
+	assert_int_equal(store_check_release(s->store, &v, NULL), 0);
+	assert_false(is_there(s, "releases/.stage-tx"));
+}
+
+static void test_a_stage_from_before_is_replaced(void **state)
+{
+	struct space *s = *state;
+	int fd = store_stage_begin(s->store, "tx");
+
+	assert_true(fd >= 0);
+	fill_stage(fd, V1);
+	(void)close(fd);
+	fd = store_stage_begin(s->store, "tx");
+	assert_true(fd >= 0);
+	assert_int_equal(faccessat(fd, "bin", F_OK, 0), -1);
+	(void)close(fd);
+}
+
+static void test_a_release_is_never_overwritten(void **state)
+{
+	struct space *s = *state;
+	struct version v = version_of(V1);
+	int fd;
+
+	add_release(s, V1);
+	fd = store_stage_begin(s->store, "tx");
+	assert_true(fd >= 0);
+	(void)close(fd);
+	assert_int_equal(store_stage_seal(s->store, "tx", &v), -EEXIST);
+	assert_int_equal(store_check_release(s->store, &v, NULL), 0);
+}
+
+static void test_lists_newest_first(void **state)
+{
+	_cleanup_free_ struct version *versions = NULL;
+	struct space *s = *state;
+	size_t n;
+
+	add_release(s, V2);
+	add_release(s, V1);
+	add_release(s, V3);
+	scratch_text(store_dirfd(s->store), "releases/README", "", 0644);
+	assert_int_equal(store_list(s->store, &versions, &n), 0);
+	assert_int_equal(n, 3);
+	assert_string_equal(versions[0].text, V3);
+	assert_string_equal(versions[2].text, V1);
+}
+
+static void expect_unclean(struct space *s, const char *sentence)
+{
+	_cleanup_free_ char *error = NULL;
+	struct version v = version_of(V1);
+
+	assert_int_equal(store_check_release(s->store, &v, &error), -EUCLEAN);
+	assert_non_null(error);
+	if (!strstr(error, sentence))
+		fail_msg("'%s' is not '%s'", error, sentence);
+}
+
+static void test_checks_every_byte(void **state)
+{
+	struct space *s = *state;
+	int dirfd = store_dirfd(s->store);
+
+	add_release(s, V1);
+	scratch_text(dirfd, "releases/" V1 "/bin/program", V2, 0555);
+	expect_unclean(s, "bin/program");
+	scratch_text(dirfd, "releases/" V1 "/bin/program", V1, 0555);
+	scratch_text(dirfd, "releases/" V1 "/extra", "", 0444);
+	expect_unclean(s, "extra");
+	assert_int_equal(unlinkat(dirfd, "releases/" V1 "/extra", 0), 0);
+	scratch_text(dirfd, "releases/" V1 "/release.json", "{}", 0444);
+	expect_unclean(s, "");
+	assert_int_equal(fs_remove_tree(dirfd, "releases/" V1), 0);
+	add_release(s, V2);
+	assert_int_equal(renameat(dirfd, "releases/" V2, dirfd, "releases/" V1), 0);
+	expect_unclean(s, "another version");
+	assert_int_equal(fs_remove_tree(dirfd, "releases/" V1), 0);
+	assert_int_equal(symlinkat("../../elsewhere", dirfd, "releases/" V1), 0);
+	expect_unclean(s, "directory");
+}
+
+static void test_removes_releases_but_never_the_current(void **state)
+{
+	struct space *s = *state;
+	struct version v1 = version_of(V1), v2 = version_of(V2), v3 = version_of(V3);
+
+	add_release(s, V1);
+	add_release(s, V2);
+	add_release(s, V3);
+	set_current(s, V2, V1);
+	assert_int_equal(store_remove_release(s->store, &v2), -EBUSY);
+	assert_int_equal(store_check_release(s->store, &v2, NULL), 0);
+	assert_int_equal(store_remove_release(s->store, &v3), 0);
+	assert_false(is_there(s, "releases/" V3));
+	assert_true(is_there(s, "previous"));
+	assert_int_equal(store_remove_release(s->store, &v1), 0);
+	assert_false(is_there(s, "releases/" V1));
+	assert_false(is_there(s, "previous"));
+	assert_int_equal(store_remove_release(s->store, &v1), 0);
+}
+
+static void test_prunes_to_what_is_kept(void **state)
+{
+	struct space *s = *state;
+	struct version keep[] = { version_of(V2), version_of(V3) };
+	int dirfd = store_dirfd(s->store);
+
+	add_release(s, V1);
+	add_release(s, V2);
+	add_release(s, V3);
+	add_backup(s, V1);
+	add_backup(s, V2);
+	set_current(s, V3, V2);
+	scratch_text(dirfd, "releases/.stage-x/bin/a", "", 0444);
+	scratch_text(dirfd, "releases/.drop-" V1 "/bin/a", "", 0444);
+	scratch_text(dirfd, "backups/.new-" V1, "", 0600);
+	scratch_text(dirfd, "backups/notes.tar.xz", "", 0600);
+	assert_int_equal(store_prune(s->store, keep, ELEMENTSOF(keep)), 0);
+	assert_false(is_there(s, "releases/" V1));
+	assert_true(is_there(s, "releases/" V2));
+	assert_true(is_there(s, "releases/" V3));
+	assert_false(is_there(s, "releases/.stage-x"));
+	assert_false(is_there(s, "releases/.drop-" V1));
+	assert_false(is_there(s, "backups/" V1 ".tar.xz"));
+	assert_true(is_there(s, "backups/" V2 ".tar.xz"));
+	assert_false(is_there(s, "backups/.new-" V1));
+	assert_true(is_there(s, "backups/notes.tar.xz"));
+}
+
+static void test_sweeps_left_overs_only(void **state)
+{
+	struct space *s = *state;
+	int dirfd = store_dirfd(s->store);
+
+	add_release(s, V1);
+	add_backup(s, V1);
+	scratch_text(dirfd, "releases/.stage-x/deep/er/a", "", 0444);
+	assert_int_equal(fchmodat(dirfd, "releases/.stage-x/deep/er", 0555, 0), 0);
+	assert_int_equal(store_sweep(s->store), 0);
+	assert_false(is_there(s, "releases/.stage-x"));
+	assert_true(is_there(s, "releases/" V1));
+	assert_true(is_there(s, "backups/" V1 ".tar.xz"));
+}
+
+static void test_a_backup_has_its_name_when_it_is_whole(void **state)
+{
+	struct space *s = *state;
+	struct version v = version_of(V1);
+	int fd;
+
+	assert_int_equal(store_backup_open(s->store, &v), -ENOENT);
+	fd = store_backup_begin(s->store, &v);
+	assert_true(fd >= 0);
+	assert_int_equal(store_backup_open(s->store, &v), -ENOENT);
+	(void)close(fd);
+	/* One that was cut is no obstacle. */
+	add_backup(s, V1);
+	fd = store_backup_open(s->store, &v);
+	assert_true(fd >= 0);
+	(void)close(fd);
+}
+
+static void expect_space(struct space *s, uint64_t bytes, uint64_t inodes, uint64_t all_inodes,
+			 int expected)
+{
+	struct statvfs fs = { .f_frsize = 1,
+			      .f_bsize = 4096,
+			      .f_bavail = bytes,
+			      .f_favail = inodes,
+			      .f_files = all_inodes };
+
+	pretended = &fs;
+	assert_int_equal(store_check_space(s->store, 10u << 20), expected);
+	pretended = NULL;
+}
+
+static void test_asks_for_room_for_two(void **state)
+{
+	/* 2 x 10 MiB + 10 % of that + 16 MiB; inodes for files of 2 KiB, and 64. */
+	const uint64_t bytes = (22u + 16u) << 20, inodes = 5120 + 64;
+	struct space *s = *state;
+
+	expect_space(s, bytes, inodes, 100000, 0);
+	expect_space(s, bytes - 1, inodes, 100000, -ENOSPC);
+	expect_space(s, bytes, inodes - 1, 100000, -ENOSPC);
+	/* btrfs has no table of inodes. */
+	expect_space(s, bytes, 0, 0, 0);
+	assert_int_equal(store_check_space(s->store, UINT64_MAX), -ENOSPC);
+	assert_int_equal(store_check_space(s->store, 0), 0);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+#define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+		TEST(test_makes_a_space_once),
+		TEST(test_a_stage_is_no_release_before_it_is_sealed),
+		TEST(test_a_stage_from_before_is_replaced),
+		TEST(test_a_release_is_never_overwritten),
+		TEST(test_lists_newest_first),
+		TEST(test_checks_every_byte),
+		TEST(test_removes_releases_but_never_the_current),
+		TEST(test_prunes_to_what_is_kept),
+		TEST(test_sweeps_left_overs_only),
+		TEST(test_a_backup_has_its_name_when_it_is_whole),
+		TEST(test_asks_for_room_for_two),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

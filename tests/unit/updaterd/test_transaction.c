@@ -1,0 +1,660 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "updaterd/transaction.h"
+
+#include "gateway.h"
+
+#include <errno.h>
+#include <stdio.h>
+
+#include "common/json.h"
+#include "updaterd/recover.h"
+#include "updaterd/swap.h"
+
+/* ---- faults ---- */
+
+int64_t __wrap_conf_effective_time_sec(int64_t last_trusted_sec);
+int64_t __wrap_conf_effective_time_sec(int64_t last_trusted_sec)
+{
+	(void)last_trusted_sec;
+	return REPO_NOW_SEC;
+}
+
+/* The n-th call from now on fails; 0: none does. */
+static unsigned fail_renameat, fail_syncfs, fail_fdatasync, fail_fsync;
+static int space_error;
+
+static bool is_due(unsigned *countdown)
+{
+	return *countdown > 0 && --*countdown == 0;
+}
+
+/* Nothing is cut here, so nothing has to reach the disk. */
+static int sync_or_fail(int fd, unsigned *countdown)
+{
+	assert_true(fd >= 0);
+	errno = EIO;
+	return is_due(countdown) ? -1 : 0;
+}
+
+int __real_renameat(int from_fd, const char *from, int to_fd, const char *to);
+int __wrap_renameat(int from_fd, const char *from, int to_fd, const char *to);
+int __wrap_renameat(int from_fd, const char *from, int to_fd, const char *to)
+{
+	if (strcmp(to, SWAP_CURRENT) == 0 && is_due(&fail_renameat)) {
+		errno = EIO;
+		return -1;
+	}
+	return __real_renameat(from_fd, from, to_fd, to);
+}
+
+int __wrap_syncfs(int fd);
+int __wrap_syncfs(int fd)
+{
+	return sync_or_fail(fd, &fail_syncfs);
+}
+
+int __wrap_fdatasync(int fd);
+int __wrap_fdatasync(int fd)
+{
+	return sync_or_fail(fd, &fail_fdatasync);
+}
+
+int __wrap_fsync(int fd);
+int __wrap_fsync(int fd)
+{
+	return sync_or_fail(fd, &fail_fsync);
+}
+
+int __real_store_check_space(const struct store *s, uint64_t unpacked_bytes);
+int __wrap_store_check_space(const struct store *s, uint64_t unpacked_bytes);
+int __wrap_store_check_space(const struct store *s, uint64_t unpacked_bytes)
+{
+	return space_error ? space_error : __real_store_check_space(s, unpacked_bytes);
+}
+
+static int setup(void **state)
+{
+	fail_renameat = fail_syncfs = fail_fdatasync = fail_fsync = 0;
+	space_error = 0;
+	return gateway_setup(state);
+}
+
+/* ---- helpers ---- */
+
+static void expect_result(const struct result *r, enum outcome outcome, enum step step,
+			  enum reason reason)
+{
+	if (r->outcome != outcome || r->step != step || r->failure.reason != reason)
+		fail_msg("%s %s %s '%s', not %s %s %s", outcome_name(r->outcome),
+			 step_name(r->step), reason_name(r->failure.reason), r->failure.text,
+			 outcome_name(outcome), step_name(step), reason_name(reason));
+}
+
+static char *journal_value(struct gateway *g, const char *key)
+{
+	_cleanup_(state_closep) struct state *s = NULL;
+	const char *value;
+
+	assert_int_equal(state_open(&g->conf, STATE_READ, &s), 0);
+	value = journal_get(s->journal, key);
+	return strdup(value ? value : "");
+}
+
+static void expect_journal(struct gateway *g, const char *key, const char *value)
+{
+	_cleanup_free_ char *found = journal_value(g, key);
+
+	assert_string_equal(found, value);
+}
+
+static void expect_kept(struct gateway *g, const struct result *r, const char *what)
+{
+	_cleanup_(state_closep) struct state *s = NULL;
+	_cleanup_(result_list_freep) char **list = NULL;
+	size_t n = 0;
+
+	assert_int_equal(state_open(&g->conf, STATE_READ, &s), 0);
+	assert_int_equal(result_list(s->dirfd, &list), 0);
+	while (list[n])
+		n++;
+	assert_true(n > 0);
+	assert_non_null(strstr(list[n - 1], r->txid));
+	if (!strstr(list[n - 1], what))
+		fail_msg("%s: no %s", list[n - 1], what);
+}
+
+static void upgrade_well(struct gateway *g, const char *version)
+{
+	struct result r;
+
+	gateway_publish(g, version, NULL);
+	assert_int_equal(gateway_upgrade(g, version, &r), 0);
+	expect_result(&r, OUTCOME_CONFIRMED, STEP_CONFIRM, REASON_NONE);
+}
+
+/* ---- it goes well ---- */
+
+static void test_upgrades(void **state)
+{
+	struct gateway *g = *state;
+	struct result r;
+
+	g->before_output = "{\"cells\":13}";
+	gateway_publish(g, NEW_B, NULL);
+	assert_int_equal(gateway_upgrade(g, NEW_B, &r), 0);
+	expect_result(&r, OUTCOME_CONFIRMED, STEP_CONFIRM, REASON_NONE);
+	gateway_expect_links(g, 'B', NEW_B, OLD_B);
+	gateway_expect_order(g);
+	expect_journal(g, "floor_B", NEW_B);
+	assert_int_equal(g->n_restarts, 1);
+	assert_string_equal(g->last_started, NEW_B);
+	assert_string_equal(g->last_baseline, "{\"cells\":13}");
+	assert_non_null(strstr(g->last_probe_release, "/b/releases/" OLD_B));
+	assert_int_equal(r.downtime_ms, 100);
+	assert_int_equal(gateway_count(g, "b/backups"), 1);
+	expect_kept(g, &r, "\"outcome\":\"confirmed\"");
+	expect_kept(g, &r, "\"versions\":{\"A\":\"" OLD_A "\",\"B\":\"" NEW_B "\"}");
+	expect_kept(g, &r, "\"from\":\"" OLD_B "\",\"to\":\"" NEW_B "\"");
+}
+
+static void test_upgrades_again_and_keeps_two(void **state)
+{
+	struct gateway *g = *state;
+
+	upgrade_well(g, NEW_B);
+	upgrade_well(g, NEXT_B);
+	gateway_expect_links(g, 'B', NEXT_B, NEW_B);
+	gateway_expect_order(g);
+	assert_int_equal(gateway_count(g, "b/releases"), 2);
+}
+
+/* No unit, no probe: confirmed when the link reads back. */
+static void test_upgrades_the_updater(void **state)
+{
+	struct gateway *g = *state;
+
+	upgrade_well(g, NEW_A);
+	gateway_expect_links(g, 'A', NEW_A, OLD_A);
+	gateway_expect_links(g, 'B', OLD_B, "");
+	gateway_expect_order(g);
+	assert_int_equal(g->n_restarts, 0);
+	assert_int_equal(g->n_probes, 0);
+}
+
+struct told {
+	unsigned n_recorded, last_percent;
+	char steps[256];
+	enum step step;
+};
+
+static void hear_recorded(void *userdata)
+{
+	struct told *told = userdata;
+
+	assert_int_equal(told->step, STEP_NONE);
+	told->n_recorded++;
+}
+
+static void hear_progress(void *userdata, enum step step, unsigned percent)
+{
+	struct told *told = userdata;
+
+	assert_true(percent >= told->last_percent && percent <= 100);
+	told->last_percent = percent;
+	if (step == told->step)
+		return;
+	told->step = step;
+	(void)strcat(strcat(told->steps, step_name(step)), " ");
+}
+
+static void test_tells_its_story(void **state)
+{
+	_cleanup_(state_closep) struct state *s = NULL;
+	struct gateway *g = *state;
+	struct told told = { 0 };
+	const struct transaction_hooks hooks = { hear_recorded, hear_progress, &told };
+	_cleanup_close_ int metadata_fd = FD_NONE, program_fd = FD_NONE;
+	struct transaction_request request = { .program = 'B' };
+	struct result r;
+
+	gateway_publish(g, NEW_B, NULL);
+	metadata_fd = gateway_open(g, "metadata", O_RDONLY | O_DIRECTORY);
+	program_fd = gateway_open(g, "files/" NEW_B, O_RDONLY);
+	request.metadata_fd = metadata_fd;
+	request.program_fd = program_fd;
+	request.target = gateway_target(NEW_B);
+	assert_int_equal(txid_new(request.txid), 0);
+	assert_int_equal(state_open(&g->conf, STATE_TRY, &s), 0);
+	assert_int_equal(transaction_run(s, gateway_service(g), &request, &hooks, &r), 0);
+	assert_int_equal(told.n_recorded, 1);
+	assert_string_equal(told.steps, "check stage backup swap restart probe confirm ");
+	assert_int_equal(told.last_percent, 100);
+	/* The same txid never runs twice. */
+	assert_int_equal(transaction_run(s, gateway_service(g), &request, &hooks, &r), -EEXIST);
+	assert_int_equal(told.n_recorded, 1);
+}
+
+/* ---- refused, postponed, failed: nothing was touched ---- */
+
+static void expect_untouched(struct gateway *g)
+{
+	gateway_expect_links(g, 'B', OLD_B, "");
+	gateway_expect_order(g);
+	assert_int_equal(g->n_restarts, 0);
+	expect_journal(g, "floor_B", "");
+	expect_journal(g, "failures_B", "");
+}
+
+static void expect_ends_before_swap(struct gateway *g, enum outcome outcome, enum step step,
+				    enum reason reason)
+{
+	struct result r;
+
+	assert_int_equal(gateway_upgrade(g, NEW_B, &r), 0);
+	expect_result(&r, outcome, step, reason);
+	expect_untouched(g);
+	expect_kept(g, &r, reason_name(reason));
+}
+
+static void test_refuses_what_is_not_signed(void **state)
+{
+	struct gateway *g = *state;
+
+	gateway_publish(g, NEW_B, NULL);
+	repo_set_signers(g->repo, "B", 1, repo_new_key(g->repo));
+	repo_next(g->repo);
+	gateway_write_metadata(g);
+	expect_ends_before_swap(g, OUTCOME_REFUSED, STEP_CHECK, REASON_BAD_SIGNATURE);
+}
+
+static void test_refuses_another_file_than_was_signed(void **state)
+{
+	struct gateway *g = *state;
+	char byte;
+	int fd;
+
+	gateway_publish(g, NEW_B, NULL);
+	fd = gateway_open(g, "files/" NEW_B, O_RDWR);
+	assert_int_equal(pread(fd, &byte, 1, 40), 1);
+	byte ^= 1;
+	assert_int_equal(pwrite(fd, &byte, 1, 40), 1);
+	(void)close(fd);
+	expect_ends_before_swap(g, OUTCOME_REFUSED, STEP_STAGE, REASON_HASH);
+}
+
+static void test_refuses_the_same_version(void **state)
+{
+	struct gateway *g = *state;
+	struct result r;
+
+	gateway_publish(g, OLD_B, NULL);
+	assert_int_equal(gateway_upgrade(g, OLD_B, &r), 0);
+	expect_result(&r, OUTCOME_REFUSED, STEP_CHECK, REASON_OLDER_VERSION);
+	expect_untouched(g);
+}
+
+static void test_waits_when_the_program_asks(void **state)
+{
+	struct gateway *g = *state;
+
+	g->before = PROBE_NOT_NOW;
+	g->before_output = "{\"reasons\":[\"the motorcycle is being ridden\"]}";
+	gateway_publish(g, NEW_B, NULL);
+	expect_ends_before_swap(g, OUTCOME_POSTPONED, STEP_CHECK, REASON_NOT_NOW);
+	g->before = PROBE_GOOD;
+	upgrade_well(g, NEW_B);
+}
+
+/* A probe that is broken in the old version must not keep the new one out. */
+static void test_goes_on_without_a_baseline(void **state)
+{
+	struct gateway *g = *state;
+
+	g->before = PROBE_NO_ANSWER;
+	upgrade_well(g, NEW_B);
+	assert_string_equal(g->last_baseline, "");
+	g->before = PROBE_GOOD;
+	g->before_output = "no JSON";
+	upgrade_well(g, NEXT_B);
+	assert_string_equal(g->last_baseline, "");
+}
+
+static void test_fails_without_space(void **state)
+{
+	struct gateway *g = *state;
+
+	space_error = -ENOSPC;
+	gateway_publish(g, NEW_B, NULL);
+	expect_ends_before_swap(g, OUTCOME_FAILED, STEP_CHECK, REASON_NO_SPACE);
+}
+
+static void test_prunes_before_it_asks_for_space(void **state)
+{
+	struct gateway *g = *state;
+
+	gateway_publish(g, NEW_B, NULL);
+	scratch_text(g->scratch->dirfd, "b/releases/.stage-old/x", "", 0444);
+	space_error = -ENOSPC;
+	expect_ends_before_swap(g, OUTCOME_FAILED, STEP_CHECK, REASON_NO_SPACE);
+}
+
+static void test_a_damaged_running_release_is_said(void **state)
+{
+	struct gateway *g = *state;
+	struct result r;
+
+	gateway_publish(g, NEW_B, NULL);
+	scratch_text(g->scratch->dirfd, "b/releases/" OLD_B "/bin/program", "changed", 0555);
+	assert_int_equal(gateway_upgrade(g, NEW_B, &r), 0);
+	expect_result(&r, OUTCOME_FAILED, STEP_BACKUP, REASON_DAMAGED);
+	gateway_expect_links(g, 'B', OLD_B, "");
+	assert_int_equal(gateway_count(g, "b/releases"), 1);
+}
+
+static void test_an_io_error_before_the_commit_point_changes_nothing(void **state)
+{
+	struct gateway *g = *state;
+
+	gateway_publish(g, NEW_B, NULL);
+	fail_syncfs = 1;
+	expect_ends_before_swap(g, OUTCOME_FAILED, STEP_SWAP, REASON_IO);
+	fail_renameat = 1;
+	expect_ends_before_swap(g, OUTCOME_FAILED, STEP_SWAP, REASON_IO);
+	upgrade_well(g, NEW_B);
+}
+
+/* `previous` is flipped when the next write to the journal fails: it has to come back too. */
+static void test_previous_comes_back_too(void **state)
+{
+	struct gateway *g = *state;
+	struct result r;
+
+	upgrade_well(g, NEW_B);
+	gateway_publish(g, NEXT_B, NULL);
+	fail_renameat = 1;
+	assert_int_equal(gateway_upgrade(g, NEXT_B, &r), 0);
+	expect_result(&r, OUTCOME_FAILED, STEP_SWAP, REASON_IO);
+	gateway_expect_links(g, 'B', NEW_B, OLD_B);
+	gateway_expect_order(g);
+	assert_int_equal(g->n_restarts, 1);
+}
+
+static void test_nothing_begins_that_cannot_be_recorded(void **state)
+{
+	struct gateway *g = *state;
+	struct result r;
+
+	gateway_publish(g, NEW_B, NULL);
+	upgrade_well(g, NEW_A);
+	gateway_publish(g, NEW_B, NULL);
+	fail_fdatasync = 1;
+	assert_int_equal(gateway_upgrade(g, NEW_B, &r), -EIO);
+	assert_int_equal(r.failure.reason, REASON_IO);
+	gateway_expect_links(g, 'B', OLD_B, "");
+}
+
+static void test_one_attempt_at_a_time(void **state)
+{
+	struct transaction_request request = { .program = 'B', .is_rollback = true };
+	_cleanup_(state_closep) struct state *s = NULL, *other = NULL;
+	struct gateway *g = *state;
+	struct result r;
+
+	assert_int_equal(state_open(&g->conf, STATE_TRY, &s), 0);
+	assert_int_equal(state_open(&g->conf, STATE_TRY, &other), -EBUSY);
+	assert_int_equal(journal_set(s->journal, "state", "trial"), 0);
+	assert_int_equal(txid_new(request.txid), 0);
+	assert_int_equal(transaction_run(s, gateway_service(g), &request, NULL, &r), -EBUSY);
+	assert_int_equal(r.failure.reason, REASON_BUSY);
+}
+
+static void test_there_is_no_such_program(void **state)
+{
+	struct gateway *g = *state;
+	struct result r;
+
+	assert_int_equal(gateway_rollback(g, 'C', &r), -ENOENT);
+	assert_int_equal(r.failure.reason, REASON_WRONG_PROGRAM);
+}
+
+/* ---- rolled back ---- */
+
+static void expect_rolled_back(struct gateway *g, enum behaviour odd, enum step step,
+			       enum reason reason)
+{
+	struct result r;
+
+	g->odd_version = NEW_B;
+	g->odd = odd;
+	gateway_publish(g, NEW_B, NULL);
+	assert_int_equal(gateway_upgrade(g, NEW_B, &r), 0);
+	expect_result(&r, OUTCOME_ROLLED_BACK, step, reason);
+	gateway_expect_links(g, 'B', OLD_B, "");
+	gateway_expect_order(g);
+	assert_int_equal(g->n_restarts, 2);
+	assert_string_equal(g->last_started, OLD_B);
+	expect_journal(g, "floor_B", "");
+	expect_journal(g, "failures_B", NEW_B ":1");
+	expect_kept(g, &r, "\"outcome\":\"rolled_back\"");
+	expect_kept(g, &r, "\"B\":\"" OLD_B "\"}");
+}
+
+static void test_rolls_back_what_exits(void **state)
+{
+	expect_rolled_back(*state, EXITS_AT_ONCE, STEP_RESTART, REASON_EXITED);
+}
+
+static void test_rolls_back_what_is_never_ready(void **state)
+{
+	expect_rolled_back(*state, NEVER_READY, STEP_RESTART, REASON_NOT_READY);
+}
+
+static void test_rolls_back_what_crashes(void **state)
+{
+	expect_rolled_back(*state, CRASHES_AFTER_READY, STEP_PROBE, REASON_CRASHED);
+}
+
+static void test_rolls_back_what_the_probe_calls_bad(void **state)
+{
+	struct gateway *g = *state;
+	struct result r = { 0 };
+
+	expect_rolled_back(g, PROBED_BAD, STEP_PROBE, REASON_UNHEALTHY);
+	g->n_restarts = 0;
+	assert_int_equal(gateway_upgrade(g, NEW_B, &r), 0);
+	expect_kept(g, &r, "cell 3 is gone");
+}
+
+static void test_rolls_back_what_the_probe_never_calls_good(void **state)
+{
+	struct gateway *g = *state;
+
+	expect_rolled_back(g, PROBED_NEVER_YES, STEP_PROBE, REASON_UNHEALTHY);
+	/* Until the deadline, and no longer. */
+	assert_true(g->n_probes > 5);
+	assert_in_range(g->clock_msec, 1020000, 1022000);
+}
+
+static void test_rolls_back_another_version(void **state)
+{
+	expect_rolled_back(*state, PROBED_WRONG_VERSION, STEP_PROBE, REASON_WRONG_VERSION);
+}
+
+static void test_rolls_back_what_cannot_be_probed(void **state)
+{
+	expect_rolled_back(*state, PROBE_DOES_NOT_RUN, STEP_PROBE, REASON_PROBE_FAILED);
+}
+
+static void test_counts_all_the_time_it_was_away(void **state)
+{
+	struct gateway *g = *state;
+	struct result r;
+
+	g->odd_version = NEW_B;
+	g->odd = NEVER_READY;
+	gateway_publish(g, NEW_B, NULL);
+	assert_int_equal(gateway_upgrade(g, NEW_B, &r), 0);
+	/* 10 s until it was given up, and the old one's start. */
+	assert_int_equal(r.downtime_ms, 10100);
+	g->odd = PROBED_BAD;
+	assert_int_equal(gateway_upgrade(g, NEW_B, &r), 0);
+	/* Two starts; in between it ran. */
+	assert_int_equal(r.downtime_ms, 200);
+}
+
+static void test_the_older_previous_comes_back(void **state)
+{
+	struct gateway *g = *state;
+	struct result r;
+
+	upgrade_well(g, NEW_B);
+	g->odd_version = NEXT_B;
+	g->odd = EXITS_AT_ONCE;
+	gateway_publish(g, NEXT_B, NULL);
+	assert_int_equal(gateway_upgrade(g, NEXT_B, &r), 0);
+	expect_result(&r, OUTCOME_ROLLED_BACK, STEP_RESTART, REASON_EXITED);
+	gateway_expect_links(g, 'B', NEW_B, OLD_B);
+	gateway_expect_order(g);
+	expect_journal(g, "floor_B", NEW_B);
+}
+
+static void test_three_failures_and_no_more(void **state)
+{
+	struct gateway *g = *state;
+	struct result r;
+
+	g->odd_version = NEW_B;
+	g->odd = EXITS_AT_ONCE;
+	gateway_publish(g, NEW_B, NULL);
+	for (unsigned i = 1; i <= 3; i++) {
+		assert_int_equal(gateway_upgrade(g, NEW_B, &r), 0);
+		expect_result(&r, OUTCOME_ROLLED_BACK, STEP_RESTART, REASON_EXITED);
+		if (i < 3)
+			expect_journal(g, "quarantine_B", "");
+	}
+	expect_journal(g, "quarantine_B", NEW_B);
+	assert_int_equal(gateway_upgrade(g, NEW_B, &r), 0);
+	expect_result(&r, OUTCOME_REFUSED, STEP_CHECK, REASON_QUARANTINED);
+	assert_int_equal(g->n_restarts, 6);
+	/* A newer one is another matter, and ends it. */
+	upgrade_well(g, NEXT_B);
+	expect_journal(g, "quarantine_B", "");
+	expect_journal(g, "failures_B", "");
+}
+
+static void test_a_disk_that_fails_is_not_the_releases_fault(void **state)
+{
+	struct gateway *g = *state;
+	struct result r;
+
+	gateway_publish(g, NEW_B, NULL);
+	/* ACCEPTED, STAGING, READY, TRIAL pass; CONFIRMED does not. */
+	fail_fdatasync = 5;
+	assert_int_equal(gateway_upgrade(g, NEW_B, &r), 0);
+	expect_result(&r, OUTCOME_ROLLED_BACK, STEP_CONFIRM, REASON_IO);
+	gateway_expect_links(g, 'B', OLD_B, "");
+	gateway_expect_order(g);
+	expect_journal(g, "failures_B", "");
+	upgrade_well(g, NEW_B);
+}
+
+/* ---- a person rolls back ---- */
+
+static void test_a_person_goes_back(void **state)
+{
+	struct gateway *g = *state;
+	struct result r;
+
+	upgrade_well(g, NEW_B);
+	g->n_probes = 0;
+	assert_int_equal(gateway_rollback(g, 'B', &r), 0);
+	expect_result(&r, OUTCOME_CONFIRMED, STEP_CONFIRM, REASON_OPERATOR);
+	assert_string_equal(r.kind, "rollback");
+	gateway_expect_links(g, 'B', OLD_B, NEW_B);
+	gateway_expect_order(g);
+	assert_string_equal(g->last_started, OLD_B);
+	/* No question before, and the version that is gone back to judges. */
+	assert_int_equal(g->n_probes, 1);
+	assert_non_null(strstr(g->last_probe_release, "/b/releases/" OLD_B));
+	/* The next cycle must not undo what a person did. */
+	expect_journal(g, "quarantine_B", NEW_B);
+	expect_journal(g, "floor_B", NEW_B);
+	gateway_publish(g, NEW_B, NULL);
+	assert_int_equal(gateway_upgrade(g, NEW_B, &r), 0);
+	expect_result(&r, OUTCOME_REFUSED, STEP_CHECK, REASON_QUARANTINED);
+	upgrade_well(g, NEXT_B);
+	gateway_expect_order(g);
+}
+
+static void test_a_way_back_that_is_bad_is_undone(void **state)
+{
+	struct gateway *g = *state;
+	struct result r;
+
+	upgrade_well(g, NEW_B);
+	g->odd_version = OLD_B;
+	g->odd = EXITS_AT_ONCE;
+	assert_int_equal(gateway_rollback(g, 'B', &r), 0);
+	expect_result(&r, OUTCOME_ROLLED_BACK, STEP_RESTART, REASON_EXITED);
+	gateway_expect_links(g, 'B', NEW_B, OLD_B);
+	gateway_expect_order(g);
+	assert_string_equal(g->last_started, NEW_B);
+	expect_journal(g, "quarantine_B", "");
+	expect_journal(g, "failures_B", "");
+}
+
+static void test_there_may_be_no_way_back(void **state)
+{
+	struct gateway *g = *state;
+	struct result r;
+
+	assert_int_equal(gateway_rollback(g, 'B', &r), -ENOENT);
+	assert_int_equal(r.failure.reason, REASON_NO_PREVIOUS);
+	assert_int_equal(gateway_count(g, "installer/results"), 0);
+	upgrade_well(g, NEW_B);
+	scratch_text(g->scratch->dirfd, "b/releases/" OLD_B "/bin/program", "changed", 0555);
+	assert_int_equal(gateway_rollback(g, 'B', &r), 0);
+	expect_result(&r, OUTCOME_FAILED, STEP_CHECK, REASON_DAMAGED);
+	gateway_expect_links(g, 'B', NEW_B, OLD_B);
+	assert_int_equal(g->n_restarts, 1);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+#define TEST(f) cmocka_unit_test_setup_teardown(f, setup, gateway_teardown)
+		TEST(test_upgrades),
+		TEST(test_upgrades_again_and_keeps_two),
+		TEST(test_upgrades_the_updater),
+		TEST(test_tells_its_story),
+		TEST(test_refuses_what_is_not_signed),
+		TEST(test_refuses_another_file_than_was_signed),
+		TEST(test_refuses_the_same_version),
+		TEST(test_waits_when_the_program_asks),
+		TEST(test_goes_on_without_a_baseline),
+		TEST(test_fails_without_space),
+		TEST(test_prunes_before_it_asks_for_space),
+		TEST(test_a_damaged_running_release_is_said),
+		TEST(test_an_io_error_before_the_commit_point_changes_nothing),
+		TEST(test_previous_comes_back_too),
+		TEST(test_nothing_begins_that_cannot_be_recorded),
+		TEST(test_one_attempt_at_a_time),
+		TEST(test_there_is_no_such_program),
+		TEST(test_rolls_back_what_exits),
+		TEST(test_rolls_back_what_is_never_ready),
+		TEST(test_rolls_back_what_crashes),
+		TEST(test_rolls_back_what_the_probe_calls_bad),
+		TEST(test_rolls_back_what_the_probe_never_calls_good),
+		TEST(test_rolls_back_another_version),
+		TEST(test_rolls_back_what_cannot_be_probed),
+		TEST(test_counts_all_the_time_it_was_away),
+		TEST(test_the_older_previous_comes_back),
+		TEST(test_three_failures_and_no_more),
+		TEST(test_a_disk_that_fails_is_not_the_releases_fault),
+		TEST(test_a_person_goes_back),
+		TEST(test_a_way_back_that_is_bad_is_undone),
+		TEST(test_there_may_be_no_way_back),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
