@@ -18,8 +18,6 @@
 #define COMMAND_MAX_BYTES     1024u
 #define COMMAND_MAX_ARGUMENTS 32u
 
-extern char **environ;
-
 bool identity_is_imei(const char *text)
 {
 	unsigned sum = 0;
@@ -83,10 +81,11 @@ static int split_command(char *command, char **argv, size_t max)
 }
 
 /* In a process group of its own, so that what it starts ends with it. */
-static int spawn_command(char **argv, int out_fd, pid_t *ret_pid)
+static pid_t spawn_command(char **argv, int out_fd)
 {
 	posix_spawn_file_actions_t actions;
 	posix_spawnattr_t attributes;
+	pid_t pid = 0;
 	int r;
 
 	r = -posix_spawn_file_actions_init(&actions);
@@ -106,10 +105,10 @@ static int spawn_command(char **argv, int out_fd, pid_t *ret_pid)
 	if (r == 0)
 		r = -posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETPGROUP);
 	if (r == 0)
-		r = -posix_spawnp(ret_pid, argv[0], &actions, &attributes, argv, environ);
+		r = -posix_spawnp(&pid, argv[0], &actions, &attributes, argv, environ);
 	(void)posix_spawnattr_destroy(&attributes);
 	(void)posix_spawn_file_actions_destroy(&actions);
-	return r;
+	return r < 0 ? r : pid;
 }
 
 /* Waits until fd is readable; a pidfd is when its process has ended. */
@@ -206,9 +205,9 @@ int identity_run_command(const char *command, uint64_t limit_msec, char **ret_ou
 		return -errno;
 	read_fd = fds[0];
 	write_fd = fds[1];
-	r = spawn_command(argv, write_fd, &pid);
-	if (r < 0)
-		return r;
+	pid = spawn_command(argv, write_fd);
+	if (pid < 0)
+		return pid;
 	close_fd(&write_fd);
 	write_fd = FD_NONE;
 	return collect_command(pid, read_fd, limit_msec, ret_output);
@@ -236,27 +235,33 @@ static int read_source(const struct conf *conf, char **ret_text, const char **re
 	if (conf->identity_value) {
 		*ret_source = "identity_value";
 		*ret_text = strdup(conf->identity_value);
-		return *ret_text ? 0 : failure_set_errno(failure, -ENOMEM, "identity");
+		if (*ret_text)
+			return 0;
+		(void)failure_set_errno(failure, -ENOMEM, "identity");
+		return -ENOMEM;
 	}
 	if (conf->identity_command) {
 		*ret_source = conf->identity_command;
 		r = identity_run_command(conf->identity_command, IDENTITY_COMMAND_LIMIT_MSEC,
 					 ret_text);
 		if (r < 0)
-			return failure_set_errno(failure, r, "identity_command '%s'",
-						 conf->identity_command);
-		return 0;
+			(void)failure_set_errno(failure, r, "identity_command '%s'",
+						conf->identity_command);
+		return r;
 	}
 	if (!file)
 		file = "/etc/machine-id";
 	*ret_source = file;
 	r = fs_read_file(AT_FDCWD, file, IDENTITY_MAX_SOURCE_BYTES, ret_text, &size);
-	if (r < 0)
-		return failure_set_errno(failure, r, "identity file '%s'", file);
+	if (r < 0) {
+		(void)failure_set_errno(failure, r, "identity file '%s'", file);
+		return r;
+	}
 	if (strlen(*ret_text) != size) {
 		free(TAKE_PTR(*ret_text));
-		return failure_set(failure, -EINVAL, REASON_INTERNAL,
-				   "identity file '%s' holds a NUL byte", file);
+		(void)failure_set(failure, -EINVAL, REASON_INTERNAL,
+				  "identity file '%s' holds a NUL byte", file);
+		return -EINVAL;
 	}
 	return 0;
 }
@@ -271,7 +276,7 @@ int identity_load(const struct conf *conf, struct identity *ret, struct failure 
 	r = read_source(conf, &text, &source, failure);
 	if (r < 0)
 		return r;
-	value = trim(text);
+	value = text ? trim(text) : "";
 	if (!identity_is_valid(conf->identity_type, value))
 		return failure_set(failure, -EINVAL, REASON_INTERNAL,
 				   "'%s' holds no valid %s: '%.64s'", source, conf->identity_type,

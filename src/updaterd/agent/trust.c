@@ -52,15 +52,17 @@ static int fetch_from_server(struct trust *t, const char *path, size_t max_bytes
 		return r;
 	if (r < 0) {
 		t->unreachable = true;
-		return failure_set_http(&t->transport, r, t->http, path);
+		(void)failure_set_http(&t->transport, r, t->http, path);
+		return r;
 	}
 	/* Object stores answer 403 for what does not exist. */
 	if (response.status == 404 || response.status == 403)
 		return -ENOENT;
 	if (response.status != 200) {
 		t->unreachable = true;
-		return failure_set(&t->transport, -EAGAIN, REASON_SERVER_ERROR,
-				   "the file server answered %ld for '%s'", response.status, path);
+		(void)failure_set(&t->transport, -EAGAIN, REASON_SERVER_ERROR,
+				  "the file server answered %ld for '%s'", response.status, path);
+		return -EAGAIN;
 	}
 	if (!response.body)
 		return -EBADMSG;
@@ -130,8 +132,10 @@ static int load_root(const struct trust *t, char **ret_bytes, size_t *ret_size,
 	int r;
 
 	r = fs_read_file(AT_FDCWD, t->conf->root_file, TUF_ROOT_MAX_BYTES, &given, &given_size);
-	if (r < 0)
-		return failure_set_errno(failure, r, "[trust] root_file '%s'", t->conf->root_file);
+	if (r < 0) {
+		(void)failure_set_errno(failure, r, "[trust] root_file '%s'", t->conf->root_file);
+		return r;
+	}
 	r = fs_read_file(t->metadata_fd, ROOT_NAME, TUF_ROOT_MAX_BYTES, &kept, &kept_size);
 	if (r >= 0 && root_version(kept, kept_size) >= root_version(given, given_size)) {
 		*ret_size = kept_size;
