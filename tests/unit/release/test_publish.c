@@ -214,6 +214,20 @@ static void test_missing_file_stops_publishing(void **state)
 	assert_int_equal(published_targets(site), 0);
 }
 
+static void test_file_of_another_length_stops_publishing(void **state)
+{
+	struct site *site = *state;
+	char command[256];
+
+	assert_int_equal(site_verb(site, verb_publish), RELEASE_OK);
+	assert_int_equal(site_add(site, "B202109010001", site->tree), RELEASE_OK);
+	(void)snprintf(command, sizeof command, "truncate -s +1 %s/staged/targets/B/*.tar.xz",
+		       site->repo);
+	assert_int_equal(system(command), 0);
+	assert_int_equal(site_verb(site, verb_publish), RELEASE_FAILED);
+	assert_int_equal(published_targets(site), 0);
+}
+
 int main(void)
 {
 #define SITE_TEST(f) cmocka_unit_test_setup_teardown(f, site_setup, site_teardown)
@@ -226,6 +240,7 @@ int main(void)
 		SITE_TEST(test_renewing_all_renews_the_root_too),
 		SITE_TEST(test_renewing_a_stranger_is_refused),
 		SITE_TEST(test_missing_file_stops_publishing),
+		SITE_TEST(test_file_of_another_length_stops_publishing),
 	};
 
 	return cmocka_run_group_tests(tests, site_group_setup, site_group_teardown);

@@ -207,6 +207,34 @@ static void test_replayed_metadata_is_refused(void **state)
 	assert_null(document);
 }
 
+static void read_repo_file(const struct site *site, const char *name, char **ret, size_t *ret_size)
+{
+	char path[256];
+
+	site_path(site, name, path, sizeof path);
+	assert_int_equal(fs_read_file(AT_FDCWD, path, 65536, ret, ret_size), 0);
+}
+
+/* Of one version two documents may have been signed, one never published: they are told apart by the
+ * hash in the snapshot. */
+static void test_unpublished_document_of_the_same_version_is_refused(void **state)
+{
+	struct site *site = *state;
+	_cleanup_json_ cJSON *document = NULL;
+	_cleanup_free_ char *bytes = NULL;
+	struct problem problem = { 0 };
+	size_t size;
+
+	assert_int_equal(site_add(site, "B202109010001", site->tree), RELEASE_OK);
+	read_repo_file(site, "staged/B.json", &bytes, &size);
+	assert_int_equal(site_add(site, "B202109020001", site->tree), RELEASE_OK);
+	publish(site);
+	scratch_write(site->scratch->dirfd, "repo/" REPOSITORY_METADATA "/1.B.json", bytes, size,
+		      0644);
+	assert_int_equal(load(site, "B", REPOSITORY_NEWEST, &document, &problem), -EBADMSG);
+	assert_null(document);
+}
+
 static void test_missing_metadata_is_an_error_not_a_fresh_start(void **state)
 {
 	struct site *site = *state;
@@ -393,6 +421,7 @@ int main(void)
 		EMPTY_TEST(test_open_refuses_what_is_no_repository),
 		SITE_TEST(test_changed_metadata_is_never_built_upon),
 		SITE_TEST(test_replayed_metadata_is_refused),
+		SITE_TEST(test_unpublished_document_of_the_same_version_is_refused),
 		SITE_TEST(test_missing_metadata_is_an_error_not_a_fresh_start),
 		SITE_TEST(test_staging_twice_is_one_version),
 		SITE_TEST(test_left_over_staged_file_is_ignored),

@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include "common/json.h"
+#include "release/target.h"
 #include "release/verify.h"
 #include "release_site.h"
 
@@ -111,6 +112,136 @@ static void test_missing_metadata_is_a_problem(void **state)
 	}
 }
 
+/* ---- target files ---- */
+
+#define TARGET "B/B202109010001-amd64.tar.xz"
+
+static cJSON *load_role(const struct site *site)
+{
+	_cleanup_(repository_closep) struct repository *r = site_open(site);
+	struct problem problem = { 0 };
+	cJSON *document = NULL;
+
+	if (repository_load(r, "B", REPOSITORY_NEWEST, &document, &problem) < 0)
+		fail_msg("%s", problem.text);
+	return document;
+}
+
+/* Signs the document and publishes it. */
+static void publish_role(const struct site *site, cJSON *document)
+{
+	_cleanup_(repository_closep) struct repository *r = site_open(site);
+	struct problem problem = { 0 };
+
+	if (repository_stage(r, "B", document, &problem) < 0)
+		fail_msg("%s", problem.text);
+	repository_close(TAKE_PTR(r));
+	assert_int_equal(site_verb(site, verb_publish), RELEASE_OK);
+}
+
+static void target_name(const cJSON *document, const char *target, char *ret, size_t size)
+{
+	_cleanup_free_ char *file = NULL;
+	struct target_entry entry;
+
+	assert_int_equal(target_parse(target_get(document, target), &entry), 0);
+	assert_int_equal(target_file(target, entry.sha256, &file), 0);
+	(void)snprintf(ret, size, REPOSITORY_TARGETS "/%s", file);
+}
+
+static void test_changed_target_is_a_problem(void **state)
+{
+	static const char *const targets[] = { TARGET, TARGET ".seg1024", TARGET ".seg10240" };
+	struct site *site = *state;
+	_cleanup_json_ cJSON *document = load_role(site);
+	char saved[96];
+
+	(void)snprintf(saved, sizeof saved, "%s/saved", site->scratch->path);
+	site_copy(site->repo, saved);
+	for (size_t i = 0; i < ELEMENTSOF(targets); i++) {
+		char name[256], path[512];
+		struct stat st;
+
+		target_name(document, targets[i], name, sizeof name);
+		site_path(site, name, path, sizeof path);
+		site_flip(site, name, 20);
+		assert_problem(site, "is not the file that was signed");
+		site_flip(site, name, 20);
+		assert_int_equal(stat(path, &st), 0);
+		assert_int_equal(truncate(path, st.st_size + 1), 0);
+		assert_problem(site, "is not the file that was signed");
+		assert_int_equal(truncate(path, st.st_size), 0);
+		assert_int_equal(problems(site), 0);
+		assert_int_equal(unlink(path), 0);
+		assert_problem(site, "cannot be opened");
+		site_copy(saved, site->repo);
+	}
+}
+
+/* Properly signed, but no gateway could use it. */
+static void test_untrue_tar_hash_is_a_problem(void **state)
+{
+	struct site *site = *state;
+	_cleanup_json_ cJSON *document = load_role(site);
+	struct target_entry entry;
+	cJSON *tar;
+
+	assert_int_equal(target_parse(target_get(document, TARGET), &entry), 0);
+	tar = cJSON_GetObjectItemCaseSensitive(entry.custom, "tar");
+	assert_true(cJSON_ReplaceItemInObjectCaseSensitive(
+		tar, "sha256",
+		cJSON_CreateString(
+			"e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855")));
+	publish_role(site, document);
+	assert_problem(site, "decompresses to another tar");
+}
+
+static void test_untrue_tar_length_is_a_problem(void **state)
+{
+	struct site *site = *state;
+	_cleanup_json_ cJSON *document = load_role(site);
+	struct target_entry entry;
+	cJSON *tar;
+
+	assert_int_equal(target_parse(target_get(document, TARGET), &entry), 0);
+	tar = cJSON_GetObjectItemCaseSensitive(entry.custom, "tar");
+	assert_true(cJSON_ReplaceItemInObjectCaseSensitive(tar, "length", cJSON_CreateNumber(512)));
+	publish_role(site, document);
+	assert_problem(site, "does not decompress to its tar");
+}
+
+static void test_wrong_segment_list_is_a_problem(void **state)
+{
+	struct site *site = *state;
+	_cleanup_json_ cJSON *document = load_role(site);
+	const cJSON *other = target_get(document, TARGET ".seg1024");
+	cJSON *targets = cJSON_GetObjectItemCaseSensitive(document, "targets");
+	char from[256], to[256], from_path[512], to_path[512];
+
+	assert_true(cJSON_ReplaceItemInObjectCaseSensitive(targets, TARGET ".seg4096",
+							   cJSON_Duplicate(other, true)));
+	target_name(document, TARGET ".seg1024", from, sizeof from);
+	target_name(document, TARGET ".seg4096", to, sizeof to);
+	site_path(site, from, from_path, sizeof from_path);
+	site_path(site, to, to_path, sizeof to_path);
+	assert_int_equal(link(from_path, to_path), 0);
+	publish_role(site, document);
+	assert_problem(site, "is not the segment list of its program file");
+}
+
+static void test_absent_segment_list_is_a_problem(void **state)
+{
+	struct site *site = *state;
+	_cleanup_json_ cJSON *document = load_role(site);
+
+	cJSON_DeleteItemFromObjectCaseSensitive(
+		cJSON_GetObjectItemCaseSensitive(document, "targets"), TARGET ".seg4096");
+	publish_role(site, document);
+	assert_problem(site, "there is no list of its 4096-byte segments");
+}
+
+/* ---- time and trust ---- */
+
 static void test_expired_metadata_is_a_problem(void **state)
 {
 	struct site *site = *state;
@@ -202,6 +333,11 @@ int main(void)
 		SITE_TEST(test_good_repository_is_good),
 		SITE_TEST(test_changed_metadata_is_a_problem),
 		SITE_TEST(test_missing_metadata_is_a_problem),
+		SITE_TEST(test_changed_target_is_a_problem),
+		SITE_TEST(test_untrue_tar_hash_is_a_problem),
+		SITE_TEST(test_untrue_tar_length_is_a_problem),
+		SITE_TEST(test_wrong_segment_list_is_a_problem),
+		SITE_TEST(test_absent_segment_list_is_a_problem),
 		SITE_TEST(test_expired_metadata_is_a_problem),
 		SITE_TEST(test_what_expires_soon_is_noted),
 		SITE_TEST(test_foreign_root_is_a_problem),
