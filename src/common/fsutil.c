@@ -21,6 +21,90 @@ static void close_dir(DIR **d)
 
 /* ---- opening ---- */
 
+static bool is_link(int dirfd, const char *name)
+{
+	struct stat st;
+
+	return fstatat(dirfd, name, &st, AT_SYMLINK_NOFOLLOW) >= 0 && S_ISLNK(st.st_mode);
+}
+
+/* The mount that a descriptor lies on; a bind mount has the device number of what it shows. */
+static int mount_of(int fd, uint64_t *ret)
+{
+	struct statx sx;
+
+	if (statx(fd, "", AT_EMPTY_PATH, STATX_MNT_ID, &sx) < 0)
+		return -errno;
+	if (!(sx.stx_mask & STATX_MNT_ID))
+		return -EOPNOTSUPP;
+	*ret = sx.stx_mnt_id;
+	return 0;
+}
+
+/* One component below dirfd, which no link can lead away from. mount: the one to stay on, NULL: any. */
+static int open_component(int dirfd, const char *name, int flags, mode_t mode,
+			  const uint64_t *mount)
+{
+	_cleanup_close_ int fd = FD_NONE;
+	struct stat st;
+	uint64_t id;
+	int r;
+
+	if (strcmp(name, "..") == 0)
+		return -EXDEV;
+	fd = openat(dirfd, *name ? name : ".", flags | O_NOFOLLOW | O_CLOEXEC, mode);
+	if (fd < 0)
+		return errno == ENOTDIR && is_link(dirfd, name) ? -ELOOP : -errno;
+	if (fstat(fd, &st) < 0)
+		return -errno;
+	if (S_ISLNK(st.st_mode)) /* with O_PATH the link itself is opened */
+		return -ELOOP;
+	if (mount) {
+		r = mount_of(fd, &id);
+		if (r < 0)
+			return r;
+		if (id != *mount)
+			return -EXDEV;
+	}
+	return TAKE_FD(fd);
+}
+
+/* What openat2() does, component by component, for where it is not to be had: RestrictSUIDSGID= of
+ * systemd answers it with ENOSYS, since a filter cannot look into its structure. Stricter in one
+ * point: a name may not hold ".." at all. */
+static int open_walking(int dirfd, const char *name, int flags, mode_t mode, uint64_t resolve)
+{
+	_cleanup_close_ int at = FD_NONE;
+	_cleanup_free_ char *copy = strdup(name);
+	char *rest = copy, *component;
+	const uint64_t *mount = NULL;
+	uint64_t id = 0;
+	int r;
+
+	if (!copy)
+		return -ENOMEM;
+	if (*name == '\0' || *name == '/')
+		return *name ? -EXDEV : -ENOENT;
+	at = openat(dirfd, ".", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (at < 0)
+		return -errno;
+	if (resolve & RESOLVE_NO_XDEV) {
+		r = mount_of(at, &id);
+		if (r < 0)
+			return r;
+		mount = &id;
+	}
+	while ((component = strsep(&rest, "/")) && rest) {
+		int next = open_component(at, component, O_PATH | O_DIRECTORY, 0, mount);
+
+		if (next < 0)
+			return next;
+		close_fd(&at);
+		at = next;
+	}
+	return open_component(at, component ? component : ".", flags, mode, mount);
+}
+
 static int open_resolved(int dirfd, const char *name, int flags, mode_t mode, uint64_t resolve)
 {
 	struct open_how how = { .flags = (unsigned)(flags | O_CLOEXEC), .resolve = resolve };
@@ -37,6 +121,8 @@ static int open_resolved(int dirfd, const char *name, int flags, mode_t mode, ui
 		if (fd >= 0 || errno != EAGAIN)
 			break;
 	}
+	if (fd < 0 && errno == ENOSYS)
+		return open_walking(dirfd, name, flags, mode, resolve);
 	return fd < 0 ? -errno : (int)fd;
 }
 

@@ -1,13 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <fcntl.h>
+#include <linux/filter.h>
+#include <linux/openat2.h>
+#include <linux/seccomp.h>
 #include <sched.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <string.h>
 #include <sys/mount.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/un.h>
 #include <sys/wait.h>
 
@@ -671,6 +676,27 @@ static void test_read_link(void **state)
 
 #define WITH_ROOT(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
 
+/* As RestrictSUIDSGID= of systemd does it: openat2() is not there. */
+static int forbid_openat2(void)
+{
+	struct sock_filter code[] = {
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_openat2, 0, 1),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | ENOSYS),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+	};
+	const struct sock_fprog program = { ELEMENTSOF(code), code };
+	struct open_how how = { 0 };
+
+	if (geteuid() != 0 && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
+		return -errno;
+	if (prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) < 0)
+		return -errno;
+	return syscall(SYS_openat2, AT_FDCWD, "/", &how, sizeof how) < 0 && errno == ENOSYS
+		       ? 0
+		       : -ENOTRECOVERABLE;
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -702,5 +728,10 @@ int main(void)
 		WITH_ROOT(test_read_link),
 	};
 
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	int failed = cmocka_run_group_tests_name("openat2", tests, NULL, NULL);
+
+	/* All of it again, by the other way. */
+	if (forbid_openat2() < 0)
+		return 1;
+	return failed + cmocka_run_group_tests_name("without openat2", tests, NULL, NULL);
 }
