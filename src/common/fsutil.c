@@ -47,7 +47,7 @@ static int open_component(int dirfd, const char *name, int flags, mode_t mode,
 {
 	_cleanup_close_ int fd = FD_NONE;
 	struct stat st;
-	uint64_t id;
+	uint64_t id = 0;
 	int r;
 
 	if (strcmp(name, "..") == 0)
