@@ -13,7 +13,7 @@
 #include "common/cleanup.h"
 #include "release/problem.h"
 
-#define VERIFY_EXPIRY_NOTICE_SEC (30 * 86400)
+#define VERIFY_EXPIRY_NOTICE_SEC (INT64_C(30) * 86400)
 
 /* The report:
  *	{"problems":["…"],"notices":["…"],

@@ -58,7 +58,7 @@ int verb_manifest(struct options *o, int argc, char **argv)
 	struct release_id id = { 0 };
 	struct problem problem = { 0 };
 	int option, exit_code = RELEASE_OK;
-	size_t files;
+	size_t files = 0;
 
 	while ((option = options_next(o, argc, argv, ":", table, &exit_code)) >= 0) {
 		exit_code = options_release_id(o, option, &id);

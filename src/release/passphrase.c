@@ -103,11 +103,11 @@ static int read_from_terminal(bool twice, char **ret, struct problem *problem)
 				   "a passphrase is needed and there is no terminal to ask at; "
 				   "give one with --passphrase-file");
 	r = ask(tty, "Passphrase of the signing keys: ", &first, problem);
-	if (r < 0)
+	if (!first)
 		return r;
 	if (twice) {
 		r = ask(tty, "The same again: ", &second, problem);
-		if (r < 0)
+		if (!second)
 			return r;
 		if (strcmp(first, second) != 0)
 			return problem_set(problem, -EINVAL, "the two passphrases differ");

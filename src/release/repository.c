@@ -306,7 +306,7 @@ static int load_file(struct repository *r, const char *role, const char *name,
 	return n < 0 ? problem_set(problem, n, "'%s' %s", name, inner.text) : 0;
 }
 
-/* What timestamp or snapshot metadata says of another file. */
+/* What timestamp or snapshot metadata says of another file; -ENOENT if nothing. */
 struct meta {
 	uint64_t version;
 	const char *sha256_hex; /* borrowed */
@@ -316,19 +316,21 @@ static int find_meta(const cJSON *document, const char *role, struct meta *ret)
 {
 	char name[REPOSITORY_NAME_BYTES];
 	const cJSON *metas, *meta, *hashes;
+	struct meta found = { 0 };
 	int n;
 
 	(void)snprintf(name, sizeof name, "%s.json", role);
-	n = json_get_object(document, "meta", &metas, NULL);
-	if (n == 0)
-		n = json_get_object(metas, name, &meta, NULL);
-	if (n == 0)
-		n = metadata_version(meta, &ret->version);
-	if (n == 0)
-		n = json_get_object(meta, "hashes", &hashes, NULL);
-	if (n == 0)
-		n = json_get_string(hashes, "sha256", &ret->sha256_hex, NULL);
-	return n;
+	if (json_get_object(document, "meta", &metas, NULL) < 0)
+		return -EBADMSG;
+	n = json_get_object(metas, name, &meta, NULL);
+	if (n < 0)
+		return n;
+	if (metadata_version(meta, &found.version) < 0 ||
+	    json_get_object(meta, "hashes", &hashes, NULL) < 0 ||
+	    json_get_string(hashes, "sha256", &found.sha256_hex, NULL) < 0)
+		return -EBADMSG;
+	*ret = found;
+	return 0;
 }
 
 static int load_described(struct repository *r, const char *role, const cJSON *by, cJSON **ret,
@@ -336,7 +338,7 @@ static int load_described(struct repository *r, const char *role, const cJSON *b
 {
 	_cleanup_json_ cJSON *document = NULL;
 	char name[REPOSITORY_NAME_BYTES];
-	struct meta meta;
+	struct meta meta = { 0 };
 	uint64_t version;
 	int n;
 
@@ -446,7 +448,7 @@ static int load_staged(struct repository *r, const char *role, cJSON **ret, stru
 {
 	_cleanup_json_ cJSON *document = NULL;
 	char name[REPOSITORY_NAME_BYTES];
-	uint64_t published, version;
+	uint64_t published = 0, version;
 	int n;
 
 	(void)snprintf(name, sizeof name, REPOSITORY_STAGED "/%s.json", role);
@@ -480,7 +482,7 @@ int repository_programs(struct repository *r, char ret[REPOSITORY_MAX_PROGRAMS +
 			struct problem *problem)
 {
 	_cleanup_json_ cJSON *targets = NULL;
-	const cJSON *delegations, *roles, *role;
+	const cJSON *delegations, *roles = NULL, *role;
 	unsigned count = 0;
 	int n;
 
@@ -549,7 +551,7 @@ int repository_stage(struct repository *r, const char *role, cJSON *document,
 {
 	_cleanup_free_ char *bytes = NULL;
 	char name[REPOSITORY_NAME_BYTES];
-	uint64_t published;
+	uint64_t published = 0;
 	size_t size;
 	int n;
 

@@ -524,8 +524,8 @@ static int report_role(struct verifier *v, cJSON *roles, const char *role)
 {
 	_cleanup_json_ cJSON *document = NULL;
 	cJSON *object = cJSON_CreateObject();
-	uint64_t version;
-	int64_t expires_sec;
+	uint64_t version = 0;
+	int64_t expires_sec = 0;
 	int r;
 
 	if (!object || !cJSON_AddItemToArray(roles, object)) {
