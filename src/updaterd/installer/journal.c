@@ -317,13 +317,11 @@ int journal_write(struct journal *j)
 	int target = j->newest == 0 ? 1 : 0;
 	int r;
 
-	/* Counted even if it fails: the slot may hold this sequence now, and the next state must win
-	 * over it. */
-	j->sequence++;
-	format_slot(j, j->sequence, bytes);
+	format_slot(j, j->sequence + 1, bytes);
 	r = write_slot(j->slots[target], bytes);
 	if (r < 0)
 		return r;
+	j->sequence++;
 	j->newest = target;
 	return 0;
 }

@@ -3,7 +3,6 @@
 
 #include <fcntl.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #include "common/fsutil.h"
 #include "common/json.h"
@@ -26,18 +25,11 @@ static int read_beneath(int dirfd, const char *name, size_t max_bytes, char **re
 			size_t *ret_size)
 {
 	_cleanup_close_ int fd = FD_NONE;
-	struct stat st;
 
 	if (!fs_is_safe_name(name))
 		return -EINVAL;
 	fd = fs_open_beneath(dirfd, name, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_NOFOLLOW, 0);
-	if (fd < 0)
-		return fd;
-	if (fstat(fd, &st) < 0)
-		return -errno;
-	if (!S_ISREG(st.st_mode))
-		return -EINVAL;
-	return fs_read_fd(fd, max_bytes, ret_bytes, ret_size);
+	return fd < 0 ? fd : fs_read_fd(fd, max_bytes, ret_bytes, ret_size);
 }
 
 /* "7.snapshot.json" → "snapshot.json"; NULL if there is no version before it. */
