@@ -416,7 +416,8 @@ static void test_current_from_the_factory(void **state)
 
 /* ---- the sweep ---- */
 
-static const char *const kept_dirs[] = { "a", "b", "installer" };
+/* Program A's space is never written to here. */
+static const char *const kept_dirs[] = { "b", "installer" };
 
 static void copy_dirs(struct gateway *g, const char *from, const char *to)
 {
@@ -535,8 +536,13 @@ static void expect_floor(struct gateway *g, const char *least)
 static void expect_recovered(struct gateway *g, const struct crash *crash, const char *from,
 			     const char *to)
 {
+	struct version current;
+
 	gateway_expect_order(g);
 	gateway_expect_links(g, 'A', OLD_A, "");
+	assert_int_equal(state_current(&g->conf, 'B', &current), 0);
+	/* `previous` is what it was, or what was left. */
+	gateway_expect_links(g, 'B', NULL, strcmp(current.text, from) == 0 ? OLD_B : from);
 	expect_true_result(g, crash, from, to);
 	expect_floor(g, NEW_B);
 }

@@ -26,6 +26,20 @@ int __wrap_fstatvfs64(int fd, struct statvfs *ret)
 	return 0;
 }
 
+/* A removal that is cut at its first file. */
+static bool is_unlink_cut;
+
+int __real_unlinkat(int dirfd, const char *name, int flags);
+int __wrap_unlinkat(int dirfd, const char *name, int flags);
+int __wrap_unlinkat(int dirfd, const char *name, int flags)
+{
+	if (is_unlink_cut) {
+		errno = EIO;
+		return -1;
+	}
+	return __real_unlinkat(dirfd, name, flags);
+}
+
 struct space {
 	struct scratch *scratch;
 	struct store *store;
@@ -41,6 +55,7 @@ static int setup(void **state)
 	(void)snprintf(s->path, sizeof s->path, "%s/opt/b", s->scratch->path);
 	assert_int_equal(store_create(s->path, &s->store), 0);
 	pretended = NULL;
+	is_unlink_cut = false;
 	*state = s;
 	return 0;
 }
@@ -252,6 +267,23 @@ static void test_removes_releases_but_never_the_current(void **state)
 	assert_int_equal(store_remove_release(s->store, &v1), 0);
 }
 
+/* Nobody may take what is half removed for a release. */
+static void test_a_removal_that_is_cut_leaves_no_half_release(void **state)
+{
+	struct space *s = *state;
+	struct version v = version_of(V1);
+
+	add_release(s, V1);
+	is_unlink_cut = true;
+	assert_int_equal(store_remove_release(s->store, &v), -EIO);
+	is_unlink_cut = false;
+	assert_int_equal(store_check_release(s->store, &v, NULL), -ENOENT);
+	assert_int_equal(store_sweep(s->store), 0);
+	assert_false(is_there(s, "releases/.drop-" V1));
+	add_release(s, V1);
+	assert_int_equal(store_remove_release(s->store, &v), 0);
+}
+
 static void test_prunes_to_what_is_kept(void **state)
 {
 	struct space *s = *state;
@@ -353,6 +385,7 @@ int main(void)
 		TEST(test_lists_newest_first),
 		TEST(test_checks_every_byte),
 		TEST(test_removes_releases_but_never_the_current),
+		TEST(test_a_removal_that_is_cut_leaves_no_half_release),
 		TEST(test_prunes_to_what_is_kept),
 		TEST(test_sweeps_left_overs_only),
 		TEST(test_a_backup_has_its_name_when_it_is_whole),

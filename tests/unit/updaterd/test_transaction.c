@@ -36,13 +36,32 @@ static int sync_or_fail(int fd, unsigned *countdown)
 	return is_due(countdown) ? -1 : 0;
 }
 
+/* What the journal said when `current` was flipped for the first time. */
+static int installer_fd = FD_NONE;
+static enum journal_state state_at_flip;
+
+static void look_at_journal(void)
+{
+	_cleanup_(journal_closep) struct journal *journal = NULL;
+
+	if (installer_fd < 0)
+		return;
+	assert_int_equal(journal_load(installer_fd, &journal), 0);
+	state_at_flip = journal_state(journal);
+	close_fd(&installer_fd);
+	installer_fd = FD_NONE;
+}
+
 int __real_renameat(int from_fd, const char *from, int to_fd, const char *to);
 int __wrap_renameat(int from_fd, const char *from, int to_fd, const char *to);
 int __wrap_renameat(int from_fd, const char *from, int to_fd, const char *to)
 {
-	if (strcmp(to, SWAP_CURRENT) == 0 && is_due(&fail_renameat)) {
-		errno = EIO;
-		return -1;
+	if (strcmp(to, SWAP_CURRENT) == 0) {
+		look_at_journal();
+		if (is_due(&fail_renameat)) {
+			errno = EIO;
+			return -1;
+		}
 	}
 	return __real_renameat(from_fd, from, to_fd, to);
 }
@@ -166,6 +185,19 @@ static void test_upgrades_again_and_keeps_two(void **state)
 	gateway_expect_links(g, 'B', NEXT_B, NEW_B);
 	gateway_expect_order(g);
 	assert_int_equal(gateway_count(g, "b/releases"), 2);
+}
+
+/* Intent before effect: recovery must know of a flip that it finds. */
+static void test_flips_only_what_the_journal_knows(void **state)
+{
+	struct gateway *g = *state;
+
+	gateway_publish(g, NEW_B, NULL);
+	upgrade_well(g, NEW_A);
+	installer_fd = gateway_open(g, "installer", O_RDONLY | O_DIRECTORY);
+	upgrade_well(g, NEW_B);
+	assert_int_equal(installer_fd, FD_NONE);
+	assert_int_equal(state_at_flip, JOURNAL_TRIAL);
 }
 
 /* No unit, no probe: confirmed when the link reads back. */
@@ -625,6 +657,7 @@ int main(void)
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, gateway_teardown)
 		TEST(test_upgrades),
 		TEST(test_upgrades_again_and_keeps_two),
+		TEST(test_flips_only_what_the_journal_knows),
 		TEST(test_upgrades_the_updater),
 		TEST(test_tells_its_story),
 		TEST(test_refuses_what_is_not_signed),
