@@ -234,9 +234,6 @@ static int header_complete(struct reltar_unpack *u)
 	fault = reltar_header_read(u->block, &member);
 	if (fault != RELTAR_OK)
 		return set_fault(u, fault);
-	/* Sizes are below 2^33, nothing can overflow. */
-	if (u->max_bytes < RELTAR_END_BYTES + member.size_bytes)
-		return set_fault(u, RELTAR_FAULT_TOO_BIG);
 	r = u->manifest ? begin_file(u, &member) : begin_manifest(u, &member);
 	if (r < 0)
 		return r;

@@ -168,25 +168,26 @@ static size_t body_length(const char *head)
 	return field ? strtoul(field + 17, NULL, 10) : 0;
 }
 
-/* Until the head and the body that it announces are there. */
+/* Until the head and the body that it announces are there; of a long body the beginning is kept. */
 static bool read_request(struct connection *c, struct tls_server_seen *seen)
 {
-	char request[sizeof seen->request] = "";
+	char request[sizeof seen->request] = "", dropped[16384];
 	size_t size = 0;
 
 	for (;;) {
 		const char *end = strstr(request, "\r\n\r\n");
+		size_t room = size < sizeof request ? sizeof request - 1 - size : 0;
 		ssize_t n;
 
 		if (end && size >= (size_t)(end + 4 - request) + body_length(request))
 			break;
-		if (size + 1 >= sizeof request)
+		if (room == 0 && !end)
 			return false;
-		n = connection_read(c, request + size, sizeof request - 1 - size);
+		n = room > 0 ? connection_read(c, request + size, room)
+			     : connection_read(c, dropped, sizeof dropped);
 		if (n <= 0)
 			return false;
 		size += (size_t)n;
-		request[size] = '\0';
 	}
 	memcpy(seen->request, request, sizeof request);
 	__atomic_add_fetch(&seen->requests, 1, __ATOMIC_SEQ_CST);

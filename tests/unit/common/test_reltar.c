@@ -571,6 +571,9 @@ static void test_other_content(void **state)
 	t.bytes[512 + 20] ^= 1;
 	expect(s->dirfd, &t, RELTAR_OK);
 	spoil(s->dirfd, HEADER_BMSD, 124, "00000001747", 12, RELTAR_FAULT_CONTENT);
+	/* Known from the header alone: not a byte of it is written. */
+	put(&t, HEADER_BMSD, 124, "00000001747", 12);
+	expect(s->dirfd, &(struct tar){ t.bytes, CONTENT_BMSD }, RELTAR_FAULT_CONTENT);
 	spoil_name(s->dirfd, "bin/other", RELTAR_FAULT_CONTENT);
 	spoil_name(s->dirfd, MANIFEST_NAME, RELTAR_FAULT_MALFORMED);
 }
