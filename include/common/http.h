@@ -29,9 +29,9 @@ struct http_options {
 	uint64_t connect_timeout_sec;
 	uint64_t low_speed_bytes_per_sec; /* slower than this for low_speed_sec: give up */
 	uint64_t low_speed_sec;
-	uint64_t request_timeout_sec;	  /* one request, as a whole */
+	uint64_t request_timeout_sec;	   /* one request, as a whole */
 	uint64_t rate_limit_bytes_per_sec; /* 0: none */
-	bool allow_plain;		  /* http:// and Unix sockets too */
+	bool allow_plain;		   /* http:// and Unix sockets too */
 };
 
 struct http;
@@ -41,12 +41,12 @@ DEFINE_CLEANUP(struct http *, http_free);
 
 struct http_response {
 	long status;
-	char *body;	       /* NUL-terminated, NULL if a sink took it */
+	char *body; /* NUL-terminated, NULL if a sink took it */
 	size_t body_size;
 	char content_type[64];
-	char etag[128];	       /* as sent, "" if none or longer */
+	char etag[128]; /* as sent, "" if none or longer */
 	char last_modified[64];
-	bool has_range;	       /* a well-formed Content-Range: bytes first-last/total came */
+	bool has_range; /* a well-formed Content-Range: bytes first-last/total came */
 	uint64_t range_first, range_last, range_total;
 	uint64_t retry_after_sec; /* 0: none; dates are turned into seconds from now; ≤ 86400 */
 	uint64_t received_bytes;  /* headers and body, as libcurl counted them */

@@ -159,7 +159,7 @@ int manifest_format(const struct manifest *m, char **ret_bytes, size_t *ret_size
 		return r == -EBADMSG ? -EINVAL : r;
 	out = open_memstream(&bytes, &size);
 	if (!out)
-		return -errno;
+		return -ENOMEM;
 	write_json(out, m);
 	if (fclose(out) != 0)
 		return -ENOMEM;
@@ -284,7 +284,7 @@ static int read_json(const void *bytes, size_t size, struct manifest *m, struct 
 		.max_bytes = MANIFEST_MAX_BYTES,
 		.max_depth = 8,
 		/* An object, four keys and four values for each file. */
-		.max_tokens = 9 * (MANIFEST_MAX_FILES + 16),
+		.max_tokens = (size_t)9 * (MANIFEST_MAX_FILES + 16),
 	};
 	_cleanup_json_ cJSON *json = NULL;
 	int r;

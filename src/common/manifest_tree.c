@@ -99,7 +99,7 @@ static int open_directory(int parent, const char *name, DIR **ret)
 		return fd;
 	d = fdopendir(fd);
 	if (!d)
-		return -errno;
+		return -ENOMEM;
 	(void)TAKE_FD(fd);
 	*ret = d;
 	return 0;
@@ -218,7 +218,7 @@ static int check_file(int dirfd, const struct manifest_file *want,
 		      const struct manifest_file *found, char **ret_error)
 {
 	uint8_t sha256[SHA256_BYTES];
-	uint64_t size_bytes;
+	uint64_t size_bytes = 0;
 	int r;
 
 	if (!(want->mode & S_IXUSR) != !(found->mode & S_IXUSR))
@@ -233,24 +233,37 @@ static int check_file(int dirfd, const struct manifest_file *want,
 	return 0;
 }
 
+static int refuse_missing(const struct manifest_file *want, char **ret_error)
+{
+	return manifest_refuse(ret_error, -EUCLEAN, "'%s' is missing", want->path);
+}
+
+static int refuse_extra(const struct manifest_file *found, char **ret_error)
+{
+	return manifest_refuse(ret_error, -EUCLEAN, "'%s' is not in the manifest", found->path);
+}
+
 static int compare_trees(const struct manifest *m, const struct manifest *found, int dirfd,
 			 char **ret_error)
 {
-	for (size_t i = 0; i < m->n_files || i < found->n_files; i++) {
-		const struct manifest_file *want = i < m->n_files ? &m->files[i] : NULL;
-		const struct manifest_file *have = i < found->n_files ? &found->files[i] : NULL;
-		int order = !want ? 1 : !have ? -1 : strcmp(want->path, have->path);
+	size_t i;
+
+	for (i = 0; i < m->n_files && i < found->n_files; i++) {
+		int order = strcmp(m->files[i].path, found->files[i].path);
 		int r;
 
 		if (order < 0)
-			return manifest_refuse(ret_error, -EUCLEAN, "'%s' is missing", want->path);
+			return refuse_missing(&m->files[i], ret_error);
 		if (order > 0)
-			return manifest_refuse(ret_error, -EUCLEAN, "'%s' is not in the manifest",
-					       have->path);
-		r = check_file(dirfd, want, have, ret_error);
+			return refuse_extra(&found->files[i], ret_error);
+		r = check_file(dirfd, &m->files[i], &found->files[i], ret_error);
 		if (r < 0)
 			return r;
 	}
+	if (i < m->n_files)
+		return refuse_missing(&m->files[i], ret_error);
+	if (i < found->n_files)
+		return refuse_extra(&found->files[i], ret_error);
 	return 0;
 }
 
@@ -287,6 +300,11 @@ static int check_manifest_file(const struct manifest *m, int dirfd, struct walk 
 	return 0;
 }
 
+static int unclean(int error)
+{
+	return error == -EINVAL ? -EUCLEAN : error;
+}
+
 int manifest_check_tree(const struct manifest *m, int dirfd, char **ret_error)
 {
 	_cleanup_(manifest_freep) struct manifest *found = NULL;
@@ -294,9 +312,10 @@ int manifest_check_tree(const struct manifest *m, int dirfd, char **ret_error)
 	int r;
 
 	r = check_manifest_file(m, dirfd, &w);
-	if (r == 0)
-		r = list_tree(dirfd, true, &found, ret_error);
 	if (r < 0)
-		return r == -EINVAL ? -EUCLEAN : r;
+		return unclean(r);
+	r = list_tree(dirfd, true, &found, ret_error);
+	if (r < 0)
+		return unclean(r);
 	return compare_trees(m, found, dirfd, ret_error);
 }

@@ -9,7 +9,7 @@
 #include "common/reltar.h"
 
 #define RELTAR_MAX_PATH_BYTES 255u
-#define RELTAR_END_BYTES      (2 * RELTAR_BLOCK_BYTES)
+#define RELTAR_END_BYTES      ((uint64_t)2 * RELTAR_BLOCK_BYTES)
 /* release.json is not in its own list, so its mode is fixed here. */
 #define RELTAR_MANIFEST_MODE  0644
 

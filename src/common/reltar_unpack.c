@@ -196,12 +196,11 @@ static bool was_read_before(const struct reltar_unpack *u, const char *path)
 
 static int begin_file(struct reltar_unpack *u, const struct reltar_member *member)
 {
-	const struct manifest_file *f = NULL;
+	const struct manifest_file *f = &u->manifest->files[u->n_files];
+	bool is_next = u->n_files < u->manifest->n_files && strcmp(f->path, member->path) == 0;
 	int r;
 
-	if (u->n_files < u->manifest->n_files)
-		f = &u->manifest->files[u->n_files];
-	if (!f || strcmp(f->path, member->path) != 0)
+	if (!is_next)
 		return set_fault(u, was_read_before(u, member->path) ? RELTAR_FAULT_MALFORMED
 								     : RELTAR_FAULT_CONTENT);
 	if (f->mode != member->mode || f->size_bytes != member->size_bytes)
