@@ -15,7 +15,6 @@
 #include "updaterd/failure.h"
 
 #define PROBE_MAX_OUTPUT_BYTES (64u << 10)
-#define PROBE_TIMEOUT_SEC      10u
 
 /* A restart on the monotonic clock, and what the unit looked like when it was READY. */
 struct service_start {

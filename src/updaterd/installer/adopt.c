@@ -20,7 +20,9 @@ static int read_factory(const struct conf_program *program, int *ret_fd, struct 
 		return failure_set(failure, -ENOENT, REASON_DAMAGED,
 				   "program %c has no factory release", program->letter);
 	fd = open(program->factory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	r = fd < 0 ? -errno : store_read_manifest(fd, &manifest, &error);
+	if (fd < 0)
+		return failure_set_errno(failure, -errno, "'%s'", program->factory);
+	r = store_read_manifest(fd, &manifest, &error);
 	if (r < 0)
 		return failure_set(failure, r, REASON_DAMAGED, "the factory release in '%s': %s",
 				   program->factory, error ? error : strerror(-r));

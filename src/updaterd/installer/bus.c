@@ -20,7 +20,7 @@
 
 #define ERROR_BUSY     UPDATER_BUS_IFACE ".Error.Busy"
 #define ERROR_REFUSED  UPDATER_BUS_IFACE ".Error.Refused"
-#define IDLE_USEC      (30u * 1000u * 1000u)
+#define IDLE_USEC      UINT64_C(30000000)
 #define MAX_HISTORY    RESULT_HISTORY_LINES
 #define MAX_SHARE_SIZE (16u << 10)
 

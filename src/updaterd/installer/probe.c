@@ -12,12 +12,13 @@
 
 #include "common/fsutil.h"
 
-#define PLACE_OF_RELEASE "{release}"
-#define MAX_WORDS	 64
+#define PLACE_OF_RELEASE   "{release}"
+#define PROBE_TIMEOUT_MSEC UINT64_C(10000)
+#define MAX_WORDS	   64
 /* systemd's own time limit comes first; this is for a systemd that does not answer. */
-#define GRACE_MSEC	 5000u
+#define GRACE_MSEC	   UINT64_C(5000)
 /* siginfo_t's CLD_EXITED, as ExecMainCode has it. */
-#define CODE_EXITED	 1
+#define CODE_EXITED	   1
 
 /* ---- the command line ---- */
 
@@ -158,9 +159,9 @@ static int append_properties(sd_bus_message *m, const struct probe_unit *unit,
 
 	r = sd_bus_message_append(m, "(sv)(sv)(sv)(sv)(sv)(sv)(sv)(sv)(sv)", "Description", "s",
 				  "updaterd: is the program well?", "Type", "s", "oneshot",
-				  "TimeoutStartUSec", "t", (uint64_t)PROBE_TIMEOUT_SEC * 1000000,
-				  "CollectMode", "s", "inactive-or-failed", "AddRef", "b", 1,
-				  "NoNewPrivileges", "b", 1, "ProtectSystem", "s", "strict",
+				  "TimeoutStartUSec", "t", PROBE_TIMEOUT_MSEC * 1000, "CollectMode",
+				  "s", "inactive-or-failed", "AddRef", "b", 1, "NoNewPrivileges",
+				  "b", 1, "ProtectSystem", "s", "strict",
 				  "StandardInputFileDescriptor", "h", unit->input_fd,
 				  "StandardOutputFileDescriptor", "h", unit->output_fd);
 	if (r >= 0 && request->user)
@@ -211,7 +212,7 @@ static int read_output(int fd, struct probe_answer *answer)
 /* Until the process ended. Its last words may still be in the pipe then. */
 static int wait_unit(struct systemd *s, int *output_fd, struct probe_answer *answer)
 {
-	uint64_t deadline_msec = systemd_now_msec() + PROBE_TIMEOUT_SEC * 1000 + GRACE_MSEC;
+	uint64_t deadline_msec = systemd_now_msec() + PROBE_TIMEOUT_MSEC + GRACE_MSEC;
 
 	while (!s->job_result[0]) {
 		const int fds[2] = { *output_fd, -1 };

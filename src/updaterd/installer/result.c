@@ -13,6 +13,8 @@
 #define RESULT_SUFFIX	  ".json"
 #define HISTORY		  "history.jsonl"
 #define HISTORY_MAX_BYTES ((size_t)RESULT_HISTORY_LINES * RESULT_MAX_BYTES)
+/* More than there can be, so that the oldest are among those that are listed. */
+#define MAX_WAITING	  ((size_t)2 * RESULT_OUTBOX_FILES)
 #define JSON_MAX_INTEGER  ((UINT64_C(1) << 53) - 1)
 
 /* ---- JSON ---- */
@@ -68,7 +70,7 @@ static bool add_detail(cJSON *object, const char *text)
 	char detail[sizeof((struct failure *)0)->text];
 	size_t n = 0;
 
-	for (; text[n] && n < sizeof detail - 1; n++)
+	for (; n < sizeof detail - 1 && text[n]; n++)
 		detail[n] = text[n] >= 0x20 && text[n] < 0x7f ? text[n] : '?';
 	detail[n] = '\0';
 	return cJSON_AddStringToObject(object, "detail", detail);
@@ -296,7 +298,7 @@ static int list_waiting(int dirfd, int *ret_fd, struct waiting **ret, size_t *re
 	size_t n = 0;
 	int r, copy;
 
-	list = calloc(2 * RESULT_OUTBOX_FILES, sizeof *list);
+	list = calloc(MAX_WAITING, sizeof *list);
 	if (!list)
 		return -ENOMEM;
 	fd = fs_open_beneath(dirfd, RESULTS, O_RDONLY | O_DIRECTORY, 0);
@@ -309,7 +311,7 @@ static int list_waiting(int dirfd, int *ret_fd, struct waiting **ret, size_t *re
 			close_fd(&copy);
 			return -errno;
 		}
-		r = read_waiting(d, list, 2 * RESULT_OUTBOX_FILES, &n);
+		r = read_waiting(d, list, MAX_WAITING, &n);
 		if (r < 0)
 			return r;
 		qsort(list, n, sizeof *list, oldest_first);
@@ -325,7 +327,7 @@ static int make_room(int dirfd)
 {
 	_cleanup_free_ struct waiting *list = NULL;
 	_cleanup_close_ int fd = FD_NONE;
-	size_t n;
+	size_t n = 0;
 	int r;
 
 	r = list_waiting(dirfd, &fd, &list, &n);
@@ -379,7 +381,7 @@ int result_list(int dirfd, char ***ret)
 	_cleanup_(result_list_freep) char **results = NULL;
 	_cleanup_free_ struct waiting *list = NULL;
 	_cleanup_close_ int fd = FD_NONE;
-	size_t n, n_results = 0;
+	size_t n = 0, n_results = 0;
 	int r;
 
 	r = list_waiting(dirfd, &fd, &list, &n);

@@ -8,7 +8,7 @@
 
 #include "common/log.h"
 
-#define CALL_TIMEOUT_USEC (30u * 1000u * 1000u)
+#define CALL_TIMEOUT_USEC UINT64_C(30000000)
 #define MAX_POLL_MSEC	  60000u
 
 int systemd_new(struct systemd **ret)

@@ -13,7 +13,7 @@
 #include "updaterd/trial.h"
 #include "updaterd/verify.h"
 
-#define MAX_DURATION_SEC (7 * 24 * 3600)
+#define MAX_DURATION_SEC 604800u /* a week */
 
 struct transaction {
 	struct state *state;
