@@ -17,7 +17,7 @@ check "no package owns current" no_owner
 check "the programs are on the path" gw sh -c 'updaterd --version && bmsd --version'
 # shellcheck disable=SC2016 # for the shell and the dpkg-query in the gateway to expand
 check "configuration files are conffiles" gw sh -c \
-  'dpkg-query -W -f "${Conffiles}" updaterd bmsd | grep -q /etc/updaterd/updaterd.conf'
+  'dpkg-query -W -f "\${Conffiles}" updaterd bmsd | grep -q /etc/updaterd/updaterd.conf'
 check "the manual is installed" gw sh -c 'test -s /usr/share/man/man8/updaterd.8.gz || dpkg -L updaterd | grep -q man8/updaterd.8'
 check "no file of a space is writable by the programs' users" gw sh -c \
   '! find /opt/bmsd /opt/updaterd \( ! -user root -o -perm /022 -a ! -type l \) | grep .'

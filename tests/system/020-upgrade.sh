@@ -54,7 +54,11 @@ check "B was down less than 5 s" test "$downtime" -lt 5000
 gap=$(jq -s '[.[] | select(.path | startswith("/org/bmsgateway/Battery1/")) | ."timestamp-realtime"]
   | sort | [.[1:], .[:-1]] | transpose | map(.[0] - .[1]) | max / 1000 | floor' "$RUN/samples.json" 2>/dev/null || echo unknown)
 echo "        B was down $downtime ms; largest gap between its samples: $gap ms"
-check "the state of B survived" gw sh -c 'bmsd --status --json | grep -q "\"restored\":true"'
+state_restored() {
+  gw busctl --json=short call org.bmsgateway.Battery1 /org/bmsgateway/Battery1 \
+    org.bmsgateway.Battery1 Health | jq -r '.data[0]' | jq -e '.packs[0].state.restored'
+}
+check "the state of B survived" state_restored
 
 status=0
 gw updaterd --check >"$RUN/check.out" 2>&1 || status=$?

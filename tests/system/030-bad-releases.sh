@@ -46,7 +46,9 @@ publish_b "$VERSION" "$(tree_script "$VERSION" 'exec sleep 1000')"
 bad "never gets ready" rolled_back not-ready
 
 next_version
-publish_b "$VERSION" "$(tree_script "$VERSION" 'systemd-notify --ready; sleep 2; kill -SEGV $$')"
+mkdir -p "$RUN/trees/$VERSION/bin"
+cc -o "$RUN/trees/$VERSION/bin/bmsd" "$TOP/tests/system/crasher.c" -lsystemd
+publish_b "$VERSION" "$RUN/trees/$VERSION"
 bad "ready, then crashes" rolled_back crashed
 
 next_version
@@ -57,8 +59,7 @@ bad "another version inside" rolled_back wrong-version
 
 # It runs, it is ready, but it cannot reach the battery that the old one reached.
 next_version
-tree=$RUN/trees/$VERSION
-cp -a "$(tree_b "$VERSION")" "$tree"
+tree=$(tree_b "$VERSION")
 mv "$tree/bin/bmsd" "$tree/bin/bmsd.real"
 printf '[pack 0]\ndriver = jbd\ndevice = /dev/no-such-line\n' >"$tree/wrong.conf"
 cat >"$tree/bin/bmsd" <<'EOF'

@@ -1,7 +1,6 @@
 #!/usr/bin/env python3
 """Makes a tar of a release with one thing wrong: hostile-tar.py KIND VERSION ARCH OUTPUT"""
 import hashlib
-import io
 import json
 import sys
 import tarfile
@@ -11,6 +10,15 @@ def header(name, kind=tarfile.REGTYPE, mode=0o644, size=0, link=""):
     info = tarfile.TarInfo(name)
     info.type, info.mode, info.size, info.linkname = kind, mode, size, link
     return info
+
+
+def ustar(info):
+    """The header as the release tool writes it: device numbers are zeros, not blanks."""
+    block = bytearray(info.tobuf(tarfile.USTAR_FORMAT))
+    block[329:345] = b"0000000\0" * 2
+    block[148:156] = b" " * 8
+    block[148:156] = b"%06o\0 " % sum(block)
+    return bytes(block)
 
 
 def main():
@@ -37,7 +45,7 @@ def main():
     members.append(bad)
     with open(output, "wb") as out:
         for info, data in members:
-            out.write(info.tobuf(tarfile.USTAR_FORMAT))
+            out.write(ustar(info))
             out.write(data + b"\0" * (-len(data) % 512))
         out.write(b"\0" * 1024)
 

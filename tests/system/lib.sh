@@ -43,11 +43,12 @@ check() {
     sed 's/^/    /' "$RUN/check.log" | tail -n 20
   fi
 }
-# equal DESCRIPTION EXPECTED ACTUAL
+# equal DESCRIPTION EXPECTED ACTUAL: where they differ, $RUN/run.log (the last run of updaterd) is shown.
 equal() {
   if [[ $2 == "$3" ]]; then ok "$1"; else
     not_ok "$1"
     printf '    expected: %s\n    got:      %s\n' "$2" "$3"
+    if [[ -s $RUN/run.log ]]; then sed 's/^/    | /' "$RUN/run.log" | tail -n 20; fi
   fi
 }
 # What the runner reads: tests end with it.
@@ -126,7 +127,7 @@ netns_up() {
 # A Debian root with what the packages depend on; made once, copied for each gateway.
 image_make() {
   local packages=dbus,systemd,systemd-sysv,udev,ca-certificates,libcjson1,libcurl4,libinih1,liblzma5
-  packages+=,libssl3,libmicrohttpd12,libsqlite3-0,libsystemd0,procps,${IMAGE_EXTRA:-libmosquitto1,libwebsockets17,libdlt2}
+  packages+=,libssl3,libmicrohttpd12,libsqlite3-0,libsystemd0,procps,xz-utils,${IMAGE_EXTRA:-libmosquitto1,libwebsockets17,libdlt2}
   if [[ -f $IMAGE.packages && $(<"$IMAGE.packages") == "$packages" ]]; then return; fi
   echo "image: making a Debian root for the gateway (once)"
   mkdir -p "${IMAGE%/*}"
@@ -189,7 +190,7 @@ Before=bmsd.service
 
 [Service]
 Type=notify
-ExecStart=/usr/local/bin/bms-boardsim --link /run/bms-boardsim/pack0 --cells 13 --current-ma -350
+ExecStart=/usr/local/bin/bms-boardsim --link /run/bms-boardsim/pack0 --cells 13 --current-ma -350 --group dialout
 RuntimeDirectory=bms-boardsim
 Group=dialout
 
