@@ -282,12 +282,27 @@ static void tell_quarantined(struct context *c, const struct version *version)
 
 /* ---- one attempt ---- */
 
+/* What runs, or something older, is not offered by an honest server: that is worth a result. */
+static int step_admit(struct upgrade *u, struct failure *failure)
+{
+	const struct version *version = &u->attempt.version;
+	const struct version *current = context_version(u->c, version->program);
+
+	u->attempt.step = STEP_QUERY;
+	if (!current || version_compare(version, current) > 0)
+		return 0;
+	return failure_set(failure, -ESTALE, REASON_OLDER_VERSION,
+			   "it is not newer than %s, which runs", current->text);
+}
+
 static int run_steps(struct upgrade *u, const char *target, cJSON **ret_result,
 		     struct failure *failure)
 {
 	int r;
 
-	r = step_trust(u, failure);
+	r = step_admit(u, failure);
+	if (r >= 0)
+		r = step_trust(u, failure);
 	if (r >= 0 && !u->file.path)
 		r = trust_find_program_file(*u->trust, target, &u->attempt.version, &u->file,
 					    failure);
@@ -340,20 +355,12 @@ static void run_attempt(struct upgrade *u, const char *target)
 	end_attempt(u, r, result, &failure);
 }
 
-/* Is this something to try? What runs is not offered by an honest server. */
+/* Is this something to try at all? */
 static bool is_wanted(struct context *c, const struct version *version)
 {
-	const struct version *current = context_version(c, version->program);
-
-	if (!conf_program(c->conf, version->program) || !current) {
+	if (!conf_program(c->conf, version->program) || !context_version(c, version->program)) {
 		log_error("'%s' is offered, but there is no program %c here", version->text,
 			  version->program);
-		context_worsen(c, EXIT_FAILED);
-		return false;
-	}
-	if (version_compare(version, current) <= 0) {
-		log_error("'%s' is offered, but is not newer than '%s', which runs", version->text,
-			  current->text);
 		context_worsen(c, EXIT_FAILED);
 		return false;
 	}
