@@ -127,7 +127,7 @@ netns_up() {
 # A Debian root with what the packages depend on; made once, copied for each gateway.
 image_make() {
   local packages=dbus,systemd,systemd-sysv,udev,ca-certificates,libcjson1,libcurl4,libinih1,liblzma5
-  packages+=,libssl3,libmicrohttpd12,libsqlite3-0,libsystemd0,procps,xz-utils,${IMAGE_EXTRA:-libmosquitto1,libwebsockets17,libdlt2}
+  packages+=,libssl3,libmicrohttpd12,libsqlite3-0,libsystemd0,procps,xz-utils,${IMAGE_EXTRA:-libmosquitto1,libwebsockets17,libdlt2,libwrap0}
   if [[ -f $IMAGE.packages && $(<"$IMAGE.packages") == "$packages" ]]; then return; fi
   echo "image: making a Debian root for the gateway (once)"
   mkdir -p "${IMAGE%/*}"
