@@ -13,8 +13,8 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#define _cleanup_(f)     __attribute__((cleanup(f)))
-#define _must_check_     __attribute__((warn_unused_result))
+#define _cleanup_(f)	 __attribute__((cleanup(f)))
+#define _must_check_	 __attribute__((warn_unused_result))
 #define _printf_(fmt, a) __attribute__((format(printf, fmt, a)))
 
 #define ELEMENTSOF(x) (sizeof(x) / sizeof((x)[0]))
@@ -45,9 +45,9 @@ static inline void close_file(FILE **f)
 		(void)fclose(*f);
 }
 
-#define _cleanup_free_  _cleanup_(free_ptr)
+#define _cleanup_free_	_cleanup_(free_ptr)
 #define _cleanup_close_ _cleanup_(close_fd)
-#define _cleanup_file_  _cleanup_(close_file)
+#define _cleanup_file_	_cleanup_(close_file)
 
 #define TAKE_PTR(p)                                                                                \
 	({                                                                                         \

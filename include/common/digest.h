@@ -11,9 +11,9 @@
 
 #include "common/cleanup.h"
 
-#define SHA256_BYTES	   32
-#define SHA256_HEX_LENGTH  64
-#define SHA512_BYTES	   64
+#define SHA256_BYTES	  32
+#define SHA256_HEX_LENGTH 64
+#define SHA512_BYTES	  64
 
 struct digest; /* a running SHA-256 */
 

@@ -37,28 +37,28 @@ enum outcome {
 enum reason {
 	REASON_NONE = 0,
 	/* network */
-	REASON_NETWORK,		/* no connection, time-out, TLS failure */
-	REASON_SERVER_ERROR,	/* HTTP status that is no answer */
-	REASON_BAD_ANSWER,	/* an answer that is not what the protocol says */
-	REASON_RANGE_IGNORED,	/* the file server does not honour Range */
-	REASON_FILE_CHANGED,	/* another file behind the same name while fetching */
-	REASON_SEGMENT_HASH,	/* a segment was wrong twice */
+	REASON_NETWORK,	      /* no connection, time-out, TLS failure */
+	REASON_SERVER_ERROR,  /* HTTP status that is no answer */
+	REASON_BAD_ANSWER,    /* an answer that is not what the protocol says */
+	REASON_RANGE_IGNORED, /* the file server does not honour Range */
+	REASON_FILE_CHANGED,  /* another file behind the same name while fetching */
+	REASON_SEGMENT_HASH,  /* a segment was wrong twice */
 	/* trust */
-	REASON_BAD_SIGNATURE,	/* metadata not signed by the threshold of its role's keys */
-	REASON_BAD_METADATA,	/* malformed or inconsistent metadata */
-	REASON_EXPIRED,		/* metadata past its date */
+	REASON_BAD_SIGNATURE,	  /* metadata not signed by the threshold of its role's keys */
+	REASON_BAD_METADATA,	  /* malformed or inconsistent metadata */
+	REASON_EXPIRED,		  /* metadata past its date */
 	REASON_METADATA_ROLLBACK, /* metadata older than what was trusted before */
-	REASON_NO_TARGET,	/* the offered file is not authorised by the metadata */
-	REASON_HASH,		/* the program file is not the one that was signed */
+	REASON_NO_TARGET,	  /* the offered file is not authorised by the metadata */
+	REASON_HASH,		  /* the program file is not the one that was signed */
 	REASON_LENGTH,
 	/* policy */
 	REASON_WRONG_PROGRAM,
 	REASON_WRONG_ARCH,
 	REASON_WRONG_MODEL,
-	REASON_OLDER_VERSION,	/* not newer than what runs, or below the floor */
-	REASON_QUARANTINED,	/* it failed before, or a person rolled it back */
-	REASON_NOT_NOW,		/* the program's probe said so */
-	REASON_REQUIRES,	/* needs another version of the other program first */
+	REASON_OLDER_VERSION, /* not newer than what runs, or below the floor */
+	REASON_QUARANTINED,   /* it failed before, or a person rolled it back */
+	REASON_NOT_NOW,	      /* the program's probe said so */
+	REASON_REQUIRES,      /* needs another version of the other program first */
 	/* content */
 	REASON_TAR_MALFORMED,
 	REASON_TAR_ESCAPE,
@@ -71,19 +71,19 @@ enum reason {
 	REASON_NO_SPACE,
 	REASON_IO,
 	REASON_NO_MEMORY,
-	REASON_DAMAGED,		/* the running release or its backup does not match its manifest */
+	REASON_DAMAGED, /* the running release or its backup does not match its manifest */
 	REASON_BUSY,
-	REASON_NO_PREVIOUS,	/* nothing to roll back to */
+	REASON_NO_PREVIOUS, /* nothing to roll back to */
 	/* health */
-	REASON_EXITED,		/* the program ended at once */
-	REASON_NOT_READY,	/* it never said READY */
-	REASON_CRASHED,		/* READY, then it ended or was restarted */
-	REASON_WRONG_VERSION,	/* it says that it is another version */
-	REASON_UNHEALTHY,	/* the probe says that it does worse than before */
-	REASON_PROBE_FAILED,	/* the probe itself could not be run or timed out */
+	REASON_EXITED,	      /* the program ended at once */
+	REASON_NOT_READY,     /* it never said READY */
+	REASON_CRASHED,	      /* READY, then it ended or was restarted */
+	REASON_WRONG_VERSION, /* it says that it is another version */
+	REASON_UNHEALTHY,     /* the probe says that it does worse than before */
+	REASON_PROBE_FAILED,  /* the probe itself could not be run or timed out */
 	/* ends */
-	REASON_INTERRUPTED,	/* a crash or power cut; recovery undid or finished it */
-	REASON_OPERATOR,	/* a person asked for the roll back */
+	REASON_INTERRUPTED, /* a crash or power cut; recovery undid or finished it */
+	REASON_OPERATOR,    /* a person asked for the roll back */
 	REASON_INTERNAL,
 	_REASON_MAX,
 };

@@ -57,7 +57,7 @@ enum reltar_fault {
 	RELTAR_FAULT_SPECIAL,	/* device, fifo, directory, extended header */
 	RELTAR_FAULT_SETID,	/* set-user-id, set-group-id, sticky */
 	RELTAR_FAULT_TOO_BIG,	/* more bytes or files than allowed */
-	RELTAR_FAULT_CONTENT,	/* a file differs from release.json (hash, size, mode, extra, missing) */
+	RELTAR_FAULT_CONTENT,	/* differs from release.json (hash, size, mode, extra, missing) */
 };
 const char *reltar_fault_name(enum reltar_fault fault);
 

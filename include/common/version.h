@@ -14,9 +14,9 @@
 #define VERSION_LENGTH 13
 
 struct version {
-	char program;	  /* 'A' … 'Z' */
-	uint32_t date;	  /* yyyymmdd, a date of the Gregorian calendar, 2000 … 2199 */
-	uint32_t serial;  /* 1 … 9999 */
+	char program;	 /* 'A' … 'Z' */
+	uint32_t date;	 /* yyyymmdd, a date of the Gregorian calendar, 2000 … 2199 */
+	uint32_t serial; /* 1 … 9999 */
 	char text[VERSION_LENGTH + 1];
 };
 

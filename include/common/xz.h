@@ -12,7 +12,8 @@
 
 #include "common/cleanup.h"
 
-#define XZ_MEMORY_LIMIT_BYTES (72u << 20) /* decodes everything up to preset 9 (64 MiB dictionary) */
+/* Decodes everything up to preset 9 (64 MiB dictionary). */
+#define XZ_MEMORY_LIMIT_BYTES (72u << 20)
 
 /* Where bytes come from and go to. read: number of bytes, 0 at the end, or negative errno. write:
  * takes all or fails with a negative errno. */

@@ -22,35 +22,35 @@
 
 /* One section [program X]. */
 struct conf_program {
-	char letter;	    /* 'A' is updaterd itself */
-	char *name;	    /* for people: "bmsd" */
-	char *space;	    /* "/opt/bmsd" */
-	char *factory;	    /* release directory shipped by the package; NULL: none */
-	char *unit;	    /* restarted after a swap; NULL: none */
-	char *probe;	    /* command line, "{release}" is expanded; NULL: only the unit is watched */
-	char *probe_user;   /* runs the probe */
-	uint64_t ready_timeout_sec;  /* the unit must be active (READY=1 for Type=notify) by then */
-	uint64_t probe_timeout_sec;  /* the probe must have said yes by then, counted from ready */
-	uint64_t settle_sec;	     /* and nothing may go wrong for this long after READY */
+	char letter;   /* 'A' is updaterd itself */
+	char *name;    /* for people: "bmsd" */
+	char *space;   /* "/opt/bmsd" */
+	char *factory; /* release directory shipped by the package; NULL: none */
+	char *unit;    /* restarted after a swap; NULL: none */
+	char *probe;   /* command line, "{release}" is expanded; NULL: only the unit is watched */
+	char *probe_user;	    /* runs the probe */
+	uint64_t ready_timeout_sec; /* the unit must be active (READY=1 for Type=notify) by then */
+	uint64_t probe_timeout_sec; /* the probe must have said yes by then, counted from ready */
+	uint64_t settle_sec;	    /* and nothing may go wrong for this long after READY */
 };
 
 struct conf {
 	/* [server] */
-	char *url;	     /* base URL of the query server, https */
-	char *ca_file;	     /* trust only these CAs; NULL: the system's */
+	char *url;     /* base URL of the query server, https */
+	char *ca_file; /* trust only these CAs; NULL: the system's */
 	char *client_cert;
 	char *client_key;
 	char *allowed_hosts; /* space separated; file servers an offer may name beside url's host */
 	/* [gateway] */
-	char *identity_type;	/* imei, machine-id, name */
-	char *identity_value;	/* one of value, file, command; machine-id needs none */
+	char *identity_type;  /* imei, machine-id, name */
+	char *identity_value; /* one of value, file, command; machine-id needs none */
 	char *identity_file;
 	char *identity_command;
 	char *model;
-	char *arch;		/* as dpkg names it; default: what this was built for */
+	char *arch; /* as dpkg names it; default: what this was built for */
 	/* [network] */
-	char *network_type;	       /* preset: nb-iot, 2g, lte-m, 3g, 4g, ethernet */
-	uint64_t segment_bytes;	       /* 0: by the preset */
+	char *network_type;	/* preset: nb-iot, 2g, lte-m, 3g, 4g, ethernet */
+	uint64_t segment_bytes; /* 0: by the preset */
 	uint64_t connect_timeout_sec;
 	uint64_t request_timeout_sec;
 	uint64_t low_speed_bytes_per_sec;
@@ -60,7 +60,7 @@ struct conf {
 	char *proxy;
 	char *interface;
 	/* [trust] */
-	char *root_file;     /* the root that trust starts from: "/etc/updaterd/root.json" */
+	char *root_file; /* the root that trust starts from: "/etc/updaterd/root.json" */
 	/* [limits] */
 	uint64_t max_program_bytes; /* program file, and tar */
 	/* [paths]: for tests and unusual layouts */
