@@ -302,11 +302,11 @@ int fs_pread_all(int fd, void *bytes, size_t size, uint64_t offset)
 /* ---- durability ---- */
 
 /* fsync and close, both checked; the descriptor is gone whatever happens. */
-static int sync_and_close(int *fd)
+static int sync_and_close(int fd)
 {
-	int r = fsync(*fd) < 0 ? -errno : 0;
+	int r = fsync(fd) < 0 ? -errno : 0;
 
-	if (close(TAKE_FD(*fd)) < 0 && r == 0)
+	if (close(fd) < 0 && r == 0)
 		r = -errno;
 	return r;
 }
@@ -324,14 +324,14 @@ static int write_new_file(int dirfd, const char *name, const void *bytes, size_t
 		return r;
 	if (fchmod(fd, mode & 07777) < 0)
 		return -errno;
-	return sync_and_close(&fd);
+	return sync_and_close(TAKE_FD(fd));
 }
 
 int fs_write_file_atomic(int dirfd, const char *name, const void *bytes, size_t size, mode_t mode)
 {
 	_cleanup_free_ char *temporary = NULL;
 	_cleanup_close_ int parent = FD_NONE;
-	const char *base;
+	const char *base = name;
 	int r;
 
 	r = open_parent(dirfd, name, &parent, &base);
@@ -349,7 +349,7 @@ int fs_write_file_atomic(int dirfd, const char *name, const void *bytes, size_t 
 		(void)unlinkat(parent, temporary, 0);
 		return r;
 	}
-	return sync_and_close(&parent);
+	return sync_and_close(TAKE_FD(parent));
 }
 
 int fs_fsync_dir(int dirfd, const char *name)
@@ -358,7 +358,7 @@ int fs_fsync_dir(int dirfd, const char *name)
 
 	if (fd < 0)
 		return -errno;
-	return sync_and_close(&fd);
+	return sync_and_close(TAKE_FD(fd));
 }
 
 /* ---- directories ---- */
@@ -488,7 +488,7 @@ static int remove_entry(int dirfd, const char *name)
 int fs_remove_tree(int dirfd, const char *name)
 {
 	_cleanup_close_ int parent = FD_NONE;
-	const char *base;
+	const char *base = name;
 	int r;
 
 	r = open_parent(dirfd, name, &parent, &base);
