@@ -47,6 +47,8 @@ _must_check_ int json_parse(const void *bytes, size_t size, const struct json_li
 /* Typed access. key is looked up case-sensitively in object. Strings are borrowed from the tree. */
 _must_check_ int json_get_string(const cJSON *object, const char *key, const char **ret,
 				 struct json_error *error);
+/* For what is only shown or compared: otherwise where the member is missing or no string. */
+const char *json_text_or(const cJSON *object, const char *key, const char *otherwise);
 _must_check_ int json_get_u64(const cJSON *object, const char *key, uint64_t max, uint64_t *ret,
 			      struct json_error *error);
 _must_check_ int json_get_bool(const cJSON *object, const char *key, bool *ret,
@@ -60,6 +62,12 @@ _must_check_ int json_get_array(const cJSON *object, const char *key, const cJSO
 _must_check_ int json_only_keys(const cJSON *object, const char *const *keys,
 				struct json_error *error);
 
+/* Says what is wrong with a field. error may be NULL. */
+void json_error_set(struct json_error *error, const char *field, const char *format, ...)
+	_printf_(3, 4);
+/* The same, giving -EBADMSG. A macro, since analyzers do not follow what a variadic function
+ * returns. */
+#define json_refuse(error, field, ...) (json_error_set(error, field, __VA_ARGS__), -EBADMSG)
 /* Puts a path before error->field: "value" becomes "identity.value". */
 void json_error_prefix(struct json_error *error, const char *prefix);
 

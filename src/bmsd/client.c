@@ -60,13 +60,6 @@ static int64_t number_of(const cJSON *object, const char *key)
 	return cJSON_IsNumber(item) ? (int64_t)item->valuedouble : 0;
 }
 
-static const char *text_of(const cJSON *object, const char *key)
-{
-	const cJSON *item = cJSON_GetObjectItemCaseSensitive(object, key);
-
-	return cJSON_IsString(item) ? item->valuestring : "";
-}
-
 static bool flag_of(const cJSON *object, const char *key)
 {
 	return cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(object, key));
@@ -120,15 +113,15 @@ int client_print_status(const char *json, FILE *to)
 	r = json_get_array(root, "packs", &packs, NULL);
 	if (r < 0)
 		return -EBADMSG;
-	(void)fprintf(to, "bmsd %s, up for %" PRId64 " s%s\n", text_of(root, "version"),
+	(void)fprintf(to, "bmsd %s, up for %" PRId64 " s%s\n", json_text_or(root, "version", ""),
 		      number_of(root, "uptime_msec") / 1000,
 		      flag_of(root, "ready") ? "" : ", not ready");
 	cJSON_ArrayForEach (pack, packs) {
 		(void)fprintf(to, "\npack %" PRId64 " (%s, link %s) %s\n",
-			      number_of(pack, "number"), text_of(pack, "driver"),
-			      text_of(pack, "link"), text_of(pack, "model"));
-		if (text_of(pack, "detail")[0])
-			(void)fprintf(to, "  %s\n", text_of(pack, "detail"));
+			      number_of(pack, "number"), json_text_or(pack, "driver", ""),
+			      json_text_or(pack, "link", ""), json_text_or(pack, "model", ""));
+		if (json_text_or(pack, "detail", "")[0])
+			(void)fprintf(to, "  %s\n", json_text_or(pack, "detail", ""));
 		if (flag_of(pack, "present"))
 			print_sample(to, pack);
 	}

@@ -7,6 +7,7 @@
 #include <time.h>
 
 #include "bmsd/client.h"
+#include "common/clock.h"
 #include "common/json.h"
 #include "common/log.h"
 
@@ -33,13 +34,6 @@ static bool flag_or(const cJSON *object, const char *key, bool otherwise)
 	return json_get_bool(object, key, &value, NULL) < 0 ? otherwise : value;
 }
 
-static const char *text_or(const cJSON *object, const char *key, const char *otherwise)
-{
-	const char *value = otherwise;
-
-	return json_get_string(object, key, &value, NULL) < 0 ? otherwise : value;
-}
-
 static const cJSON *packs_of(const cJSON *health)
 {
 	const cJSON *packs = NULL;
@@ -52,7 +46,7 @@ static const cJSON *find_pack(const cJSON *health, const char *name)
 	const cJSON *pack;
 
 	cJSON_ArrayForEach (pack, packs_of(health))
-		if (strcmp(text_or(pack, "name", ""), name) == 0)
+		if (strcmp(json_text_or(pack, "name", ""), name) == 0)
 			return pack;
 	return NULL;
 }
@@ -98,7 +92,8 @@ enum probe_verdict probe_judge_before(const cJSON *health, cJSON *reasons)
 
 static void judge_identity(struct judgement *j, const cJSON *was, const cJSON *is)
 {
-	const char *model_was = text_or(was, "model", ""), *model_is = text_or(is, "model", "");
+	const char *model_was = json_text_or(was, "model", ""),
+		   *model_is = json_text_or(is, "model", "");
 	int64_t cells_was = number_or(was, "cells", -1), cells_is = number_or(is, "cells", -1);
 
 	if (model_was[0] && !model_is[0])
@@ -156,18 +151,18 @@ static void judge_state(struct judgement *j, const cJSON *was, const cJSON *is)
 static void judge_pack(struct judgement *j, const cJSON *was, const cJSON *is)
 {
 	judge_state(j, was, is);
-	if (strcmp(text_or(was, "link", "down"), "up") != 0)
+	if (strcmp(json_text_or(was, "link", "down"), "up") != 0)
 		return;
-	if (strcmp(text_or(is, "link", "down"), "up") != 0) {
+	if (strcmp(json_text_or(is, "link", "down"), "up") != 0) {
 		object(j, PROBE_NOT_YET, "the link was up before: %s",
-		       text_or(is, "detail", "it is down now"));
+		       json_text_or(is, "detail", "it is down now"));
 		return;
 	}
 	if (!flag_or(was, "present", false))
 		return;
 	if (!flag_or(is, "present", false)) {
 		object(j, PROBE_NOT_YET, "no fresh plausible sample: %s",
-		       text_or(is, "detail", "none yet"));
+		       json_text_or(is, "detail", "none yet"));
 		return;
 	}
 	judge_identity(j, was, is);
@@ -179,7 +174,7 @@ enum probe_verdict probe_judge_after(const cJSON *baseline, const cJSON *health,
 				     const char *expected_version, cJSON *reasons)
 {
 	struct judgement j = { PROBE_WELL, reasons, NULL };
-	const char *version = text_or(health, "version", "");
+	const char *version = json_text_or(health, "version", "");
 	const cJSON *was;
 
 	if (expected_version && strcmp(version, expected_version) != 0) {
@@ -190,7 +185,7 @@ enum probe_verdict probe_judge_after(const cJSON *baseline, const cJSON *health,
 	if (!flag_or(health, "ready", false))
 		object(&j, PROBE_NOT_YET, "the daemon is not ready");
 	cJSON_ArrayForEach (was, packs_of(baseline)) {
-		const char *name = text_or(was, "name", "");
+		const char *name = json_text_or(was, "name", "");
 		const cJSON *is = find_pack(health, name);
 
 		j.pack = name;
@@ -248,14 +243,6 @@ static enum probe_verdict run_before(void)
 		cJSON_Delete(reasons);
 	print(health);
 	return verdict;
-}
-
-static int64_t now_msec(void)
-{
-	struct timespec t = {};
-
-	(void)clock_gettime(CLOCK_MONOTONIC, &t);
-	return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
 }
 
 /* One look; reasons holds this look's reasons only. */
@@ -318,7 +305,7 @@ static enum probe_verdict run_after(const char *version)
 {
 	_cleanup_json_ cJSON *baseline = NULL, *reasons = cJSON_CreateArray();
 	const struct timespec pause = { .tv_nsec = PAUSE_MSEC * 1000000L };
-	int64_t until_msec = now_msec() + WAIT_MSEC;
+	uint64_t until_msec = clock_now_msec(CLOCK_MONOTONIC) + WAIT_MSEC;
 	struct judgement j = { PROBE_WELL, reasons, NULL };
 	struct json_error error = {};
 
@@ -334,7 +321,7 @@ static enum probe_verdict run_after(const char *version)
 		if (j.verdict != PROBE_NOT_YET)
 			break;
 		(void)nanosleep(&pause, NULL);
-	} while (now_msec() < until_msec);
+	} while (clock_now_msec(CLOCK_MONOTONIC) < until_msec);
 	report(j.verdict, version, reasons);
 	return j.verdict;
 }

@@ -27,23 +27,22 @@ static void copy_text(char *ret, size_t capacity, const char *text)
 	ret[length] = '\0';
 }
 
-static int json_fail(struct json_error *error, int r, const char *field, const char *format, ...)
-	_printf_(4, 5);
-
-static int json_fail(struct json_error *error, int r, const char *field, const char *format, ...)
+void json_error_set(struct json_error *error, const char *field, const char *format, ...)
 {
 	char text[2 * sizeof error->text];
 	va_list args;
 
 	if (!error)
-		return r;
+		return;
 	va_start(args, format);
 	(void)vsnprintf(text, sizeof text, format, args);
 	va_end(args);
 	copy_text(error->field, sizeof error->field, field);
 	copy_text(error->text, sizeof error->text, text);
-	return r;
 }
+
+/* Gives r; a macro as json_refuse() is. */
+#define json_fail(error, r, ...) (json_error_set(error, __VA_ARGS__), (r))
 
 void json_error_prefix(struct json_error *error, const char *prefix)
 {
@@ -491,7 +490,7 @@ int json_parse(const void *bytes, size_t size, const struct json_limits *limits,
 		return json_fail(error, -EFBIG, "", "%zu bytes, and at most %zu are allowed", size,
 				 max_bytes);
 	if (size == 0)
-		return json_fail(error, -EBADMSG, "", "byte 0: ends too early");
+		return json_refuse(error, "", "byte 0: ends too early");
 	lexer_init(&l, bytes, size, limits, error);
 	l.text = malloc(size);
 	if (!l.text)
@@ -516,7 +515,7 @@ static int find(const cJSON *object, const char *key, const cJSON **ret, struct 
 	const cJSON *item;
 
 	if (!cJSON_IsObject(object))
-		return json_fail(error, -EBADMSG, "", "must be an object");
+		return json_refuse(error, "", "must be an object");
 	item = cJSON_GetObjectItemCaseSensitive(object, key);
 	if (!item)
 		return json_fail(error, -ENOENT, key, "is missing");
@@ -533,9 +532,16 @@ int json_get_string(const cJSON *object, const char *key, const char **ret,
 	if (r < 0)
 		return r;
 	if (!cJSON_IsString(item) || !item->valuestring)
-		return json_fail(error, -EBADMSG, key, "must be a string");
+		return json_refuse(error, key, "must be a string");
 	*ret = item->valuestring;
 	return 0;
+}
+
+const char *json_text_or(const cJSON *object, const char *key, const char *otherwise)
+{
+	const char *text = otherwise;
+
+	return json_get_string(object, key, &text, NULL) < 0 ? otherwise : text;
 }
 
 int json_get_u64(const cJSON *object, const char *key, uint64_t max, uint64_t *ret,
@@ -548,15 +554,15 @@ int json_get_u64(const cJSON *object, const char *key, uint64_t max, uint64_t *r
 	if (r < 0)
 		return r;
 	if (!cJSON_IsNumber(item))
-		return json_fail(error, -EBADMSG, key, "must be a number");
+		return json_refuse(error, key, "must be a number");
 	/* Trees need not come from json_parse(): written so that a NaN fails as well. */
 	if (!(item->valuedouble >= 0 && item->valuedouble <= (double)JSON_MAX_INTEGER))
-		return json_fail(error, -EBADMSG, key, "must be between 0 and 2^53-1");
+		return json_refuse(error, key, "must be between 0 and 2^53-1");
 	value = (uint64_t)item->valuedouble;
 	if ((double)value < item->valuedouble)
-		return json_fail(error, -EBADMSG, key, "must be an integer");
+		return json_refuse(error, key, "must be an integer");
 	if (value > max)
-		return json_fail(error, -EBADMSG, key, "must be at most %" PRIu64, max);
+		return json_refuse(error, key, "must be at most %" PRIu64, max);
 	*ret = value;
 	return 0;
 }
@@ -569,7 +575,7 @@ int json_get_bool(const cJSON *object, const char *key, bool *ret, struct json_e
 	if (r < 0)
 		return r;
 	if (!cJSON_IsBool(item))
-		return json_fail(error, -EBADMSG, key, "must be true or false");
+		return json_refuse(error, key, "must be true or false");
 	*ret = cJSON_IsTrue(item);
 	return 0;
 }
@@ -583,7 +589,7 @@ int json_get_object(const cJSON *object, const char *key, const cJSON **ret,
 	if (r < 0)
 		return r;
 	if (!cJSON_IsObject(item))
-		return json_fail(error, -EBADMSG, key, "must be an object");
+		return json_refuse(error, key, "must be an object");
 	*ret = item;
 	return 0;
 }
@@ -597,7 +603,7 @@ int json_get_array(const cJSON *object, const char *key, const cJSON **ret,
 	if (r < 0)
 		return r;
 	if (!cJSON_IsArray(item))
-		return json_fail(error, -EBADMSG, key, "must be an array");
+		return json_refuse(error, key, "must be an array");
 	*ret = item;
 	return 0;
 }
@@ -615,10 +621,10 @@ int json_only_keys(const cJSON *object, const char *const *keys, struct json_err
 	const cJSON *item;
 
 	if (!cJSON_IsObject(object))
-		return json_fail(error, -EBADMSG, "", "must be an object");
+		return json_refuse(error, "", "must be an object");
 	cJSON_ArrayForEach (item, object)
 		if (!is_among(item->string, keys))
-			return json_fail(error, -EBADMSG, item->string, "is not known here");
+			return json_refuse(error, item->string, "is not known here");
 	return 0;
 }
 

@@ -11,13 +11,6 @@
 _Static_assert(sizeof "machine-id:" + NAME_MAX_LENGTH <= IDENTITY_TEXT_BYTES,
 	       "every identity fits its text");
 
-static int refuse(struct json_error *error, const char *field, const char *text)
-{
-	(void)snprintf(error->field, sizeof error->field, "%s", field);
-	(void)snprintf(error->text, sizeof error->text, "%s", text);
-	return -EBADMSG;
-}
-
 /* ISO/IEC 7812-1: every second digit from the right is doubled. */
 static bool luhn_is_right(const char *digits, size_t n)
 {
@@ -36,9 +29,9 @@ static bool luhn_is_right(const char *digits, size_t n)
 static int check_imei(const char *value, struct json_error *error)
 {
 	if (strlen(value) != IMEI_DIGITS || strspn(value, "0123456789") != IMEI_DIGITS)
-		return refuse(error, "value", "not a valid IMEI (it has 15 digits)");
+		return json_refuse(error, "value", "not a valid IMEI (it has 15 digits)");
 	if (!luhn_is_right(value, IMEI_DIGITS))
-		return refuse(error, "value", "not a valid IMEI (the check digit is wrong)");
+		return json_refuse(error, "value", "not a valid IMEI (the check digit is wrong)");
 	return 0;
 }
 
@@ -46,7 +39,7 @@ static int check_machine_id(const char *value, struct json_error *error)
 {
 	if (strlen(value) != MACHINE_ID_DIGITS ||
 	    strspn(value, "0123456789abcdefABCDEF") != MACHINE_ID_DIGITS)
-		return refuse(error, "value", "not a machine-id (it has 32 hex digits)");
+		return json_refuse(error, "value", "not a machine-id (it has 32 hex digits)");
 	return 0;
 }
 
@@ -57,7 +50,7 @@ static int check_name(const char *value, struct json_error *error)
 	size_t length = strlen(value);
 
 	if (length < 1 || length > NAME_MAX_LENGTH || strspn(value, allowed) != length)
-		return refuse(error, "value", "not a name (1 to 64 of A-Z a-z 0-9 . _ : -)");
+		return json_refuse(error, "value", "not a name (1 to 64 of A-Z a-z 0-9 . _ : -)");
 	return 0;
 }
 
@@ -97,7 +90,7 @@ int identity_set(const char *type, const char *value, struct identity *ret,
 		*ret = identity;
 		return 0;
 	}
-	return refuse(error, "type", "must be imei, machine-id or name");
+	return json_refuse(error, "type", "must be imei, machine-id or name");
 }
 
 int identity_parse(const char *text, struct identity *ret, struct json_error *error)
@@ -106,7 +99,7 @@ int identity_parse(const char *text, struct identity *ret, struct json_error *er
 	char type[16];
 
 	if (!colon || (size_t)(colon - text) >= sizeof type)
-		return refuse(error, "type", "must be imei, machine-id or name, then a colon");
+		return json_refuse(error, "type", "must be imei, machine-id or name, then a colon");
 	(void)snprintf(type, sizeof type, "%.*s", (int)(colon - text), text);
 	return identity_set(type, colon + 1, ret, error);
 }

@@ -1,24 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "queryd/query.h"
 
-#include <stdarg.h>
 #include <string.h>
 #include <time.h>
 
 #include "common/log.h"
 #include "queryd/service.h"
-
-_printf_(3, 4) static int refuse(struct json_error *error, const char *field, const char *format,
-				 ...)
-{
-	va_list args;
-
-	(void)snprintf(error->field, sizeof error->field, "%s", field);
-	va_start(args, format);
-	(void)vsnprintf(error->text, sizeof error->text, format, args);
-	va_end(args);
-	return -EBADMSG;
-}
 
 /* ---- parsing ---- */
 
@@ -34,8 +21,8 @@ static int parse_arch(const cJSON *json, struct query *q, struct json_error *err
 	length = strlen(arch);
 	if (length < 1 || length > ARCH_MAX_LENGTH || arch[0] == '-' ||
 	    strspn(arch, "abcdefghijklmnopqrstuvwxyz0123456789-") != length)
-		return refuse(error, "arch", "must be as dpkg names it (1 to %d of a-z 0-9 -)",
-			      ARCH_MAX_LENGTH);
+		return json_refuse(error, "arch", "must be as dpkg names it (1 to %d of a-z 0-9 -)",
+				   ARCH_MAX_LENGTH);
 	memcpy(q->arch, arch, length + 1);
 	return 0;
 }
@@ -55,8 +42,8 @@ static int parse_model(const cJSON *json, struct query *q, struct json_error *er
 		return r;
 	length = strlen(model);
 	if (length < 1 || length > MODEL_MAX_LENGTH || strspn(model, allowed) != length)
-		return refuse(error, "model", "must be 1 to %d of A-Z a-z 0-9 . _ : -",
-			      MODEL_MAX_LENGTH);
+		return json_refuse(error, "model", "must be 1 to %d of A-Z a-z 0-9 . _ : -",
+				   MODEL_MAX_LENGTH);
 	memcpy(q->model, model, length + 1);
 	return 0;
 }
@@ -68,10 +55,10 @@ static int parse_version(const char *letter, const char *text, struct version *r
 	struct version version;
 
 	if (version_parse(text, &version) < 0)
-		return refuse(error, "", "not a version (like %c202109010001)", letter[0]);
+		return json_refuse(error, "", "not a version (like %c202109010001)", letter[0]);
 	if (version.program != letter[0])
-		return refuse(error, "", "a version of program %c, not of %c", version.program,
-			      letter[0]);
+		return json_refuse(error, "", "a version of program %c, not of %c", version.program,
+				   letter[0]);
 	*ret = version;
 	return 0;
 }
@@ -79,7 +66,7 @@ static int parse_version(const char *letter, const char *text, struct version *r
 static int check_letter(const char *key, struct json_error *error)
 {
 	if (key[0] < 'A' || key[0] > 'Z' || key[1] != '\0')
-		return refuse(error, key, "not a program (a letter A to Z)");
+		return json_refuse(error, key, "not a program (a letter A to Z)");
 	return 0;
 }
 
@@ -93,7 +80,7 @@ static int parse_program(const cJSON *program, struct version *ret, struct json_
 	if (r < 0)
 		return r;
 	if (!cJSON_IsObject(program))
-		return refuse(error, program->string, "must be an object");
+		return json_refuse(error, program->string, "must be an object");
 	r = json_only_keys(program, members, error);
 	if (r >= 0)
 		r = json_get_string(program, "version", &version, error);
@@ -123,7 +110,7 @@ static int parse_programs(const cJSON *json, struct query *q, struct json_error 
 	if (r < 0)
 		return r;
 	if (!programs->child)
-		return refuse(error, "programs", "must name one program at least");
+		return json_refuse(error, "programs", "must name one program at least");
 	/* A letter comes once, since the reader refuses duplicate members: there are at most 26. */
 	cJSON_ArrayForEach (program, programs) {
 		r = parse_program(program, &q->programs[q->n_programs], error);
@@ -150,7 +137,7 @@ int query_parse(const void *body, size_t size, struct query *ret, struct json_er
 	if (r < 0)
 		return r;
 	if (!cJSON_IsObject(json))
-		return refuse(error, "", "must be an object");
+		return json_refuse(error, "", "must be an object");
 	r = json_only_keys(json, members, error);
 	if (r >= 0)
 		r = identity_from_json(json, &q.identity, error);
@@ -177,7 +164,7 @@ int query_parse_versions(const cJSON *object, struct json_error *error)
 		if (r < 0)
 			return r;
 		if (!cJSON_IsString(item))
-			return refuse(error, item->string, "must be a string");
+			return json_refuse(error, item->string, "must be a string");
 		r = parse_version(item->string, item->valuestring, &version, error);
 		if (r < 0) {
 			json_error_prefix(error, item->string);

@@ -12,13 +12,6 @@
 
 #define U64_JSON_MAX ((UINT64_C(1) << 53) - 1)
 
-static int refuse(struct json_error *error, const char *field, const char *text)
-{
-	(void)snprintf(error->field, sizeof error->field, "%s", field);
-	(void)snprintf(error->text, sizeof error->text, "%s", text);
-	return -EBADMSG;
-}
-
 bool results_is_txid(const char *text)
 {
 	static const char form[] = "xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx";
@@ -44,8 +37,9 @@ static int parse_txid(const cJSON *json, const char *expected, struct store_resu
 
 	if (r < 0)
 		return r;
-	return strcmp(row->txid, expected) == 0 ? 0
-						: refuse(error, "txid", "is not that of the path");
+	return strcmp(row->txid, expected) == 0
+		       ? 0
+		       : json_refuse(error, "txid", "is not that of the path");
 }
 
 static int parse_program(const cJSON *json, struct store_result *row, struct json_error *error)
@@ -55,7 +49,7 @@ static int parse_program(const cJSON *json, struct store_result *row, struct jso
 	if (r < 0)
 		return r;
 	if (row->program[0] < 'A' || row->program[0] > 'Z' || row->program[1] != '\0')
-		return refuse(error, "program", "must be a letter A to Z");
+		return json_refuse(error, "program", "must be a letter A to Z");
 	return 0;
 }
 
@@ -71,9 +65,9 @@ static int parse_version(const cJSON *json, const char *key, const char *program
 	if (r < 0)
 		return r;
 	if (*text && version_parse(text, &version) < 0)
-		return refuse(error, key, "not a version (like B202109010001)");
+		return json_refuse(error, key, "not a version (like B202109010001)");
 	if (*text && version.program != program[0])
-		return refuse(error, key, "a version of another program");
+		return json_refuse(error, key, "a version of another program");
 	*ret = text;
 	return 0;
 }
@@ -86,7 +80,7 @@ static int parse_kind(const cJSON *json, struct json_error *error)
 	if (r < 0)
 		return r;
 	if (strcmp(kind, "upgrade") != 0 && strcmp(kind, "rollback") != 0)
-		return refuse(error, "kind", "must be upgrade or rollback");
+		return json_refuse(error, "kind", "must be upgrade or rollback");
 	return 0;
 }
 
@@ -97,7 +91,7 @@ static int parse_word(const cJSON *json, const char *key, int (*from_name)(const
 
 	if (r < 0)
 		return r;
-	return from_name(*ret) < 0 ? refuse(error, key, "not a word of the protocol") : 0;
+	return from_name(*ret) < 0 ? json_refuse(error, key, "not a word of the protocol") : 0;
 }
 
 static int parse_optional(const cJSON *json, struct json_error *error)
@@ -114,7 +108,7 @@ static int parse_optional(const cJSON *json, struct json_error *error)
 	if (r < 0 && r != -ENOENT)
 		return r;
 	if (strlen(detail) > RESULT_DETAIL_MAX_BYTES)
-		return refuse(error, "detail", "must be at most 500 bytes");
+		return json_refuse(error, "detail", "must be at most 500 bytes");
 	for (size_t i = 0; i < ELEMENTSOF(numbers); i++) {
 		r = json_get_u64(json, numbers[i], U64_JSON_MAX, &number, error);
 		if (r < 0 && r != -ENOENT)
@@ -192,7 +186,7 @@ int results_parse(const char *txid, const char *body, size_t size, struct result
 	if (r < 0)
 		return r;
 	if (!cJSON_IsObject(p.json))
-		return refuse(error, "", "must be an object");
+		return json_refuse(error, "", "must be an object");
 	r = parse_members(txid, &p, error);
 	if (r < 0)
 		return r;

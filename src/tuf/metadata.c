@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "tuf/metadata.h"
 
-#include <stdarg.h>
-#include <stdio.h>
 #include <string.h>
 #include <time.h>
 
@@ -22,18 +20,6 @@ static const char *const type_names[] = {
 	[TUF_TARGETS] = "targets",
 };
 
-_printf_(3, 4) static int malformed(struct json_error *error, const char *field, const char *format,
-				    ...)
-{
-	va_list args;
-
-	(void)snprintf(error->field, sizeof error->field, "%s", field);
-	va_start(args, format);
-	(void)vsnprintf(error->text, sizeof error->text, format, args);
-	va_end(args);
-	return -EBADMSG;
-}
-
 /* An array that holds only strings. */
 static int get_strings(const cJSON *object, const char *key, const cJSON **ret,
 		       struct json_error *error)
@@ -46,7 +32,7 @@ static int get_strings(const cJSON *object, const char *key, const cJSON **ret,
 		return r;
 	cJSON_ArrayForEach (item, array)
 		if (!cJSON_IsString(item))
-			return malformed(error, key, "must hold only strings");
+			return json_refuse(error, key, "must hold only strings");
 	*ret = array;
 	return 0;
 }
@@ -63,7 +49,7 @@ static int check_spec_version(const cJSON *object, struct json_error *error)
 	if (r < 0)
 		return r;
 	if (strncmp(text, "1.", 2) != 0 || text[strspn(text, "0123456789.")] != '\0')
-		return malformed(error, "spec_version", "is not a 1.x version");
+		return json_refuse(error, "spec_version", "is not a 1.x version");
 	return 0;
 }
 
@@ -105,7 +91,7 @@ static int parse_common(struct tuf_metadata *m, const cJSON *object, struct json
 	if (r < 0)
 		return r;
 	if (strcmp(type, type_names[m->type]) != 0)
-		return malformed(error, "_type", "is not '%s'", type_names[m->type]);
+		return json_refuse(error, "_type", "is not '%s'", type_names[m->type]);
 	r = check_spec_version(object, error);
 	if (r < 0)
 		return r;
@@ -113,12 +99,12 @@ static int parse_common(struct tuf_metadata *m, const cJSON *object, struct json
 	if (r < 0)
 		return r;
 	if (m->version == 0)
-		return malformed(error, "version", "must be at least 1");
+		return json_refuse(error, "version", "must be at least 1");
 	r = json_get_string(object, "expires", &m->expires, error);
 	if (r < 0)
 		return r;
 	if (parse_time(m->expires, &m->expires_sec) < 0)
-		return malformed(error, "expires", "is not a time like 2030-01-01T00:00:00Z");
+		return json_refuse(error, "expires", "is not a time like 2030-01-01T00:00:00Z");
 	return 0;
 }
 
@@ -130,7 +116,7 @@ static int check_signatures(const cJSON *signatures, struct json_error *error)
 
 	cJSON_ArrayForEach (item, signatures) {
 		if (!cJSON_IsObject(item))
-			return malformed(error, "signatures", "must hold only objects");
+			return json_refuse(error, "signatures", "must hold only objects");
 		r = json_get_string(item, "keyid", &text, error);
 		if (r >= 0)
 			r = json_get_string(item, "sig", &text, error);
@@ -156,12 +142,12 @@ static int parse_keys(struct tuf_roles *roles, const cJSON *keys, struct json_er
 		struct tuf_named_key *k = &roles->keys[roles->n_keys];
 
 		if (!cJSON_IsObject(item))
-			return malformed(error, "keys", "must hold only objects");
+			return json_refuse(error, "keys", "must hold only objects");
 		r = tuf_key_parse(item, &k->key);
 		if (r == -ENOMEM)
 			return r;
 		if (r < 0 && r != -ENOTSUP)
-			return malformed(error, "keys", "key %.16s is malformed", item->string);
+			return json_refuse(error, "keys", "key %.16s is malformed", item->string);
 		k->id = item->string;
 		roles->n_keys++;
 	}
@@ -176,12 +162,12 @@ static int parse_role(struct tuf_role *role, const cJSON *object, struct json_er
 	if (r < 0)
 		return r;
 	if ((unsigned)cJSON_GetArraySize(role->keyids) > TUF_MAX_ROLE_KEYS)
-		return malformed(error, "keyids", "has more than %u entries", TUF_MAX_ROLE_KEYS);
+		return json_refuse(error, "keyids", "has more than %u entries", TUF_MAX_ROLE_KEYS);
 	r = json_get_u64(object, "threshold", MAX_INTEGER, &role->threshold, error);
 	if (r < 0)
 		return r;
 	if (role->threshold == 0)
-		return malformed(error, "threshold", "must be at least 1");
+		return json_refuse(error, "threshold", "must be at least 1");
 	return 0;
 }
 
@@ -243,7 +229,7 @@ static int parse_prefixes(struct tuf_role *role, const cJSON *object, struct jso
 
 		if (length == 0 || length > SHA256_HEX_LENGTH ||
 		    strspn(item->valuestring, "0123456789abcdef") != length)
-			return malformed(error, "path_hash_prefixes", "must be lower-case hex");
+			return json_refuse(error, "path_hash_prefixes", "must be lower-case hex");
 	}
 	return 0;
 }
@@ -259,9 +245,9 @@ static int parse_delegated_role(const struct tuf_roles *roles, struct tuf_role *
 	if (r < 0)
 		return r;
 	if (!is_delegable_name(role->name))
-		return malformed(error, "name", "cannot be a role's name");
+		return json_refuse(error, "name", "cannot be a role's name");
 	if (tuf_roles_find(roles, role->name))
-		return malformed(error, "name", "role %s is there twice", role->name);
+		return json_refuse(error, "name", "role %s is there twice", role->name);
 	r = parse_role(role, object, error);
 	if (r < 0)
 		return r;
@@ -269,8 +255,8 @@ static int parse_delegated_role(const struct tuf_roles *roles, struct tuf_role *
 	if (r < 0 && r != -ENOENT)
 		return r;
 	if (has_paths == has_prefixes)
-		return malformed(error, "paths",
-				 "or path_hash_prefixes must be there, one of them");
+		return json_refuse(error, "paths",
+				   "or path_hash_prefixes must be there, one of them");
 	return has_paths ? get_strings(object, "paths", &role->paths, error)
 			 : parse_prefixes(role, object, error);
 }
@@ -292,7 +278,7 @@ static int parse_delegations(struct tuf_roles *ret, const cJSON *object, struct 
 		return -ENOMEM;
 	cJSON_ArrayForEach (item, roles) {
 		if (!cJSON_IsObject(item))
-			return malformed(error, "roles", "must hold only objects");
+			return json_refuse(error, "roles", "must hold only objects");
 		r = parse_delegated_role(ret, &ret->roles[ret->n_roles], item, error);
 		if (r < 0) {
 			json_error_prefix(error, "roles");
@@ -319,7 +305,7 @@ static int get_hash(const cJSON *hashes, const char *algorithm, uint8_t *ret, si
 	if (r < 0)
 		return r;
 	if (hex_decode(hex, ret, size) < 0)
-		return malformed(error, algorithm, "is not a hash in lower-case hex");
+		return json_refuse(error, algorithm, "is not a hash in lower-case hex");
 	*ret_is_there = true;
 	return 0;
 }
@@ -339,7 +325,7 @@ static int parse_meta_hashes(struct tuf_meta *meta, const cJSON *object, struct 
 		r = get_hash(hashes, "sha512", meta->sha512, sizeof meta->sha512, &meta->has_sha512,
 			     error);
 	if (r == 0 && !meta->has_sha256 && !meta->has_sha512)
-		return malformed(error, "hashes", "has no hash that can be checked here");
+		return json_refuse(error, "hashes", "has no hash that can be checked here");
 	return r;
 }
 
@@ -349,12 +335,12 @@ static int parse_meta_entry(struct tuf_meta *meta, const cJSON *item, struct jso
 
 	meta->name = item->string;
 	if (!cJSON_IsObject(item))
-		return malformed(error, "meta", "must hold only objects");
+		return json_refuse(error, "meta", "must hold only objects");
 	r = json_get_u64(item, "version", MAX_INTEGER, &meta->version, error);
 	if (r < 0)
 		return r;
 	if (meta->version == 0)
-		return malformed(error, "version", "must be at least 1");
+		return json_refuse(error, "version", "must be at least 1");
 	r = json_get_u64(item, "length", MAX_INTEGER, &meta->length_bytes, error);
 	if (r < 0 && r != -ENOENT)
 		return r;
@@ -391,7 +377,7 @@ static int parse_meta(struct tuf_metadata *m, const cJSON *object, struct json_e
 	}
 	qsort(m->meta, m->n_meta, sizeof *m->meta, compare_meta);
 	if (!tuf_metadata_find_meta(m, needed))
-		return malformed(error, "meta", "does not list %s", needed);
+		return json_refuse(error, "meta", "does not list %s", needed);
 	return 0;
 }
 
@@ -423,9 +409,9 @@ static int parse_target(struct tuf_target *target, const cJSON *item, struct jso
 	int r;
 
 	if (!cJSON_IsObject(item))
-		return malformed(error, "targets", "must hold only objects");
+		return json_refuse(error, "targets", "must hold only objects");
 	if (!is_target_path(item->string))
-		return malformed(error, "targets", "has a path that is not plain and relative");
+		return json_refuse(error, "targets", "has a path that is not plain and relative");
 	target->path = item->string;
 	r = json_get_u64(item, "length", MAX_INTEGER, &target->length, error);
 	if (r >= 0)
@@ -436,7 +422,7 @@ static int parse_target(struct tuf_target *target, const cJSON *item, struct jso
 	if (r < 0)
 		return r;
 	if (!has_sha256)
-		return malformed(error, "hashes", "has no sha256");
+		return json_refuse(error, "hashes", "has no sha256");
 	r = json_get_object(item, "custom", &target->custom, error);
 	return r == -ENOENT ? 0 : r;
 }
@@ -503,7 +489,7 @@ static int parse_file(struct tuf_metadata *m, struct json_error *error)
 	int r;
 
 	if (!cJSON_IsObject(m->json))
-		return malformed(error, "", "is not an object");
+		return json_refuse(error, "", "is not an object");
 	r = json_get_object(m->json, "signed", &object, error);
 	if (r >= 0)
 		r = json_get_array(m->json, "signatures", &m->signatures, error);

@@ -3,8 +3,8 @@
 
 #include <string.h>
 #include <systemd/sd-bus.h>
-#include <time.h>
 
+#include "common/clock.h"
 #include "common/log.h"
 #include "updaterd/conf.h"
 
@@ -37,14 +37,6 @@ static void unref_message(sd_bus_message **m)
 	(void)sd_bus_message_unref(*m);
 }
 #define _cleanup_message_ _cleanup_(unref_message)
-
-static uint64_t now_usec(void)
-{
-	struct timespec ts;
-
-	(void)clock_gettime(CLOCK_BOOTTIME, &ts);
-	return (uint64_t)ts.tv_sec * 1000000 + (uint64_t)ts.tv_nsec / 1000;
-}
 
 /* ---- what the installer says of itself ---- */
 
@@ -383,7 +375,7 @@ static int ask_for_result(struct client *c, const char *txid, struct failure *fa
 /* Deals with what has arrived, then waits for more. 0 after silence, 1 if something came. */
 static int wait_for_signal(struct client *c, uint64_t deadline_usec)
 {
-	uint64_t until = now_usec() + SILENCE_USEC;
+	uint64_t until = clock_now_usec(CLOCK_BOOTTIME) + SILENCE_USEC;
 
 	c->heard = false;
 	if (until > deadline_usec)
@@ -398,7 +390,7 @@ static int wait_for_signal(struct client *c, uint64_t deadline_usec)
 			return 1;
 		if (r > 0)
 			continue;
-		now = now_usec();
+		now = clock_now_usec(CLOCK_BOOTTIME);
 		if (now >= until)
 			return 0;
 		r = sd_bus_wait(c->bus, until - now);
@@ -409,7 +401,7 @@ static int wait_for_signal(struct client *c, uint64_t deadline_usec)
 
 static int follow(struct client *c, const char *txid, uint64_t limit_sec, struct failure *failure)
 {
-	uint64_t deadline_usec = now_usec() + limit_sec * 1000000;
+	uint64_t deadline_usec = clock_now_usec(CLOCK_BOOTTIME) + limit_sec * 1000000;
 	unsigned unanswered = 0;
 
 	while (!c->result) {
@@ -420,7 +412,7 @@ static int follow(struct client *c, const char *txid, uint64_t limit_sec, struct
 					   strerror(-r));
 		if (c->result)
 			break;
-		if (now_usec() >= deadline_usec)
+		if (clock_now_usec(CLOCK_BOOTTIME) >= deadline_usec)
 			return failure_set(failure, -ETIMEDOUT, REASON_INTERNAL,
 					   "the installer has not finished after %ju seconds",
 					   (uintmax_t)limit_sec);

@@ -20,13 +20,6 @@ static int fail(int error, const struct failure *failure)
 	return error == -EBUSY ? EXIT_TEMPORARY : EXIT_FAILED;
 }
 
-static const char *text_or(const cJSON *object, const char *key, const char *otherwise)
-{
-	const char *text;
-
-	return object && json_get_string(object, key, &text, NULL) >= 0 ? text : otherwise;
-}
-
 static int print_json(const cJSON *json)
 {
 	_cleanup_free_ char *text = json_print(json);
@@ -49,8 +42,8 @@ static void print_program(const struct conf_program *p, const cJSON *programs)
 	if (programs)
 		(void)!json_get_object(programs, letter, &object, NULL);
 	(void)printf("%c  %-12s runs %-13s  previous %-13s  floor %s\n", p->letter, p->name,
-		     text_or(object, "current", "-"), text_or(object, "previous", "-"),
-		     text_or(object, "floor", "-"));
+		     json_text_or(object, "current", "-"), json_text_or(object, "previous", "-"),
+		     json_text_or(object, "floor", "-"));
 	if (!object || json_get_array(object, "quarantined", &list, NULL) < 0)
 		return;
 	cJSON_ArrayForEach (item, list)
@@ -69,14 +62,14 @@ static void print_result(const cJSON *result)
 	t = (time_t)started_sec;
 	if (started_sec > 0 && localtime_r(&t, &tm))
 		(void)strftime(when, sizeof when, "%Y-%m-%d %H:%M:%S", &tm);
-	(void)printf("%s  %-8s  %s -> %s  %s", when, text_or(result, "kind", "-"),
-		     text_or(result, "from", "-"), text_or(result, "to", "-"),
-		     text_or(result, "outcome", "-"));
-	if (strcmp(text_or(result, "reason", "none"), "none") != 0)
-		(void)printf(" at %s: %s", text_or(result, "step", "-"),
-			     text_or(result, "reason", "-"));
-	if (*text_or(result, "detail", ""))
-		(void)printf(" (%s)", text_or(result, "detail", ""));
+	(void)printf("%s  %-8s  %s -> %s  %s", when, json_text_or(result, "kind", "-"),
+		     json_text_or(result, "from", "-"), json_text_or(result, "to", "-"),
+		     json_text_or(result, "outcome", "-"));
+	if (strcmp(json_text_or(result, "reason", "none"), "none") != 0)
+		(void)printf(" at %s: %s", json_text_or(result, "step", "-"),
+			     json_text_or(result, "reason", "-"));
+	if (*json_text_or(result, "detail", ""))
+		(void)printf(" (%s)", json_text_or(result, "detail", ""));
 	(void)printf("\n");
 }
 
@@ -99,8 +92,9 @@ int command_status(const struct conf *conf, bool as_json)
 	for (size_t i = 0; i < conf->n_programs; i++)
 		print_program(&conf->programs[i], programs);
 	if (json_get_object(status, "transaction", &object, NULL) >= 0)
-		(void)printf("under way: program %s, step %s\n", text_or(object, "program", "-"),
-			     text_or(object, "step", "-"));
+		(void)printf("under way: program %s, step %s\n",
+			     json_text_or(object, "program", "-"),
+			     json_text_or(object, "step", "-"));
 	if (json_get_object(status, "last", &object, NULL) >= 0) {
 		(void)printf("last: ");
 		print_result(object);
@@ -160,7 +154,7 @@ int command_rollback(char program, struct progress *progress)
 		return fail(r, &failure);
 	}
 	progress_result(progress, result, false);
-	r = outcome_from_name(text_or(result, "outcome", ""));
+	r = outcome_from_name(json_text_or(result, "outcome", ""));
 	if (r == OUTCOME_POSTPONED)
 		return EXIT_TEMPORARY;
 	return r == OUTCOME_CONFIRMED ? EXIT_OK : EXIT_FAILED;

@@ -8,6 +8,7 @@
 #include <sys/statvfs.h>
 #include <time.h>
 
+#include "common/clock.h"
 #include "common/fsutil.h"
 #include "common/log.h"
 
@@ -44,14 +45,6 @@ static const struct {
 	{ "nb-iot", 1024 }, { "2g", 1024 },  { "lte-m", 4096 },
 	{ "3g", 4096 },	    { "4g", 10240 }, { "ethernet", 65536 },
 };
-
-static uint64_t now_msec(void)
-{
-	struct timespec ts;
-
-	(void)clock_gettime(CLOCK_BOOTTIME, &ts);
-	return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
-}
 
 /* ---- what to ask for ---- */
 
@@ -231,7 +224,7 @@ static int sync_state(struct state *s)
 {
 	if (fdatasync(s->part_fd) < 0 || fdatasync(s->map_fd) < 0)
 		return failure_set_errno(s->failure, -errno, "inbox");
-	s->synced_msec = now_msec();
+	s->synced_msec = clock_now_msec(CLOCK_BOOTTIME);
 	return 0;
 }
 
@@ -284,7 +277,7 @@ static int take_bytes(struct state *s, const uint8_t *bytes, size_t size)
 			s->filled = 0;
 		}
 	}
-	if (now_msec() > s->deadline_msec)
+	if (clock_now_msec(CLOCK_BOOTTIME) > s->deadline_msec)
 		return failure_set(s->failure, -ETIMEDOUT, REASON_NETWORK,
 				   "not complete after %ju seconds", (uintmax_t)s->f->timeout_sec);
 	return 0;
@@ -378,13 +371,15 @@ static int request_missing(struct state *s)
 
 		if (r < 0 && r != -EAGAIN)
 			return r;
-		if (now_msec() - s->synced_msec >= SYNC_MSEC && sync_state(s) < 0)
+		if (clock_now_msec(CLOCK_BOOTTIME) - s->synced_msec >= SYNC_MSEC &&
+		    sync_state(s) < 0)
 			return -EIO;
 		if (r >= 0 || s->placed > 0) {
 			failures = 0;
 			continue;
 		}
-		if (++failures >= s->f->attempts || now_msec() > s->deadline_msec)
+		if (++failures >= s->f->attempts ||
+		    clock_now_msec(CLOCK_BOOTTIME) > s->deadline_msec)
 			return r;
 		log_debug("fetch: %s; again", s->failure->text);
 		wait_before_retry(s, failures);
@@ -419,7 +414,7 @@ int fetch_run(struct fetch *f, struct failure *failure)
 	int r;
 
 	s.received_before = http_received_bytes(f->http);
-	s.synced_msec = now_msec();
+	s.synced_msec = clock_now_msec(CLOCK_BOOTTIME);
 	s.deadline_msec = s.synced_msec + f->timeout_sec * 1000;
 	r = open_state(&s);
 	if (r < 0)

@@ -9,8 +9,8 @@
 #include <string.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
-#include <time.h>
 
+#include "common/clock.h"
 #include "common/fsutil.h"
 #include "common/json.h"
 
@@ -55,14 +55,6 @@ bool identity_is_valid(const char *type, const char *value)
 				   "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 				   "0123456789._:-");
 	return false;
-}
-
-static uint64_t now_msec(void)
-{
-	struct timespec ts;
-
-	(void)clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
 }
 
 static int split_command(char *command, char **argv, size_t max)
@@ -116,7 +108,7 @@ static int wait_readable(int fd, uint64_t deadline_msec)
 {
 	for (;;) {
 		struct pollfd pfd = { .fd = fd, .events = POLLIN };
-		uint64_t now = now_msec();
+		uint64_t now = clock_now_msec(CLOCK_MONOTONIC);
 		int n;
 
 		if (now >= deadline_msec)
@@ -162,7 +154,7 @@ static int wait_exit(pid_t pid, uint64_t deadline_msec)
 static int collect_command(pid_t pid, int fd, uint64_t limit_msec, char **ret_output)
 {
 	_cleanup_free_ char *buffer = calloc(1, IDENTITY_MAX_SOURCE_BYTES + 2);
-	uint64_t deadline_msec = now_msec() + limit_msec;
+	uint64_t deadline_msec = clock_now_msec(CLOCK_MONOTONIC) + limit_msec;
 	size_t used = 0;
 	int r = -ENOMEM, status;
 

@@ -6,8 +6,8 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <systemd/sd-daemon.h>
-#include <time.h>
 
+#include "common/clock.h"
 #include "common/json.h"
 
 #define REDRAW_MSEC   100
@@ -27,14 +27,6 @@ struct progress {
 	unsigned told_percent; /* the last one that was told */
 	bool line_is_open;     /* the cursor stands behind a bar */
 };
-
-static uint64_t now_msec(void)
-{
-	struct timespec ts;
-
-	(void)clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
-}
 
 /* ---- pure ---- */
 
@@ -160,11 +152,12 @@ static void draw_bar(struct progress *p)
 	text[0] = '\0';
 	if (p->total > 0 && width > strlen(label) + 1)
 		progress_format_bar(text, sizeof text, width - (unsigned)strlen(label) - 1, p->done,
-				    p->total, p->total_is_bytes, now_msec() - p->began_msec);
+				    p->total, p->total_is_bytes,
+				    clock_now_msec(CLOCK_MONOTONIC) - p->began_msec);
 	(void)fprintf(p->out, "\r%s%s\033[K", label, text);
 	(void)fflush(p->out);
 	p->line_is_open = true;
-	p->drawn_msec = now_msec();
+	p->drawn_msec = clock_now_msec(CLOCK_MONOTONIC);
 }
 
 static void close_line(struct progress *p)
@@ -217,7 +210,7 @@ void progress_begin(struct progress *p, enum step step, const char *object, uint
 	p->total_is_bytes = total_is_bytes;
 	p->done = 0;
 	p->told_percent = 0;
-	p->began_msec = now_msec();
+	p->began_msec = clock_now_msec(CLOCK_MONOTONIC);
 	notify_status(p);
 	progress_format_bytes(bytes, sizeof bytes, total);
 	switch (p->style) {
@@ -238,7 +231,9 @@ void progress_begin(struct progress *p, enum step step, const char *object, uint
 static bool is_due(const struct progress *p, unsigned percent)
 {
 	switch (p->style) {
-	case PROGRESS_BAR: return p->done >= p->total || now_msec() - p->drawn_msec >= REDRAW_MSEC;
+	case PROGRESS_BAR:
+		return p->done >= p->total ||
+		       clock_now_msec(CLOCK_MONOTONIC) - p->drawn_msec >= REDRAW_MSEC;
 	case PROGRESS_LINES: return percent / 10 > p->told_percent / 10;
 	case PROGRESS_JSON:
 	case PROGRESS_QUIET:
@@ -336,13 +331,6 @@ void progress_say(struct progress *p, const char *format, ...)
 	(void)fflush(p->out);
 }
 
-static const char *text_of(const cJSON *result, const char *key)
-{
-	const char *text;
-
-	return json_get_string(result, key, &text, NULL) < 0 ? "" : text;
-}
-
 static uint64_t number_of(const cJSON *result, const char *key)
 {
 	uint64_t number;
@@ -352,21 +340,23 @@ static uint64_t number_of(const cJSON *result, const char *key)
 
 static void say_result(struct progress *p, const cJSON *result)
 {
-	const char *outcome = text_of(result, "outcome"), *reason = text_of(result, "reason");
+	const char *outcome = json_text_or(result, "outcome", "");
+	const char *reason = json_text_or(result, "reason", "");
+	const char *detail = json_text_or(result, "detail", "");
 	char fetched[32];
 
 	progress_format_bytes(fetched, sizeof fetched, number_of(result, "bytes_fetched"));
 	if (strcmp(outcome, outcome_name(OUTCOME_CONFIRMED)) == 0) {
 		progress_say(p, "%s -> %s: %s in %.1f s, %s was down %.3f s, %s fetched",
-			     text_of(result, "from"), text_of(result, "to"), outcome,
-			     (double)number_of(result, "duration_ms") / 1000,
-			     text_of(result, "program"),
+			     json_text_or(result, "from", ""), json_text_or(result, "to", ""),
+			     outcome, (double)number_of(result, "duration_ms") / 1000,
+			     json_text_or(result, "program", ""),
 			     (double)number_of(result, "downtime_ms") / 1000, fetched);
 		return;
 	}
-	progress_say(p, "%s -> %s: %s at step %s (%s)%s%s", text_of(result, "from"),
-		     text_of(result, "to"), outcome, text_of(result, "step"), reason,
-		     text_of(result, "detail")[0] ? ": " : "", text_of(result, "detail"));
+	progress_say(p, "%s -> %s: %s at step %s (%s)%s%s", json_text_or(result, "from", ""),
+		     json_text_or(result, "to", ""), outcome, json_text_or(result, "step", ""),
+		     reason, *detail ? ": " : "", detail);
 }
 
 void progress_result(struct progress *p, const cJSON *result, int is_logged)

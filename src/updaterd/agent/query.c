@@ -14,13 +14,6 @@ void answer_done(struct answer *a)
 	memset(a, 0, sizeof *a);
 }
 
-static int bad_field(struct json_error *error, const char *field, const char *text)
-{
-	(void)snprintf(error->field, sizeof error->field, "%s", field);
-	(void)snprintf(error->text, sizeof error->text, "%s", text);
-	return -EBADMSG;
-}
-
 static int parse_offer(const cJSON *object, struct offer *ret, struct json_error *error)
 {
 	static const char *const known[] = { "program", "version", "target", NULL };
@@ -29,7 +22,7 @@ static int parse_offer(const cJSON *object, struct offer *ret, struct json_error
 	int r;
 
 	if (!cJSON_IsObject(object))
-		return bad_field(error, "", "not an object");
+		return json_refuse(error, "", "not an object");
 	r = json_only_keys(object, known, error);
 	if (r >= 0)
 		r = json_get_string(object, "program", &program, error);
@@ -40,11 +33,11 @@ static int parse_offer(const cJSON *object, struct offer *ret, struct json_error
 	if (r < 0)
 		return -EBADMSG;
 	if (version_parse(version, &o.version) < 0)
-		return bad_field(error, "version", "not a version");
+		return json_refuse(error, "version", "not a version");
 	if (program[0] != o.version.program || program[1] != '\0')
-		return bad_field(error, "program", "not the program of the version");
+		return json_refuse(error, "program", "not the program of the version");
 	if (strlen(target) > QUERY_MAX_TARGET_BYTES || !fs_is_safe_path(target))
-		return bad_field(error, "target", "not a safe path");
+		return json_refuse(error, "target", "not a safe path");
 	(void)snprintf(o.target, sizeof o.target, "%s", target);
 	*ret = o;
 	return 0;
@@ -62,7 +55,7 @@ static int parse_offers(const cJSON *array, struct answer *a, struct json_error 
 	const cJSON *item;
 
 	if (cJSON_GetArraySize(array) > CONF_MAX_PROGRAMS)
-		return bad_field(error, "new", "too many entries");
+		return json_refuse(error, "new", "too many entries");
 	cJSON_ArrayForEach (item, array) {
 		int r = parse_offer(item, &a->offers[a->n_offers], error);
 
@@ -75,7 +68,7 @@ static int parse_offers(const cJSON *array, struct answer *a, struct json_error 
 	qsort(a->offers, a->n_offers, sizeof a->offers[0], by_program);
 	for (size_t i = 1; i < a->n_offers; i++)
 		if (version_same_program(&a->offers[i - 1].version, &a->offers[i].version))
-			return bad_field(error, "new", "two entries for one program");
+			return json_refuse(error, "new", "two entries for one program");
 	return 0;
 }
 
@@ -89,10 +82,10 @@ static int parse_file_server(const cJSON *object, char **ret, struct json_error 
 	if (r < 0)
 		return r;
 	if (strncmp(url, "https://", 8) != 0 || strlen(url) > FILE_SERVER_MAX_BYTES)
-		return bad_field(error, "file_server", "not an https URL");
+		return json_refuse(error, "file_server", "not an https URL");
 	for (const char *p = url; *p; p++)
 		if (!isgraph((unsigned char)*p) || strchr("?#\"<>\\^`{|}", *p))
-			return bad_field(error, "file_server", "not a plain URL");
+			return json_refuse(error, "file_server", "not a plain URL");
 	*ret = strdup(url);
 	return *ret ? 0 : -ENOMEM;
 }
@@ -113,7 +106,7 @@ int offer_parse(const void *bytes, size_t size, struct answer *ret, struct json_
 	if (r == -ENOMEM)
 		return r;
 	if (r < 0 || !cJSON_IsObject(object))
-		return r < 0 ? -EBADMSG : bad_field(error, "", "not an object");
+		return r < 0 ? -EBADMSG : json_refuse(error, "", "not an object");
 	r = json_get_array(object, "new", &array, error);
 	if (r < 0)
 		return -EBADMSG;

@@ -4,6 +4,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "common/clock.h"
 #include "common/json.h"
 #include "common/log.h"
 #include "updaterd/exit_codes.h"
@@ -11,20 +12,12 @@
 
 #define ANSWER_MAX_BYTES (16u << 10)
 
-static uint64_t boottime_msec(void)
-{
-	struct timespec ts;
-
-	(void)clock_gettime(CLOCK_BOOTTIME, &ts);
-	return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
-}
-
 int attempt_begin(struct attempt *a, const struct version *version)
 {
 	*a = (struct attempt){ .version = *version,
 			       .step = STEP_TRUST,
 			       .started_sec = (uint64_t)time(NULL),
-			       .started_msec = boottime_msec() };
+			       .started_msec = clock_now_msec(CLOCK_BOOTTIME) };
 	return txid_new(a->txid);
 }
 
@@ -35,7 +28,7 @@ int attempt_share(const struct attempt *a, char **ret_json)
 
 	if (!share || !cJSON_AddStringToObject(share, "kind", RESULT_KIND_UPGRADE) ||
 	    !json_add_u64(share, "started_sec", a->started_sec) ||
-	    !json_add_u64(share, "duration_ms", boottime_msec() - a->started_msec) ||
+	    !json_add_u64(share, "duration_ms", clock_now_msec(CLOCK_BOOTTIME) - a->started_msec) ||
 	    !json_add_u64(share, "bytes_fetched", a->bytes_fetched) ||
 	    !json_add_u64(share, "segments_fetched", a->segments_fetched) ||
 	    !json_add_u64(share, "segments_again", a->segments_again))
@@ -85,7 +78,8 @@ static int make_result(const struct context *c, const struct attempt *a,
 				 .step = a->step,
 				 .failure = *failure,
 				 .share = { .started_sec = a->started_sec,
-					    .duration_ms = boottime_msec() - a->started_msec,
+					    .duration_ms = clock_now_msec(CLOCK_BOOTTIME) -
+							   a->started_msec,
 					    .bytes_fetched = a->bytes_fetched,
 					    .segments_fetched = a->segments_fetched,
 					    .segments_again = a->segments_again } };

@@ -6,6 +6,7 @@
 #include <sys/syscall.h>
 #include <time.h>
 
+#include "common/clock.h"
 #include "common/log.h"
 
 #define CALL_TIMEOUT_USEC UINT64_C(30000000)
@@ -33,10 +34,7 @@ struct systemd *systemd_free(struct systemd *s)
 
 uint64_t systemd_now_msec(void)
 {
-	struct timespec now;
-
-	(void)clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+	return clock_now_msec(CLOCK_MONOTONIC);
 }
 
 /* ---- jobs ---- */

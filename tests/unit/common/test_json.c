@@ -492,6 +492,29 @@ static void test_errors_name_the_field(void **state)
 	assert_string_equal(error.text, "must be at most 10");
 }
 
+static void test_refuse(void **state)
+{
+	struct json_error error = { .field = "old", .text = "old" };
+
+	(void)state;
+	assert_int_equal(json_refuse(NULL, "new", "nobody hears of %s", "it"), -EBADMSG);
+	assert_int_equal(json_refuse(&error, "new", "has %d entries", 65), -EBADMSG);
+	assert_string_equal(error.field, "new");
+	assert_string_equal(error.text, "has 65 entries");
+}
+
+static void test_text_or(void **state)
+{
+	_cleanup_json_ cJSON *json = parsed("{\"s\":\"text\",\"n\":1}");
+
+	(void)state;
+	assert_string_equal(json_text_or(json, "s", "-"), "text");
+	assert_string_equal(json_text_or(json, "S", "-"), "-");
+	assert_string_equal(json_text_or(json, "n", "-"), "-");
+	assert_string_equal(json_text_or(NULL, "s", "-"), "-");
+	assert_null(json_text_or(json, "missing", NULL));
+}
+
 static void test_prefix(void **state)
 {
 	struct json_error error = { .field = "[3]" };
@@ -651,6 +674,8 @@ int main(void)
 		cmocka_unit_test(test_getters_on_what_is_no_object),
 		cmocka_unit_test(test_u64_of_other_trees),
 		cmocka_unit_test(test_errors_name_the_field),
+		cmocka_unit_test(test_refuse),
+		cmocka_unit_test(test_text_or),
 		cmocka_unit_test(test_prefix),
 		cmocka_unit_test(test_only_keys),
 		cmocka_unit_test(test_field_is_cut_between_characters),
