@@ -9,6 +9,7 @@
 
 #include "common/clock.h"
 #include "common/json.h"
+#include "common/log.h"
 
 #define REDRAW_MSEC   100
 #define DEFAULT_WIDTH 80u
@@ -196,11 +197,22 @@ static void print_event(const struct progress *p, const char *event, const char 
 		print_json(p, object);
 }
 
-void progress_begin(struct progress *p, enum step step, const char *object, uint64_t total,
-		    int total_is_bytes)
+static void begin_line(const struct progress *p)
 {
 	char bytes[32];
 
+	if (p->total_is_bytes && p->total > 0) {
+		progress_format_bytes(bytes, sizeof bytes, p->total);
+		(void)fprintf(p->out, "%s %s: %s\n", step_name(p->step), p->object, bytes);
+	} else {
+		(void)fprintf(p->out, "%s %s\n", step_name(p->step), p->object);
+	}
+	(void)fflush(p->out);
+}
+
+void progress_begin(struct progress *p, enum step step, const char *object, uint64_t total,
+		    int total_is_bytes)
+{
 	if (p->open)
 		progress_end(p, NULL);
 	p->open = true;
@@ -212,14 +224,8 @@ void progress_begin(struct progress *p, enum step step, const char *object, uint
 	p->told_percent = 0;
 	p->began_msec = clock_now_msec(CLOCK_MONOTONIC);
 	notify_status(p);
-	progress_format_bytes(bytes, sizeof bytes, total);
 	switch (p->style) {
-	case PROGRESS_LINES:
-		(void)fprintf(p->out, "%s %s%s%s\n", step_name(step), p->object,
-			      total_is_bytes && total > 0 ? ": " : "",
-			      total_is_bytes && total > 0 ? bytes : "");
-		(void)fflush(p->out);
-		break;
+	case PROGRESS_LINES: begin_line(p); break;
 	case PROGRESS_BAR: draw_bar(p); break;
 	case PROGRESS_JSON: print_event(p, "begin", NULL); break;
 	case PROGRESS_QUIET:
@@ -234,7 +240,9 @@ static bool is_due(const struct progress *p, unsigned percent)
 	case PROGRESS_BAR:
 		return p->done >= p->total ||
 		       clock_now_msec(CLOCK_MONOTONIC) - p->drawn_msec >= REDRAW_MSEC;
-	case PROGRESS_LINES: return percent / 10 > p->told_percent / 10;
+	case PROGRESS_LINES:
+		/* How far the installer is between two of its steps is nothing for a log. */
+		return p->total_is_bytes && percent / 10 > p->told_percent / 10;
 	case PROGRESS_JSON:
 	case PROGRESS_QUIET:
 	default: return percent > p->told_percent;
@@ -279,7 +287,10 @@ void progress_step(struct progress *p, enum step step, uint64_t done)
 	p->step = step;
 	p->done = done;
 	p->told_percent = percent_of(done, p->total);
-	tell_update(p);
+	if (p->style == PROGRESS_LINES)
+		begin_line(p);
+	else
+		tell_update(p);
 }
 
 void progress_end(struct progress *p, const char *text)
@@ -313,9 +324,7 @@ void progress_say(struct progress *p, const char *format, ...)
 	(void)vsnprintf(text, sizeof text, format, args);
 	va_end(args);
 	/* It may hold what a server or a probe said. */
-	for (char *c = text; *c; c++)
-		if ((unsigned char)*c < 0x20 || *c == 0x7f)
-			*c = '?';
+	log_mask_controls(text);
 	(void)sd_notifyf(0, "STATUS=%s", text);
 	if (p->style == PROGRESS_QUIET)
 		return;
