@@ -9,6 +9,7 @@
 #ifndef COMMON_FSUTIL_H
 #define COMMON_FSUTIL_H
 
+#include <dirent.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -19,6 +20,21 @@
 /* Opens name below dirfd with openat2(RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS), O_CLOEXEC added: the
  * result can be neither outside dirfd nor reached through a link. Returns the descriptor. */
 _must_check_ int fs_open_beneath(int dirfd, const char *name, int flags, mode_t mode);
+
+/* The same for reading, and only if it is a regular file, else -EINVAL; a fifo does not hold us up.
+ * ret_size_bytes may be NULL. */
+_must_check_ int fs_open_regular(int dirfd, const char *name, uint64_t *ret_size_bytes);
+
+/* A directory as a stream, opened beneath dirfd; "." for dirfd itself, whose position stays. */
+_must_check_ int fs_open_dir(int dirfd, const char *name, DIR **ret);
+/* The next name but "." and ".."; NULL at the end, with errno 0, or after an error in errno. */
+const char *fs_next_name(DIR *dir);
+static inline void close_dir(DIR **dir)
+{
+	if (*dir)
+		(void)closedir(*dir);
+}
+#define _cleanup_dir_ _cleanup_(close_dir)
 
 /* Reads a whole regular file of at most max_bytes. The buffer gets a terminating NUL that is not
  * counted. -EFBIG if it is larger, -EISDIR or -EINVAL if it is no regular file. Caller frees. */
@@ -37,6 +53,8 @@ _must_check_ int fs_write_file_atomic(int dirfd, const char *name, const void *b
 _must_check_ int fs_write_all(int fd, const void *bytes, size_t size);
 /* pwrite() until all is written. */
 _must_check_ int fs_pwrite_all(int fd, const void *bytes, size_t size, uint64_t offset);
+/* pread() until size bytes are there or the file ends; how many there are. */
+_must_check_ int fs_pread_upto(int fd, void *bytes, size_t size, uint64_t offset, size_t *ret_size);
 /* pread() until size bytes are there; -ENODATA if the file ends before. */
 _must_check_ int fs_pread_all(int fd, void *bytes, size_t size, uint64_t offset);
 

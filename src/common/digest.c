@@ -3,7 +3,8 @@
 
 #include <openssl/evp.h>
 #include <string.h>
-#include <sys/types.h>
+
+#include "common/fsutil.h"
 
 #define READ_CHUNK_BYTES 16384
 
@@ -72,18 +73,16 @@ int digest_fd(int fd, uint8_t ret[SHA256_BYTES], uint64_t *ret_size)
 	if (r < 0)
 		return r;
 	for (;;) {
-		ssize_t n = pread(fd, chunk, sizeof chunk, (off_t)size);
+		size_t n = 0;
 
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return -errno;
-		if (n == 0)
-			break;
-		r = digest_update(d, chunk, (size_t)n);
+		r = fs_pread_upto(fd, chunk, sizeof chunk, size, &n);
+		if (r == 0)
+			r = digest_update(d, chunk, n);
 		if (r < 0)
 			return r;
-		size += (uint64_t)n;
+		size += n;
+		if (n < sizeof chunk)
+			break;
 	}
 	r = digest_final(d, ret);
 	if (r < 0)

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "common/fsutil.h"
 
-#include <dirent.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <linux/openat2.h>
@@ -12,12 +11,6 @@
 #define SAFE_NAME_MAX_BYTES 128
 #define SAFE_PATH_MAX_BYTES 255
 #define OPENAT2_RETRIES	    8
-
-static void close_dir(DIR **d)
-{
-	if (*d)
-		(void)closedir(*d);
-}
 
 /* ---- opening ---- */
 
@@ -155,6 +148,53 @@ static int open_parent(int dirfd, const char *path, int *ret_fd, const char **re
 	return 0;
 }
 
+int fs_open_regular(int dirfd, const char *name, uint64_t *ret_size_bytes)
+{
+	_cleanup_close_ int fd = FD_NONE;
+	struct stat st;
+
+	fd = fs_open_beneath(dirfd, name, O_RDONLY | O_NONBLOCK | O_NOCTTY, 0);
+	if (fd < 0)
+		return fd;
+	if (fstat(fd, &st) < 0)
+		return -errno;
+	if (!S_ISREG(st.st_mode))
+		return -EINVAL;
+	if (ret_size_bytes)
+		*ret_size_bytes = (uint64_t)st.st_size;
+	return TAKE_FD(fd);
+}
+
+/* The descriptor becomes the stream's. */
+static int make_stream(int *fd, DIR **ret)
+{
+	DIR *dir = fdopendir(*fd);
+
+	if (!dir)
+		return -errno;
+	*fd = FD_NONE;
+	*ret = dir;
+	return 0;
+}
+
+int fs_open_dir(int dirfd, const char *name, DIR **ret)
+{
+	_cleanup_close_ int fd = fs_open_beneath(dirfd, name, O_RDONLY | O_DIRECTORY, 0);
+
+	return fd < 0 ? fd : make_stream(&fd, ret);
+}
+
+const char *fs_next_name(DIR *dir)
+{
+	const struct dirent *entry;
+
+	do {
+		errno = 0;
+		entry = readdir(dir);
+	} while (entry && (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0));
+	return entry ? entry->d_name : NULL;
+}
+
 /* ---- reading and writing ---- */
 
 static int check_regular(int fd, struct stat *ret)
@@ -166,27 +206,10 @@ static int check_regular(int fd, struct stat *ret)
 	return S_ISREG(ret->st_mode) ? 0 : -EINVAL;
 }
 
-/* Reads on until the end or until the buffer is full. */
-static int pread_some(int fd, char *bytes, size_t capacity, size_t *used)
-{
-	while (*used < capacity) {
-		ssize_t n = pread(fd, bytes + *used, capacity - *used, (off_t)*used);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return -errno;
-		if (n == 0)
-			break;
-		*used += (size_t)n;
-	}
-	return 0;
-}
-
 int fs_read_fd(int fd, size_t max_bytes, char **ret_bytes, size_t *ret_size)
 {
 	_cleanup_free_ char *bytes = NULL;
-	size_t capacity, used = 0;
+	size_t capacity, more, used = 0;
 	struct stat st;
 	int r;
 
@@ -204,9 +227,10 @@ int fs_read_fd(int fd, size_t max_bytes, char **ret_bytes, size_t *ret_size)
 			return -ENOMEM;
 		(void)TAKE_PTR(bytes);
 		bytes = bigger;
-		r = pread_some(fd, bytes, capacity, &used);
+		r = fs_pread_upto(fd, bytes + used, capacity - used, used, &more);
 		if (r < 0)
 			return r;
+		used += more;
 		if (used > max_bytes)
 			return -EFBIG;
 		if (used < capacity)
@@ -276,27 +300,36 @@ int fs_pwrite_all(int fd, const void *bytes, size_t size, uint64_t offset)
 	return 0;
 }
 
-int fs_pread_all(int fd, void *bytes, size_t size, uint64_t offset)
+int fs_pread_upto(int fd, void *bytes, size_t size, uint64_t offset, size_t *ret_size)
 {
-	char *p = bytes;
+	size_t done = 0;
 	int r = check_range(size, offset);
 
 	if (r < 0)
 		return r;
-	while (size > 0) {
-		ssize_t n = pread(fd, p, size, (off_t)offset);
+	while (done < size) {
+		ssize_t n = pread(fd, (char *)bytes + done, size - done, (off_t)(offset + done));
 
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n < 0)
 			return -errno;
 		if (n == 0)
-			return -ENODATA;
-		p += n;
-		size -= (size_t)n;
-		offset += (uint64_t)n;
+			break;
+		done += (size_t)n;
 	}
+	*ret_size = done;
 	return 0;
+}
+
+int fs_pread_all(int fd, void *bytes, size_t size, uint64_t offset)
+{
+	size_t there = 0;
+	int r = fs_pread_upto(fd, bytes, size, offset, &there);
+
+	if (r < 0)
+		return r;
+	return there < size ? -ENODATA : 0;
 }
 
 /* ---- durability ---- */
@@ -432,38 +465,31 @@ static int remove_entry(int dirfd, const char *name);
  * when others are removed meanwhile, so the caller goes on until a pass finds none. */
 static int remove_entries(DIR *d)
 {
+	const char *name;
 	int removed = 0;
 
 	rewinddir(d);
-	for (;;) {
-		const struct dirent *entry;
-		int r;
+	while ((name = fs_next_name(d))) {
+		int r = remove_entry(dirfd(d), name);
 
-		errno = 0;
-		entry = readdir(d);
-		if (!entry)
-			return errno ? -errno : removed;
-		if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0)
-			continue;
-		r = remove_entry(dirfd(d), entry->d_name);
 		if (r < 0)
 			return r;
 		removed = 1;
 	}
+	return errno ? -errno : removed;
 }
 
 static int empty_dir(int parent, const char *name)
 {
 	_cleanup_close_ int fd = open_doomed_dir(parent, name);
-	_cleanup_(close_dir) DIR *d = NULL;
+	_cleanup_dir_ DIR *d = NULL;
 	int r;
 
 	if (fd < 0)
 		return fd;
-	d = fdopendir(fd);
-	if (!d)
-		return -errno;
-	(void)TAKE_FD(fd);
+	r = make_stream(&fd, &d);
+	if (r < 0)
+		return r;
 	do
 		r = remove_entries(d);
 	while (r > 0);

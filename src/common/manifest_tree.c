@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "common/manifest.h"
 
-#include <dirent.h>
 #include <fcntl.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -83,54 +82,25 @@ static int visit(struct walk *w, int dirfd, const char *name, const char *path)
 	return S_ISDIR(st.st_mode) ? walk_directory(w, dirfd, name, path) : add_file(w, path, &st);
 }
 
-static void close_directory(DIR **d)
-{
-	if (*d)
-		(void)closedir(*d);
-}
-
-static int open_directory(int parent, const char *name, DIR **ret)
-{
-	_cleanup_close_ int fd = FD_NONE;
-	DIR *d;
-
-	fd = fs_open_beneath(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
-	if (fd < 0)
-		return fd;
-	d = fdopendir(fd);
-	if (!d)
-		return -ENOMEM;
-	(void)TAKE_FD(fd);
-	*ret = d;
-	return 0;
-}
-
 /* path is "" for the root. Safe paths are at most 255 bytes, which bounds the recursion. */
 static int walk_directory(struct walk *w, int parent, const char *name, const char *path)
 {
-	_cleanup_(close_directory) DIR *d = NULL;
+	_cleanup_dir_ DIR *d = NULL;
 	size_t n_entries = 0;
+	const char *entry;
 	int r;
 
-	r = open_directory(parent, name, &d);
+	r = fs_open_dir(parent, name, &d);
 	if (r < 0)
 		return r;
-	for (;;) {
+	while ((entry = fs_next_name(d))) {
 		char below[512 + 1];
-		struct dirent *entry;
 
-		errno = 0;
-		entry = readdir(d);
-		if (!entry)
-			break;
-		if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0)
-			continue;
 		n_entries++;
-		if (!*path && strcmp(entry->d_name, MANIFEST_NAME) == 0)
+		if (!*path && strcmp(entry, MANIFEST_NAME) == 0)
 			continue;
-		(void)snprintf(below, sizeof below, "%s%s%s", path, *path ? "/" : "",
-			       entry->d_name);
-		r = visit(w, dirfd(d), entry->d_name, below);
+		(void)snprintf(below, sizeof below, "%s%s%s", path, *path ? "/" : "", entry);
+		r = visit(w, dirfd(d), entry, below);
 		if (r < 0)
 			return r;
 	}
@@ -171,16 +141,10 @@ static int list_tree(int dirfd, bool installed, struct manifest **ret, char **re
 static int hash_file(int dirfd, const char *path, bool from_disk, uint8_t ret[SHA256_BYTES],
 		     uint64_t *ret_size)
 {
-	_cleanup_close_ int fd = FD_NONE;
-	struct stat st;
+	_cleanup_close_ int fd = fs_open_regular(dirfd, path, NULL);
 
-	fd = fs_open_beneath(dirfd, path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY, 0);
 	if (fd < 0)
 		return fd;
-	if (fstat(fd, &st) < 0)
-		return -errno;
-	if (!S_ISREG(st.st_mode))
-		return -EINVAL;
 	if (from_disk)
 		(void)posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED);
 	return digest_fd(fd, ret, ret_size);

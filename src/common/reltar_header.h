@@ -40,4 +40,9 @@ static inline size_t reltar_padding(uint64_t size_bytes)
 			RELTAR_BLOCK_BYTES);
 }
 
+static inline size_t reltar_at_most(size_t size, uint64_t bound)
+{
+	return size < bound ? size : (size_t)bound;
+}
+
 #endif

@@ -83,11 +83,6 @@ static int set_fault(struct reltar_unpack *u, enum reltar_fault fault)
 	return -EBADMSG;
 }
 
-static size_t at_most(size_t size, uint64_t bound)
-{
-	return size < bound ? size : (size_t)bound;
-}
-
 static bool all_zero(const uint8_t *bytes, size_t size)
 {
 	for (size_t i = 0; i < size; i++)
@@ -246,7 +241,7 @@ static int header_complete(struct reltar_unpack *u)
 
 static ssize_t take_block(struct reltar_unpack *u, const uint8_t *bytes, size_t size)
 {
-	size_t n = at_most(size, sizeof u->block - u->block_bytes);
+	size_t n = reltar_at_most(size, sizeof u->block - u->block_bytes);
 	int r = 0;
 
 	memcpy(u->block + u->block_bytes, bytes, n);
@@ -280,7 +275,7 @@ static int store_content(struct reltar_unpack *u, const uint8_t *bytes, size_t s
 
 static ssize_t take_content(struct reltar_unpack *u, const uint8_t *bytes, size_t size)
 {
-	size_t n = at_most(size, u->content_left);
+	size_t n = reltar_at_most(size, u->content_left);
 	int r;
 
 	r = store_content(u, bytes, n);
@@ -297,7 +292,7 @@ static ssize_t take_content(struct reltar_unpack *u, const uint8_t *bytes, size_
 
 static ssize_t take_padding(struct reltar_unpack *u, const uint8_t *bytes, size_t size)
 {
-	size_t n = at_most(size, u->padding_left);
+	size_t n = reltar_at_most(size, u->padding_left);
 
 	if (!all_zero(bytes, n))
 		return set_fault(u, RELTAR_FAULT_MALFORMED);

@@ -4,7 +4,6 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #include "common/fsutil.h"
 #include "reltar_header.h"
@@ -111,23 +110,22 @@ static size_t find_member(const struct reltar_view *v, uint64_t offset)
 
 static bool means_other_tree(int error)
 {
-	return error == -ENOENT || error == -ENOTDIR || error == -ELOOP || error == -EXDEV;
+	return error == -ENOENT || error == -ENOTDIR || error == -ELOOP || error == -EXDEV ||
+	       error == -EINVAL;
 }
 
 static int open_member(struct reltar_view *v, size_t member)
 {
 	const struct manifest_file *f = &v->manifest->files[member - 1];
 	_cleanup_close_ int fd = FD_NONE;
-	struct stat st;
+	uint64_t size_bytes = 0;
 
 	if (v->fd >= 0 && v->fd_member == member)
 		return 0;
-	fd = fs_open_beneath(v->dirfd, f->path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY, 0);
+	fd = fs_open_regular(v->dirfd, f->path, &size_bytes);
 	if (fd < 0)
 		return means_other_tree(fd) ? -EUCLEAN : fd;
-	if (fstat(fd, &st) < 0)
-		return -errno;
-	if (!S_ISREG(st.st_mode) || (uint64_t)st.st_size != f->size_bytes)
+	if (size_bytes != f->size_bytes)
 		return -EUCLEAN;
 	close_fd(&v->fd);
 	v->fd = TAKE_FD(fd);
@@ -161,11 +159,6 @@ static int make_header(const struct reltar_view *v, size_t member, uint8_t ret[R
 	return reltar_header_make(f->path, f->mode, f->size_bytes, ret);
 }
 
-static size_t at_most(size_t size, uint64_t bound)
-{
-	return size < bound ? size : (size_t)bound;
-}
-
 /* Some bytes, at least one, all of one header, one content or one run of zeros. */
 static ssize_t read_piece(struct reltar_view *v, void *buffer, size_t size, uint64_t offset)
 {
@@ -175,7 +168,7 @@ static ssize_t read_piece(struct reltar_view *v, void *buffer, size_t size, uint
 	int r;
 
 	if (offset >= v->starts[v->n_members]) {
-		size = at_most(size, reltar_view_size(v) - offset);
+		size = reltar_at_most(size, reltar_view_size(v) - offset);
 		memset(buffer, 0, size);
 		return (ssize_t)size;
 	}
@@ -183,19 +176,19 @@ static ssize_t read_piece(struct reltar_view *v, void *buffer, size_t size, uint
 	within = offset - v->starts[member];
 	content = member_size(v, member);
 	if (within < RELTAR_BLOCK_BYTES) {
-		size = at_most(size, RELTAR_BLOCK_BYTES - within);
+		size = reltar_at_most(size, RELTAR_BLOCK_BYTES - within);
 		r = make_header(v, member, header);
 		if (r < 0)
 			return r;
 		memcpy(buffer, header + within, size);
 	} else if (within - RELTAR_BLOCK_BYTES < content) {
 		within -= RELTAR_BLOCK_BYTES;
-		size = at_most(size, content - within);
+		size = reltar_at_most(size, content - within);
 		r = read_content(v, member, buffer, size, within);
 		if (r < 0)
 			return r;
 	} else {
-		size = at_most(size, v->starts[member + 1] - offset);
+		size = reltar_at_most(size, v->starts[member + 1] - offset);
 		memset(buffer, 0, size);
 	}
 	return (ssize_t)size;
@@ -206,7 +199,7 @@ ssize_t reltar_view_pread(struct reltar_view *v, void *buffer, size_t size, uint
 	uint64_t end = reltar_view_size(v);
 	size_t done = 0;
 
-	size = at_most(size, SSIZE_MAX);
+	size = reltar_at_most(size, SSIZE_MAX);
 	while (done < size && offset + done < end) {
 		ssize_t n = read_piece(v, (char *)buffer + done, size - done, offset + done);
 

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "release/verify.h"
 
-#include <dirent.h>
 #include <fcntl.h>
 #include <inttypes.h>
 #include <stdarg.h>
@@ -319,44 +318,17 @@ static int walk_entry(struct verifier *v, int dirfd, const char *name, const cha
 	return 0;
 }
 
-static void cleanup_dir(DIR **d)
-{
-	if (*d)
-		(void)closedir(*d);
-}
-
-static DIR *open_stream(int dirfd)
-{
-	int fd = openat(dirfd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	DIR *d = fd < 0 ? NULL : fdopendir(fd);
-
-	if (!d)
-		close_fd(&fd);
-	return d;
-}
-
-/* The next name but "." and ".."; NULL at the end, with errno 0. */
-static const char *next_name(DIR *d)
-{
-	const struct dirent *entry;
-
-	do {
-		errno = 0;
-		entry = readdir(d);
-	} while (entry && (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0));
-	return entry ? entry->d_name : NULL;
-}
-
 static int walk_targets(struct verifier *v, int dirfd, const char *prefix, unsigned depth)
 {
-	_cleanup_(cleanup_dir) DIR *d = open_stream(dirfd);
+	_cleanup_dir_ DIR *d = NULL;
 	const char *name;
+	int r;
 
-	if (!d)
-		return -errno;
-	while ((name = next_name(d))) {
+	r = fs_open_dir(dirfd, ".", &d);
+	if (r < 0)
+		return r;
+	while ((name = fs_next_name(d))) {
 		_cleanup_free_ char *path = NULL;
-		int r;
 
 		if (asprintf(&path, "%s%s%s", prefix, *prefix ? "/" : "", name) < 0)
 			return -ENOMEM;
@@ -502,18 +474,19 @@ static void check_metadata_file(struct verifier *v, const char *name,
 static int walk_metadata(struct verifier *v)
 {
 	_cleanup_(authorities_done) struct authorities current = { 0 };
-	_cleanup_(cleanup_dir) DIR *d = open_stream(v->metadata_fd);
+	_cleanup_dir_ DIR *d = NULL;
 	const char *name;
 	int r;
 
-	if (!d)
-		return -errno;
+	r = fs_open_dir(v->metadata_fd, ".", &d);
+	if (r < 0)
+		return r;
 	r = load_current(v, "root", &current.root);
 	if (r == 0)
 		r = load_current(v, "targets", &current.targets);
 	if (r < 0)
 		return r;
-	while ((name = next_name(d)))
+	while ((name = fs_next_name(d)))
 		check_metadata_file(v, name, &current);
 	return -errno;
 }

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "updaterd/fetch.h"
 
-#include <dirent.h>
 #include <fcntl.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -510,38 +509,26 @@ int fetch_check_room(int inbox_fd, uint64_t length_bytes, uint64_t max_bytes, co
 	return 0;
 }
 
-static void close_dir(DIR **dir)
-{
-	if (*dir)
-		(void)closedir(*dir);
-}
-
 int fetch_clean(int inbox_fd, const uint8_t *sha256)
 {
-	_cleanup_(close_dir) DIR *dir = NULL;
+	_cleanup_dir_ DIR *dir = NULL;
 	char keep[SHA256_HEX_LENGTH + 1] = "";
-	const struct dirent *entry;
-	int fd, r = 0;
+	const char *name;
+	int r;
 
 	if (sha256)
 		hex_encode(sha256, SHA256_BYTES, keep);
-	fd = openat(inbox_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (fd < 0)
-		return -errno;
-	dir = fdopendir(fd);
-	if (!dir) {
-		close_fd(&fd);
-		return -errno;
-	}
-	while ((entry = readdir(dir))) {
+	r = fs_open_dir(inbox_fd, ".", &dir);
+	if (r < 0)
+		return r;
+	while ((name = fs_next_name(dir))) {
 		int removed;
 
-		if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0 ||
-		    (keep[0] && strncmp(entry->d_name, keep, strlen(keep)) == 0))
+		if (keep[0] && strncmp(name, keep, strlen(keep)) == 0)
 			continue;
-		removed = fs_remove_tree(inbox_fd, entry->d_name);
+		removed = fs_remove_tree(inbox_fd, name);
 		if (removed < 0)
 			r = removed;
 	}
-	return r;
+	return r < 0 ? r : -errno;
 }

@@ -6,7 +6,6 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
 #include <sys/wait.h>
 
 #include "common/fsutil.h"
@@ -21,20 +20,7 @@ struct medium {
 
 static int open_regular(int dirfd, const char *path)
 {
-	_cleanup_close_ int fd = FD_NONE;
-	struct stat st;
-
-	if (!fs_is_safe_path(path))
-		return -EINVAL;
-	/* Not blocking: a fifo on the stick must not hold us up. */
-	fd = fs_open_beneath(dirfd, path, O_RDONLY | O_NONBLOCK | O_NOCTTY, 0);
-	if (fd < 0)
-		return fd;
-	if (fstat(fd, &st) < 0)
-		return -errno;
-	if (!S_ISREG(st.st_mode))
-		return -EINVAL;
-	return TAKE_FD(fd);
+	return fs_is_safe_path(path) ? fs_open_regular(dirfd, path, NULL) : -EINVAL;
 }
 
 /* An answer is the result as an int, with the descriptor beside it if there is one. */

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "updaterd/outbox.h"
 
-#include <dirent.h>
 #include <fcntl.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -51,12 +50,6 @@ static void name_of(char ret[NAME_MAX_BYTES], const char *txid, const char *suff
 	(void)snprintf(ret, NAME_MAX_BYTES, "%s%s", txid, suffix);
 }
 
-static void close_dir(DIR **dir)
-{
-	if (*dir)
-		(void)closedir(*dir);
-}
-
 static bool has_suffix(const char *name, const char *suffix, char ret_txid[TXID_LENGTH + 1])
 {
 	if (strlen(name) < TXID_LENGTH || strcmp(name + TXID_LENGTH, suffix) != 0)
@@ -80,25 +73,20 @@ static int by_time(const void *a, const void *b)
 /* The results with this suffix, oldest first. */
 static int list_entries(int outbox_fd, const char *suffix, struct list *ret)
 {
-	_cleanup_(close_dir) DIR *dir = NULL;
-	const struct dirent *d;
-	int fd;
+	_cleanup_dir_ DIR *dir = NULL;
+	const char *name;
+	int r;
 
 	ret->n = 0;
-	fd = openat(outbox_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (fd < 0)
-		return -errno;
-	dir = fdopendir(fd);
-	if (!dir) {
-		close_fd(&fd);
-		return -errno;
-	}
-	while ((d = readdir(dir)) && ret->n < ELEMENTSOF(ret->entries)) {
+	r = fs_open_dir(outbox_fd, ".", &dir);
+	if (r < 0)
+		return r;
+	while (ret->n < ELEMENTSOF(ret->entries) && (name = fs_next_name(dir))) {
 		struct entry *e = &ret->entries[ret->n];
 		struct stat st;
 
-		if (!has_suffix(d->d_name, suffix, e->txid) ||
-		    fstatat(outbox_fd, d->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+		if (!has_suffix(name, suffix, e->txid) ||
+		    fstatat(outbox_fd, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
 			continue;
 		e->put = st.st_mtim;
 		ret->n++;

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "updaterd/result.h"
 
-#include <dirent.h>
 #include <fcntl.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -257,28 +256,18 @@ static bool parse_result_name(const char *name, char ret_txid[TXID_LENGTH + 1])
 	return txid_is_valid(ret_txid);
 }
 
-static int close_directory(DIR *d)
-{
-	return d ? closedir(d) : 0;
-}
-DEFINE_CLEANUP(DIR *, close_directory);
-
 /* Reads the directory into an array of up to max entries, in any order. */
 static int read_waiting(DIR *d, struct waiting *list, size_t max, size_t *ret_n)
 {
+	const char *name;
 	size_t n = 0;
 
-	for (;;) {
+	while ((name = fs_next_name(d))) {
 		char txid[TXID_LENGTH + 1];
-		struct dirent *entry;
 		struct stat st;
 
-		errno = 0;
-		entry = readdir(d);
-		if (!entry)
-			break;
-		if (n == max || !parse_result_name(entry->d_name, txid) ||
-		    fstatat(dirfd(d), entry->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+		if (n == max || !parse_result_name(name, txid) ||
+		    fstatat(dirfd(d), name, &st, AT_SYMLINK_NOFOLLOW) < 0)
 			continue;
 		(void)snprintf(list[n].name, sizeof list[n].name, "%s" RESULT_SUFFIX, txid);
 		list[n++].written = st.st_mtim;
@@ -292,11 +281,11 @@ static int read_waiting(DIR *d, struct waiting *list, size_t max, size_t *ret_n)
 /* Opens results/ and lists it, oldest first. *ret_fd is -1 if there is no directory yet. */
 static int list_waiting(int dirfd, int *ret_fd, struct waiting **ret, size_t *ret_n)
 {
-	_cleanup_(close_directoryp) DIR *d = NULL;
+	_cleanup_dir_ DIR *d = NULL;
 	_cleanup_free_ struct waiting *list = NULL;
 	_cleanup_close_ int fd = FD_NONE;
 	size_t n = 0;
-	int r, copy;
+	int r;
 
 	list = calloc(MAX_WAITING, sizeof *list);
 	if (!list)
@@ -305,13 +294,9 @@ static int list_waiting(int dirfd, int *ret_fd, struct waiting **ret, size_t *re
 	if (fd < 0 && fd != -ENOENT)
 		return fd;
 	if (fd >= 0) {
-		copy = fcntl(fd, F_DUPFD_CLOEXEC, 0);
-		d = copy < 0 ? NULL : fdopendir(copy);
-		if (!d) {
-			close_fd(&copy);
-			return -errno;
-		}
-		r = read_waiting(d, list, MAX_WAITING, &n);
+		r = fs_open_dir(fd, ".", &d);
+		if (r == 0)
+			r = read_waiting(d, list, MAX_WAITING, &n);
 		if (r < 0)
 			return r;
 		qsort(list, n, sizeof *list, oldest_first);

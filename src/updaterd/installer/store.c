@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "updaterd/store.h"
 
-#include <dirent.h>
 #include <fcntl.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -166,40 +165,22 @@ int store_stage_seal(struct store *s, const char *name, const struct version *ve
 	return fs_fsync_dir(s->releases_fd, ".");
 }
 
-static int close_directory(DIR *d)
-{
-	return d ? closedir(d) : 0;
-}
-DEFINE_CLEANUP(DIR *, close_directory);
-
 /* Calls visit with each name in a directory; visit may remove what it is called with. */
 static int each_name(int dirfd, int (*visit)(void *userdata, const char *name), void *userdata)
 {
-	_cleanup_(close_directoryp) DIR *d = NULL;
-	int fd;
+	_cleanup_dir_ DIR *d = NULL;
+	const char *name;
+	int r;
 
-	fd = open_subdirectory(dirfd, ".");
-	if (fd < 0)
-		return fd;
-	d = fdopendir(fd);
-	if (!d) {
-		close_fd(&fd);
-		return -errno;
-	}
-	for (;;) {
-		struct dirent *entry;
-		int r;
-
-		errno = 0;
-		entry = readdir(d);
-		if (!entry)
-			return -errno;
-		if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0)
-			continue;
-		r = visit(userdata, entry->d_name);
+	r = fs_open_dir(dirfd, ".", &d);
+	if (r < 0)
+		return r;
+	while ((name = fs_next_name(d))) {
+		r = visit(userdata, name);
 		if (r < 0)
 			return r;
 	}
+	return -errno;
 }
 
 struct version_list {

@@ -303,6 +303,89 @@ static void test_pread_all(void **state)
 	assert_int_equal(fs_pread_all(fd, bytes, 2, INT64_MAX - 1), -EOVERFLOW);
 }
 
+static void test_pread_upto(void **state)
+{
+	_cleanup_close_ int fd = FD_NONE;
+	char bytes[8] = "";
+	size_t n = 99;
+
+	(void)state;
+	put("f", "12345");
+	fd = openat(root, "f", O_RDONLY | O_CLOEXEC);
+	assert_int_equal(fs_pread_upto(fd, bytes, sizeof bytes - 1, 2, &n), 0);
+	assert_int_equal(n, 3);
+	assert_string_equal(bytes, "345");
+	assert_int_equal(fs_pread_upto(fd, bytes, 2, 0, &n), 0);
+	assert_int_equal(n, 2);
+	assert_string_equal(bytes, "125");
+	assert_int_equal(fs_pread_upto(fd, bytes, 1, 5, &n), 0);
+	assert_int_equal(n, 0);
+	assert_int_equal(fs_pread_upto(fd, bytes, 1, UINT64_MAX, &n), -EOVERFLOW);
+	assert_int_equal(fs_pread_upto(root, bytes, 1, 0, &n), -EISDIR);
+	assert_int_equal(n, 0);
+}
+
+static void test_open_regular(void **state)
+{
+	_cleanup_close_ int fd = FD_NONE;
+	uint64_t size_bytes = 99;
+	char bytes[8] = "";
+
+	(void)state;
+	put("f", "12345");
+	assert_int_equal(symlinkat("f", root, "link"), 0);
+	assert_int_equal(mkdirat(root, "d", 0755), 0);
+	assert_int_equal(mknodat(root, "fifo", S_IFIFO | 0644, 0), 0);
+	assert_int_equal(fs_open_regular(root, "d", &size_bytes), -EINVAL);
+	assert_int_equal(fs_open_regular(root, "fifo", &size_bytes), -EINVAL);
+	assert_int_equal(fs_open_regular(root, "link", &size_bytes), -ELOOP);
+	assert_int_equal(fs_open_regular(root, "none", &size_bytes), -ENOENT);
+	assert_int_equal(fs_open_regular(root, "d/../../f", &size_bytes), -EXDEV);
+	assert_int_equal(size_bytes, 99);
+	fd = fs_open_regular(root, "f", &size_bytes);
+	assert_true(fd >= 0);
+	assert_int_equal(size_bytes, 5);
+	assert_int_equal(read(fd, bytes, sizeof bytes), 5);
+	assert_string_equal(bytes, "12345");
+}
+
+/* ---- listing ---- */
+
+static void test_names(void **state)
+{
+	unsigned seen[3] = { 0 };
+	const char *name;
+
+	(void)state;
+	put("0", "");
+	put("1", "");
+	put(".2", "");
+	for (unsigned pass = 1; pass <= 2; pass++) {
+		_cleanup_dir_ DIR *d = NULL;
+
+		assert_int_equal(fs_open_dir(root, ".", &d), 0);
+		while ((name = fs_next_name(d)))
+			seen[name[strlen(name) - 1] - '0']++;
+		assert_int_equal(errno, 0);
+		for (size_t i = 0; i < ELEMENTSOF(seen); i++)
+			assert_int_equal(seen[i], pass);
+	}
+}
+
+static void test_open_dir_refuses(void **state)
+{
+	DIR *d = NULL;
+
+	(void)state;
+	put("f", "");
+	assert_int_equal(symlinkat(".", root, "link"), 0);
+	assert_int_equal(fs_open_dir(root, "f", &d), -ENOTDIR);
+	assert_int_equal(fs_open_dir(root, "none", &d), -ENOENT);
+	assert_int_equal(fs_open_dir(root, "..", &d), -EXDEV);
+	assert_true(fs_open_dir(root, "link", &d) < 0);
+	assert_null(d);
+}
+
 /* ---- writing ---- */
 
 static void test_write_all_goes_on(void **state)
@@ -707,6 +790,10 @@ int main(void)
 		WITH_ROOT(test_read_only_regular_files),
 		WITH_ROOT(test_read_fd_from_the_beginning),
 		WITH_ROOT(test_pread_all),
+		WITH_ROOT(test_pread_upto),
+		WITH_ROOT(test_open_regular),
+		WITH_ROOT(test_names),
+		WITH_ROOT(test_open_dir_refuses),
 		WITH_ROOT(test_write_all_goes_on),
 		WITH_ROOT(test_pwrite_all),
 		WITH_ROOT(test_atomic_write),
