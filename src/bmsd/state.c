@@ -5,6 +5,7 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "common/crc32.h"
 #include "common/fsutil.h"
 #include "common/json.h"
 #include "common/log.h"
@@ -26,22 +27,10 @@ struct state {
 	struct state_view view;
 };
 
-static uint32_t crc32_of(const char *bytes, size_t size)
-{
-	uint32_t crc = UINT32_MAX;
-
-	for (size_t i = 0; i < size; i++) {
-		crc ^= (uint8_t)bytes[i];
-		for (int bit = 0; bit < 8; bit++)
-			crc = (crc >> 1) ^ (crc & 1 ? UINT32_C(0xedb88320) : 0);
-	}
-	return ~crc;
-}
-
 static size_t make_header(const char *json, size_t size, char *ret)
 {
 	int n = snprintf(ret, HEADER_BYTES, "bmsd-state 1 %zu %08" PRIx32 "\n", size,
-			 crc32_of(json, size));
+			 crc32_update(0, json, size));
 
 	return (size_t)n;
 }

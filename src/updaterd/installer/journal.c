@@ -6,6 +6,9 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "common/crc32.h"
+#include "common/fsutil.h"
+
 #define MAGIC		"bms-journal "
 #define FORMAT		1u
 #define HEADER_MAX	64u
@@ -35,20 +38,6 @@ static const char *const state_names[] = {
 	[JOURNAL_ROLLED_BACK] = "rolled-back",
 };
 _Static_assert(ELEMENTSOF(state_names) == _JOURNAL_STATE_MAX, "a state has no name");
-
-/* CRC-32 of IEEE 802.3, bit by bit: a slot is written a few times a night. */
-static uint32_t crc32_update(uint32_t crc, const void *bytes, size_t size)
-{
-	const unsigned char *p = bytes;
-
-	crc = ~crc;
-	for (size_t i = 0; i < size; i++) {
-		crc ^= p[i];
-		for (int bit = 0; bit < 8; bit++)
-			crc = (crc >> 1) ^ (crc & 1 ? 0xedb88320u : 0);
-	}
-	return ~crc;
-}
 
 /* ---- a slot as bytes ---- */
 
@@ -137,38 +126,18 @@ static void format_slot(const struct journal *j, uint64_t sequence, char ret[JOU
 /* Up to a whole slot; what is missing at the end reads as zeros. */
 static int read_slot(int fd, char ret[JOURNAL_SLOT_BYTES])
 {
-	size_t done = 0;
+	size_t there;
 
 	memset(ret, 0, JOURNAL_SLOT_BYTES);
-	while (done < JOURNAL_SLOT_BYTES) {
-		ssize_t n = pread(fd, ret + done, JOURNAL_SLOT_BYTES - done, (off_t)done);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return -errno;
-		if (n == 0)
-			break;
-		done += (size_t)n;
-	}
-	return 0;
+	return fs_pread_upto(fd, ret, JOURNAL_SLOT_BYTES, 0, &there);
 }
 
 static int write_slot(int fd, const char bytes[JOURNAL_SLOT_BYTES])
 {
-	size_t done = 0;
+	int r = fs_pwrite_all(fd, bytes, JOURNAL_SLOT_BYTES, 0);
 
-	while (done < JOURNAL_SLOT_BYTES) {
-		ssize_t n = pwrite(fd, bytes + done, JOURNAL_SLOT_BYTES - done, (off_t)done);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return -errno;
-		if (n == 0)
-			return -EIO;
-		done += (size_t)n;
-	}
+	if (r < 0)
+		return r;
 	return fdatasync(fd) < 0 ? -errno : 0;
 }
 
