@@ -25,6 +25,10 @@ void log_set_level(int level);
 /* One line at a level. Control characters in the message are written as '?'. */
 void log_write(int level, const char *format, ...) _printf_(2, 3);
 
+/* The same for what is shown to people in other ways: C0, DEL, and C1 (in UTF-8) become '?', so that
+ * nothing in a text moves a terminal's cursor or starts another line. */
+void log_mask_controls(char *text);
+
 #define log_error(...)	 log_write(LOG_ERR, __VA_ARGS__)
 #define log_warning(...) log_write(LOG_WARNING, __VA_ARGS__)
 #define log_notice(...)	 log_write(LOG_NOTICE, __VA_ARGS__)

@@ -30,13 +30,14 @@ static int effective_level(void)
 	return log_level;
 }
 
-/* Messages may carry bytes from the network: nothing in them may move a terminal's cursor or start
- * another line of the journal. */
-static void mask_control_characters(char *text)
+void log_mask_controls(char *text)
 {
-	for (char *p = text; *p; p++)
-		if ((unsigned char)*p < 0x20 || *p == 0x7f)
+	for (unsigned char *p = (unsigned char *)text; *p; p++) {
+		if (*p < 0x20 || *p == 0x7f)
 			*p = '?';
+		if (p[0] == 0xc2 && p[1] >= 0x80 && p[1] <= 0x9f)
+			p[0] = p[1] = '?';
+	}
 }
 
 void log_write(int level, const char *format, ...)
@@ -50,7 +51,8 @@ void log_write(int level, const char *format, ...)
 	va_start(args, format);
 	(void)vsnprintf(line, sizeof line, format, args);
 	va_end(args);
-	mask_control_characters(line);
+	/* It may hold bytes from the network. */
+	log_mask_controls(line);
 	if (getenv("JOURNAL_STREAM"))
 		(void)fprintf(stderr, "<%d>%s\n", level, line);
 	else

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <stdarg.h>
-#include <string.h>
+
+#include "common/log.h"
 
 #include "queryd/ctl.h"
 
@@ -38,17 +39,6 @@ struct table *table_free(struct table *t)
 	return NULL;
 }
 
-/* C0, DEL, and C1 (U+0080 to U+009F: the bytes C2 80 to C2 9F of UTF-8). */
-static void mask_control_characters(char *text)
-{
-	for (unsigned char *p = (unsigned char *)text; *p; p++) {
-		if (*p < 0x20 || *p == 0x7f)
-			*p = '?';
-		if (p[0] == 0xc2 && p[1] >= 0x80 && p[1] <= 0x9f)
-			p[0] = p[1] = '?';
-	}
-}
-
 static int append(struct table *t, char *text)
 {
 	if (t->n_cells == t->capacity) {
@@ -77,7 +67,7 @@ void table_cell(struct table *t, const char *format, ...)
 		t->error = -ENOMEM;
 		return;
 	}
-	mask_control_characters(text);
+	log_mask_controls(text);
 	if (append(t, text) < 0) {
 		free(text);
 		t->error = -ENOMEM;
