@@ -44,6 +44,21 @@ int installer_recover(const struct conf *conf)
 	return recovered < 0 ? EXIT_FAILED : EXIT_OK;
 }
 
+/* The same for what is about one program. */
+static int enter_for(const struct conf *conf, char letter, const struct conf_program **ret_program,
+		     struct state **ret)
+{
+	const struct conf_program *program = conf_program(conf, letter);
+	int recovered;
+
+	if (!program) {
+		log_error("there is no [program %c] in the configuration", letter);
+		return EXIT_CONFIG;
+	}
+	*ret_program = program;
+	return enter(conf, ret, &recovered);
+}
+
 static int adopt(const struct conf_program *program)
 {
 	_cleanup_(store_closep) struct store *store = NULL;
@@ -71,28 +86,18 @@ static int adopt(const struct conf_program *program)
 int installer_adopt(const struct conf *conf, char program)
 {
 	_cleanup_(state_closep) struct state *s = NULL;
-	const struct conf_program *p = conf_program(conf, program);
-	int r, recovered;
+	const struct conf_program *p = NULL;
+	int r = enter_for(conf, program, &p, &s);
 
-	if (!p) {
-		log_error("there is no [program %c] in the configuration", program);
-		return EXIT_CONFIG;
-	}
-	r = enter(conf, &s, &recovered);
 	return r != EXIT_OK ? r : adopt(p);
 }
 
 int installer_disown(const struct conf *conf, char program)
 {
 	_cleanup_(state_closep) struct state *s = NULL;
-	const struct conf_program *p = conf_program(conf, program);
-	int r, recovered;
+	const struct conf_program *p = NULL;
+	int r = enter_for(conf, program, &p, &s);
 
-	if (!p) {
-		log_error("there is no [program %c] in the configuration", program);
-		return EXIT_CONFIG;
-	}
-	r = enter(conf, &s, &recovered);
 	if (r != EXIT_OK)
 		return r;
 	r = store_destroy(p->space);
