@@ -71,6 +71,26 @@ static ssize_t program_read(void *userdata, void *buffer, size_t size)
 	return n;
 }
 
+/* Whoever handed it over may still write to it, and may make it longer than anybody can read. */
+static int hash_program_file(int program_fd, uint64_t length_bytes, uint8_t ret[SHA256_BYTES])
+{
+	_cleanup_(digest_freep) struct digest *digest = NULL;
+	struct program_reader reader = { .stream = { .fd = program_fd },
+					 .length_bytes = length_bytes };
+	char buffer[16384];
+	ssize_t n;
+	int r;
+
+	r = digest_new(&digest);
+	if (r < 0)
+		return r;
+	reader.digest = digest;
+	do
+		n = program_read(&reader, buffer, sizeof buffer);
+	while (n > 0);
+	return n < 0 ? (int)n : digest_final(digest, ret);
+}
+
 /* Nothing of it reaches a parser before this passed. */
 static int check_program_file(int program_fd, const struct release_target *target,
 			      struct failure *failure)
@@ -84,7 +104,7 @@ static int check_program_file(int program_fd, const struct release_target *targe
 	if (!S_ISREG(st.st_mode) || (uint64_t)st.st_size != target->length_bytes)
 		return failure_set(failure, -EBADMSG, REASON_LENGTH,
 				   "the program file does not have the length that was signed");
-	r = digest_fd(program_fd, sha256, NULL);
+	r = hash_program_file(program_fd, target->length_bytes, sha256);
 	if (r < 0)
 		return failure_set_errno(failure, r, "reading the program file");
 	if (memcmp(sha256, target->sha256, sizeof sha256) != 0)

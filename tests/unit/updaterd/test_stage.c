@@ -8,28 +8,44 @@
 
 #include "common/xz.h"
 
-/* Right after the file was judged as a whole, its owner writes to it. */
-static bool is_changed_meanwhile;
+/* What its owner does to the program file meanwhile. */
+static enum {
+	LEAVES_IT,
+	LENGTHENS_IT, /* right after its length was looked at */
+	CHANGES_IT,   /* right after it was judged as a whole */
+} owner;
+static int owners_fd;
 
-int __real_digest_fd(int fd, uint8_t ret[SHA256_BYTES], uint64_t *ret_size);
-int __wrap_digest_fd(int fd, uint8_t ret[SHA256_BYTES], uint64_t *ret_size);
-int __wrap_digest_fd(int fd, uint8_t ret[SHA256_BYTES], uint64_t *ret_size)
+int __real_digest_new(struct digest **ret);
+int __wrap_digest_new(struct digest **ret);
+int __wrap_digest_new(struct digest **ret)
 {
-	int r = __real_digest_fd(fd, ret, ret_size);
-	char last;
+	if (owner == LENGTHENS_IT) {
+		owner = LEAVES_IT;
+		assert_int_equal(ftruncate(owners_fd, 1 << 20), 0);
+	}
+	return __real_digest_new(ret);
+}
 
-	if (!is_changed_meanwhile)
+int __real_digest_final(struct digest *d, uint8_t ret[SHA256_BYTES]);
+int __wrap_digest_final(struct digest *d, uint8_t ret[SHA256_BYTES]);
+int __wrap_digest_final(struct digest *d, uint8_t ret[SHA256_BYTES])
+{
+	int r = __real_digest_final(d, ret);
+	char byte;
+
+	if (owner != CHANGES_IT)
 		return r;
-	is_changed_meanwhile = false;
-	assert_int_equal(pread(fd, &last, 1, 20), 1);
-	last ^= 1;
-	assert_int_equal(pwrite(fd, &last, 1, 20), 1);
+	owner = LEAVES_IT;
+	assert_int_equal(pread(owners_fd, &byte, 1, 20), 1);
+	byte ^= 1;
+	assert_int_equal(pwrite(owners_fd, &byte, 1, 20), 1);
 	return r;
 }
 
 static int setup(void **state)
 {
-	is_changed_meanwhile = false;
+	owner = LEAVES_IT;
 	return gateway_setup(state);
 }
 
@@ -57,6 +73,7 @@ static int unpack(struct gateway *g, const struct release_target *t, struct fail
 {
 	_cleanup_close_ int fd = gateway_open(g, "file", O_RDWR), stage_fd = FD_NONE;
 
+	owners_fd = fd;
 	assert_int_equal(fs_remove_tree(g->scratch->dirfd, "stage"), 0);
 	stage_fd = scratch_dir(g->scratch->dirfd, "stage");
 	*failure = (struct failure){ 0 };
@@ -158,9 +175,21 @@ static void test_notices_a_file_that_changes_meanwhile(void **state)
 	struct release_target t = target_of(g, NEW_B);
 	struct failure failure;
 
-	is_changed_meanwhile = true;
+	owner = CHANGES_IT;
 	assert_true(unpack(g, &t, &failure) < 0);
-	assert_false(is_changed_meanwhile);
+	assert_int_equal(owner, LEAVES_IT);
+}
+
+/* A sparse file of 8 EiB would be read for years. */
+static void test_reads_no_more_than_was_signed(void **state)
+{
+	struct gateway *g = *state;
+	struct release_target t = target_of(g, NEW_B);
+	struct failure failure;
+
+	owner = LENGTHENS_IT;
+	assert_int_equal(unpack(g, &t, &failure), 0);
+	assert_int_equal(owner, LEAVES_IT);
 }
 
 static void test_refuses_what_is_no_file(void **state)
@@ -336,6 +365,7 @@ int main(void)
 		TEST(test_tells_how_far_it_is),
 		TEST(test_refuses_another_file),
 		TEST(test_notices_a_file_that_changes_meanwhile),
+		TEST(test_reads_no_more_than_was_signed),
 		TEST(test_refuses_what_is_no_file),
 		TEST(test_compares_the_tar),
 		TEST(test_names_what_is_no_xz_or_tar),
