@@ -16,9 +16,6 @@
 
 #define RESULT_DETAIL_MAX_BYTES 500
 
-/* 8-4-4-4-12 lower-case hex digits. */
-bool results_is_txid(const char *text);
-
 struct result_parsed {
 	struct store_result row; /* its strings are borrowed from the members below */
 	struct identity identity;

@@ -11,15 +11,14 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "common/txid.h"
+
 #include "common/cleanup.h"
 
 #define OUTBOX_MAX_RESULTS	64u
 #define OUTBOX_MAX_RESULT_BYTES (16u << 10)
 
-/* A UUID in lower case with dashes. */
-#define TXID_LENGTH 36
-bool txid_is_valid(const char *txid);
-/* A new random one (version 4). */
+/* A new random one (UUID version 4). */
 _must_check_ int txid_new(char ret[TXID_LENGTH + 1]);
 
 /* Puts a result in: its txid member names it. One that is there, or was rejected, is left as it is

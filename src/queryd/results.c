@@ -6,27 +6,12 @@
 
 #include "common/log.h"
 #include "common/reason.h"
+#include "common/txid.h"
 #include "common/version.h"
 #include "queryd/query.h"
 #include "queryd/service.h"
 
 #define U64_JSON_MAX ((UINT64_C(1) << 53) - 1)
-
-bool results_is_txid(const char *text)
-{
-	static const char form[] = "xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx";
-
-	if (strlen(text) != sizeof form - 1)
-		return false;
-	for (size_t i = 0; form[i]; i++) {
-		bool is_hex = (text[i] >= '0' && text[i] <= '9') ||
-			      (text[i] >= 'a' && text[i] <= 'f');
-
-		if (form[i] == 'x' ? !is_hex : text[i] != '-')
-			return false;
-	}
-	return true;
-}
 
 /* ---- the members ---- */
 
@@ -207,7 +192,7 @@ void results_handle(struct service *s, const struct request *request, struct ans
 	struct json_error error;
 	int r;
 
-	if (!results_is_txid(request->rest)) {
+	if (!txid_is_valid(request->rest)) {
 		answer_error(ret, 400, "txid", "must be a UUID in lower case, with dashes");
 		return;
 	}

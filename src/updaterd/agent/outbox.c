@@ -21,19 +21,6 @@ struct list {
 	size_t n;
 };
 
-bool txid_is_valid(const char *txid)
-{
-	if (strlen(txid) != TXID_LENGTH)
-		return false;
-	for (size_t i = 0; i < TXID_LENGTH; i++) {
-		bool dash = i == 8 || i == 13 || i == 18 || i == 23;
-
-		if (dash ? txid[i] != '-' : !strchr("0123456789abcdef", txid[i]))
-			return false;
-	}
-	return true;
-}
-
 int txid_new(char ret[TXID_LENGTH + 1])
 {
 	sd_id128_t id;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "fixture.h"
 
+#include "common/txid.h"
 #include "queryd/results.h"
 
 #define TXID "6b1f0c1e-0d6b-4f6e-9a51-0123456789ab"
@@ -171,12 +172,12 @@ static void test_txid_of_the_path(void **state)
 	};
 	struct fixture *f = *state;
 
-	assert_true(results_is_txid(TXID));
-	assert_false(results_is_txid(""));
+	assert_true(txid_is_valid(TXID));
+	assert_false(txid_is_valid(""));
 	for (size_t i = 0; i < ELEMENTSOF(wrong); i++) {
 		_cleanup_free_ char *path = NULL;
 
-		assert_false(results_is_txid(wrong[i]));
+		assert_false(txid_is_valid(wrong[i]));
 		assert_true(asprintf(&path, "/v1/results/%s", wrong[i]) > 0);
 		assert_int_equal(call(f, METHOD_PUT, path, full_body), 400);
 		assert_string_equal(named_field(f), "txid");
