@@ -286,12 +286,14 @@ static int entry_path(char **arguments, char *path, size_t size)
 	return EXIT_SUCCESS;
 }
 
-static int show_change(const struct options *o, bool changed, const char *sentence)
+/* arguments: the version and the identity */
+static int show_change(const struct options *o, bool changed, char **arguments,
+		       const char *sentence)
 {
 	_cleanup_json_ cJSON *json = NULL;
 
 	if (!o->json) {
-		(void)puts(sentence);
+		(void)printf("%s %s to %s\n", arguments[0], sentence, arguments[1]);
 		return EXIT_SUCCESS;
 	}
 	json = cJSON_CreateObject();
@@ -317,7 +319,8 @@ static int blacklist_add(struct options *o, char **arguments)
 	r = ctl_call(o->ctl, "PUT", path, body, NULL);
 	if (r < 0)
 		return failed(o);
-	return show_change(o, r == 201, r == 201 ? "added" : "was there already");
+	return show_change(o, r == 201, arguments,
+			   r == 201 ? "is no longer offered" : "was not offered before, either,");
 }
 
 static int blacklist_remove(struct options *o, char **arguments)
@@ -330,7 +333,7 @@ static int blacklist_remove(struct options *o, char **arguments)
 		return r;
 	if (ctl_call(o->ctl, "DELETE", path, NULL, NULL) < 0)
 		return failed(o);
-	return show_change(o, true, "removed");
+	return show_change(o, true, arguments, "may be offered again");
 }
 
 static const struct {
