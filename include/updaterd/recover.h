@@ -8,9 +8,9 @@
  *	ACCEPTED,     the old version stays; stage and new release go       failed, interrupted
  *	STAGING,
  *	READY
- *	TRIAL, or a   `current` and `previous` are put back, the program    rolled_back, interrupted
- *	word that is  is restarted
- *	not known
+ *	TRIAL, or a   `current` and `previous` are put back, the program    rolled_back, interrupted;
+ *	word that is  is restarted                                          or what it was judged
+ *	not known                                                           for, if it was
  *	CONFIRMED     prune                                                 confirmed
  *	ROLLED_BACK   prune                                                 as the journal has it
  *

@@ -19,7 +19,9 @@
 #include "updaterd/store.h"
 
 /* A version that failed this often on trial is not tried again. */
-#define STATE_MAX_FAILURES 3u
+#define STATE_MAX_FAILURES   3u
+/* So many versions of a program are remembered for what they did; after that the lowest goes. */
+#define STATE_MAX_REMEMBERED 8u
 
 struct state {
 	const struct conf *conf; /* borrowed */
@@ -44,20 +46,33 @@ _must_check_ int state_current(const struct conf *conf, char letter, struct vers
 
 /* What is known of a program; -ENOENT if nothing. */
 _must_check_ int state_floor(const struct state *s, char letter, struct version *ret);
-_must_check_ int state_quarantine(const struct state *s, char letter, struct version *ret);
+/* The quarantined versions of a program; returns how many. */
+size_t state_quarantined(const struct state *s, char letter,
+			 struct version ret[STATE_MAX_REMEMBERED]);
+bool state_is_quarantined(const struct state *s, const struct version *version);
 /* How often this version failed on trial. */
-unsigned state_failures(const struct state *s, char letter, const struct version *version);
+unsigned state_failures(const struct state *s, const struct version *version);
 
 /* In memory, until the next journal_write(). Raising a floor to an older version does nothing. */
 _must_check_ int state_raise_floor(struct state *s, const struct version *version);
 _must_check_ int state_set_quarantine(struct state *s, const struct version *version);
-/* A version was confirmed: its failures, and the quarantine of versions not newer, are history. */
+/* A person wants it back: neither quarantine nor failures. */
+_must_check_ int state_pardon(struct state *s, const struct version *version);
+/* A version was confirmed: failures and quarantine of versions not newer are history. */
 _must_check_ int state_clear_failures(struct state *s, const struct version *confirmed);
 /* Counts one more; *ret_quarantined tells that this was one too many. */
 _must_check_ int state_count_failure(struct state *s, const struct version *version,
 				     bool *ret_quarantined);
 /* Everything known of a program goes. */
 _must_check_ int state_forget(struct state *s, char letter);
+
+/* What is known of a program, to be put back when it could not be written down. */
+struct state_known {
+	char *values[3];
+};
+_must_check_ int state_save(const struct state *s, char letter, struct state_known *ret);
+_must_check_ int state_restore(struct state *s, char letter, const struct state_known *saved);
+void state_known_done(struct state_known *saved);
 
 /* Removes from the space what the invariants do not need: keeps `current`, `previous` and extra (may
  * be NULL). */

@@ -21,12 +21,19 @@ struct downtime {
 	uint64_t total_msec;
 };
 
+/* The release is to blame, not the machine. */
+static inline bool trial_reason_blames_release(enum reason reason)
+{
+	return reason >= REASON_EXITED && reason <= REASON_PROBE_FAILED;
+}
+
 struct trial {
 	const struct conf_program *program;
 	struct service service;
 	const char *version;	   /* on trial */
 	const char *probe_release; /* the directory whose probe judges */
 	char *baseline;		   /* what the probe printed before; NULL: none */
+	bool had_answer;	   /* the probe could be run before */
 	struct downtime downtime;
 };
 

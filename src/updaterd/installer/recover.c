@@ -7,6 +7,7 @@
 #include "updaterd/adopt.h"
 #include "updaterd/record.h"
 #include "updaterd/swap.h"
+#include "updaterd/trial.h"
 
 /* ---- `current` ---- */
 
@@ -171,20 +172,27 @@ static int count_failure(struct recovery *rec)
 }
 
 /* A trial that was cut is undone. (To finish it instead, judge the program here as trial_judge()
- * does, and count the starts in the journal's "tries".) */
+ * does, and count the starts in the journal's "tries".) Where the journal has a reason, it was judged
+ * already, and it is the way back that was cut. */
 static int end_trial(struct recovery *rec)
 {
-	int r;
+	enum reason reason = rec->result.failure.reason;
+	int was_flipped = 0;
 
-	set_interrupted(&rec->result, OUTCOME_FAILED, STEP_SWAP);
-	if (!rec->store)
+	if (rec->store) {
+		was_flipped = undo_flip(rec);
+		if (was_flipped < 0)
+			return was_flipped;
+		restart_program(rec);
+	}
+	if (reason != REASON_NONE) {
+		rec->result.outcome = OUTCOME_ROLLED_BACK;
+		return trial_reason_blames_release(reason) ? count_failure(rec) : 0;
+	}
+	if (!was_flipped) {
+		set_interrupted(&rec->result, OUTCOME_FAILED, STEP_SWAP);
 		return 0;
-	r = undo_flip(rec);
-	if (r < 0)
-		return r;
-	restart_program(rec);
-	if (r == 0)
-		return 0;
+	}
 	set_interrupted(&rec->result, OUTCOME_ROLLED_BACK, STEP_PROBE);
 	return count_failure(rec);
 }

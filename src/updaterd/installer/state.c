@@ -126,25 +126,6 @@ int state_floor(const struct state *s, char letter, struct version *ret)
 	return get_version(s, "floor", letter, ret);
 }
 
-int state_quarantine(const struct state *s, char letter, struct version *ret)
-{
-	return get_version(s, "quarantine", letter, ret);
-}
-
-/* "B202109010001:2" */
-unsigned state_failures(const struct state *s, char letter, const struct version *version)
-{
-	const char *text = journal_get(s->journal, key_of("failures", letter).text);
-
-	if (!text || strncmp(text, version->text, VERSION_LENGTH) != 0 ||
-	    text[VERSION_LENGTH] != ':')
-		return 0;
-	text += VERSION_LENGTH + 1;
-	if (*text < '0' || *text > MAX_FAILURES_DIGIT || text[1] != '\0')
-		return 0;
-	return (unsigned)(*text - '0');
-}
-
 int state_raise_floor(struct state *s, const struct version *version)
 {
 	struct version floor;
@@ -154,57 +135,231 @@ int state_raise_floor(struct state *s, const struct version *version)
 	return journal_set(s->journal, key_of("floor", version->program).text, version->text);
 }
 
+/* ---- versions that are remembered: "B202109010001:2 B202110010001:1" ---- */
+
+struct remembered {
+	struct version version;
+	unsigned n; /* 0: it is not counted */
+};
+
+struct memory {
+	struct remembered list[STATE_MAX_REMEMBERED];
+	size_t n;
+};
+
+static bool parse_remembered(const char *text, size_t length, char letter, struct remembered *ret)
+{
+	char version[VERSION_LENGTH + 1];
+	struct remembered one = { 0 };
+
+	if (length < VERSION_LENGTH)
+		return false;
+	(void)snprintf(version, sizeof version, "%.*s", VERSION_LENGTH, text);
+	if (version_parse(version, &one.version) < 0 || one.version.program != letter)
+		return false;
+	text += VERSION_LENGTH;
+	length -= VERSION_LENGTH;
+	if (length == 2 && text[0] == ':' && text[1] > '0' && text[1] <= MAX_FAILURES_DIGIT)
+		one.n = (unsigned)(text[1] - '0');
+	else if (length != 0)
+		return false;
+	*ret = one;
+	return true;
+}
+
+static struct memory recall(const struct state *s, const char *what, char letter)
+{
+	const char *text = journal_get(s->journal, key_of(what, letter).text);
+	struct memory m = { .n = 0 };
+
+	while (text && *text && m.n < STATE_MAX_REMEMBERED) {
+		size_t length = strcspn(text, " ");
+
+		if (parse_remembered(text, length, letter, &m.list[m.n]))
+			m.n++;
+		text += length;
+		text += strspn(text, " ");
+	}
+	return m;
+}
+
+static int memorize(struct state *s, const char *what, char letter, const struct memory *m)
+{
+	char text[STATE_MAX_REMEMBERED * (VERSION_LENGTH + 8) + 1];
+	size_t used = 0;
+
+	for (size_t i = 0; i < m->n; i++) {
+		used += (size_t)snprintf(text + used, sizeof text - used, "%s%s", used ? " " : "",
+					 m->list[i].version.text);
+		if (m->list[i].n > 0)
+			used += (size_t)snprintf(text + used, sizeof text - used, ":%u",
+						 m->list[i].n);
+	}
+	return journal_set(s->journal, key_of(what, letter).text, used ? text : NULL);
+}
+
+/* Its place in m, or m->n. */
+static size_t find_version(const struct memory *m, const struct version *version)
+{
+	size_t i = 0;
+
+	while (i < m->n && strcmp(m->list[i].version.text, version->text) != 0)
+		i++;
+	return i;
+}
+
+static void drop(struct memory *m, size_t i)
+{
+	m->n--;
+	memmove(&m->list[i], &m->list[i + 1], (m->n - i) * sizeof m->list[0]);
+}
+
+/* The lowest is the one that is the least likely to be offered again. */
+static struct remembered *find_or_add(struct memory *m, const struct version *version)
+{
+	size_t i = find_version(m, version), lowest = 0;
+
+	if (i < m->n)
+		return &m->list[i];
+	if (m->n == STATE_MAX_REMEMBERED) {
+		for (i = 1; i < m->n; i++)
+			if (version_compare(&m->list[i].version, &m->list[lowest].version) < 0)
+				lowest = i;
+		drop(m, lowest);
+	}
+	m->list[m->n] = (struct remembered){ .version = *version };
+	return &m->list[m->n++];
+}
+
+size_t state_quarantined(const struct state *s, char letter,
+			 struct version ret[STATE_MAX_REMEMBERED])
+{
+	struct memory m = recall(s, "quarantine", letter);
+
+	for (size_t i = 0; i < m.n; i++)
+		ret[i] = m.list[i].version;
+	return m.n;
+}
+
+bool state_is_quarantined(const struct state *s, const struct version *version)
+{
+	struct memory m = recall(s, "quarantine", version->program);
+
+	return find_version(&m, version) < m.n;
+}
+
+unsigned state_failures(const struct state *s, const struct version *version)
+{
+	struct memory m = recall(s, "failures", version->program);
+	size_t i = find_version(&m, version);
+
+	return i < m.n ? m.list[i].n : 0;
+}
+
 int state_set_quarantine(struct state *s, const struct version *version)
 {
-	return journal_set(s->journal, key_of("quarantine", version->program).text, version->text);
+	struct memory m = recall(s, "quarantine", version->program);
+
+	(void)find_or_add(&m, version);
+	return memorize(s, "quarantine", version->program, &m);
+}
+
+static int forget_version(struct state *s, const char *what, const struct version *version)
+{
+	struct memory m = recall(s, what, version->program);
+	size_t i = find_version(&m, version);
+
+	if (i == m.n)
+		return 0;
+	drop(&m, i);
+	return memorize(s, what, version->program, &m);
+}
+
+int state_pardon(struct state *s, const struct version *version)
+{
+	int r = forget_version(s, "failures", version);
+
+	return r < 0 ? r : forget_version(s, "quarantine", version);
+}
+
+static int forget_not_newer(struct state *s, const char *what, const struct version *confirmed)
+{
+	struct memory m = recall(s, what, confirmed->program);
+
+	for (size_t i = m.n; i-- > 0;)
+		if (version_compare(&m.list[i].version, confirmed) <= 0)
+			drop(&m, i);
+	return memorize(s, what, confirmed->program, &m);
 }
 
 int state_clear_failures(struct state *s, const struct version *confirmed)
 {
-	struct version quarantined;
-	int r;
+	int r = forget_not_newer(s, "failures", confirmed);
 
-	r = journal_set(s->journal, key_of("failures", confirmed->program).text, NULL);
-	if (r < 0)
-		return r;
-	if (state_quarantine(s, confirmed->program, &quarantined) < 0 ||
-	    version_compare(&quarantined, confirmed) > 0)
-		return 0;
-	return journal_set(s->journal, key_of("quarantine", confirmed->program).text, NULL);
+	return r < 0 ? r : forget_not_newer(s, "quarantine", confirmed);
 }
 
 int state_count_failure(struct state *s, const struct version *version, bool *ret_quarantined)
 {
-	unsigned n = state_failures(s, version->program, version) + 1;
-	char text[VERSION_LENGTH + 8];
+	struct memory m = recall(s, "failures", version->program);
+	struct remembered *one = find_or_add(&m, version);
+	bool is_enough;
 	int r;
 
-	if (n > STATE_MAX_FAILURES)
-		n = STATE_MAX_FAILURES;
-	(void)snprintf(text, sizeof text, "%s:%u", version->text, n);
-	r = journal_set(s->journal, key_of("failures", version->program).text, text);
+	if (one->n < STATE_MAX_FAILURES)
+		one->n++;
+	is_enough = one->n >= STATE_MAX_FAILURES;
+	r = memorize(s, "failures", version->program, &m);
+	if (r == 0 && is_enough)
+		r = state_set_quarantine(s, version);
 	if (r < 0)
 		return r;
-	if (n >= STATE_MAX_FAILURES) {
-		r = state_set_quarantine(s, version);
-		if (r < 0)
-			return r;
-	}
-	*ret_quarantined = n >= STATE_MAX_FAILURES;
+	*ret_quarantined = is_enough;
 	return 0;
 }
 
+/* ---- all of it ---- */
+
+static const char *const known[] = { "floor", "quarantine", "failures" };
+
 int state_forget(struct state *s, char letter)
 {
-	static const char *const what[] = { "floor", "quarantine", "failures" };
-
-	for (size_t i = 0; i < ELEMENTSOF(what); i++) {
-		int r = journal_set(s->journal, key_of(what[i], letter).text, NULL);
+	for (size_t i = 0; i < ELEMENTSOF(known); i++) {
+		int r = journal_set(s->journal, key_of(known[i], letter).text, NULL);
 
 		if (r < 0)
 			return r;
 	}
 	return 0;
+}
+
+int state_save(const struct state *s, char letter, struct state_known *ret)
+{
+	for (size_t i = 0; i < ELEMENTSOF(known); i++) {
+		const char *value = journal_get(s->journal, key_of(known[i], letter).text);
+
+		ret->values[i] = value ? strdup(value) : NULL;
+		if (value && !ret->values[i])
+			return -ENOMEM;
+	}
+	return 0;
+}
+
+int state_restore(struct state *s, char letter, const struct state_known *saved)
+{
+	for (size_t i = 0; i < ELEMENTSOF(known); i++) {
+		int r = journal_set(s->journal, key_of(known[i], letter).text, saved->values[i]);
+
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+void state_known_done(struct state_known *saved)
+{
+	for (size_t i = 0; i < ELEMENTSOF(known); i++)
+		free(saved->values[i]);
 }
 
 int state_prune(struct store *store, const struct version *extra)

@@ -35,14 +35,15 @@ static bool add_releases(cJSON *object, const struct store *store)
 static bool add_known(cJSON *object, const struct state *s, char letter)
 {
 	cJSON *quarantined = cJSON_AddArrayToObject(object, "quarantined");
-	struct version version;
+	struct version version, versions[STATE_MAX_REMEMBERED];
 
 	if (!quarantined)
 		return false;
 	if (!s)
 		return true;
-	if (state_quarantine(s, letter, &version) == 0 && !add_to_array(quarantined, &version))
-		return false;
+	for (size_t i = 0, n = state_quarantined(s, letter, versions); i < n; i++)
+		if (!add_to_array(quarantined, &versions[i]))
+			return false;
 	return add_version(object, "floor", state_floor(s, letter, &version), &version);
 }
 

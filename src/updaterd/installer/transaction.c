@@ -283,14 +283,17 @@ static int note_confirmed(struct transaction *t)
 {
 	int r;
 
-	if (t->request->is_rollback)
-		return state_set_quarantine(t->state, &t->from);
+	if (t->request->is_rollback) {
+		r = state_pardon(t->state, &t->to);
+		return r < 0 ? r : state_set_quarantine(t->state, &t->from);
+	}
 	r = state_raise_floor(t->state, &t->to);
 	return r < 0 ? r : state_clear_failures(t->state, &t->to);
 }
 
 static int journal_confirmed(struct transaction *t)
 {
+	_cleanup_(state_known_done) struct state_known before = { 0 };
 	struct result confirmed = *t->result;
 	int r;
 
@@ -298,11 +301,17 @@ static int journal_confirmed(struct transaction *t)
 	confirmed.failure.reason = t->request->is_rollback ? REASON_OPERATOR : REASON_NONE;
 	confirmed.failure.text[0] = '\0';
 	confirmed.downtime_ms = t->trial.downtime.total_msec;
+	r = state_save(t->state, t->program->letter, &before);
+	if (r < 0)
+		return io_failure(t, r, "writing the journal");
 	r = note_confirmed(t);
 	if (r == 0)
 		r = record_durably(t->state->journal, JOURNAL_CONFIRMED, &confirmed);
-	if (r < 0)
+	if (r < 0) {
+		/* What is not confirmed raises no floor, also not with the next write. */
+		(void)!state_restore(t->state, t->program->letter, &before);
 		return io_failure(t, r, "writing the journal");
+	}
 	*t->result = confirmed;
 	return 0;
 }
@@ -367,12 +376,13 @@ static int abandon(struct transaction *t)
 	return finish(t, outcome_of(t->result->failure.reason), put_links_back);
 }
 
-/* A disk that fails is not the release's fault. */
+/* A disk that fails is not the release's fault, nor is a probe that could not be run before. */
 static bool is_release_to_blame(const struct transaction *t)
 {
 	enum reason reason = t->result->failure.reason;
 
-	return !t->request->is_rollback && reason >= REASON_EXITED && reason <= REASON_PROBE_FAILED;
+	return !t->request->is_rollback && trial_reason_blames_release(reason) &&
+	       (reason != REASON_PROBE_FAILED || t->trial.had_answer);
 }
 
 static int count_failure(struct transaction *t)
@@ -396,6 +406,11 @@ static int roll_back(struct transaction *t)
 	int r;
 
 	tell(t, STEP_ROLLBACK, percent_of(STEP_ROLLBACK));
+	/* Should the way back be cut, recovery knows from this why it was begun. */
+	r = record_durably(t->state->journal, JOURNAL_TRIAL, t->result);
+	if (r < 0)
+		log_warning("cannot write down what is wrong with '%s': %s", t->to.text,
+			    strerror(-r));
 	r = swap_back(store_dirfd(t->store), &t->from,
 		      t->has_before_previous ? &t->before_previous : NULL);
 	if (r < 0) {

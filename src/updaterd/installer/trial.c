@@ -94,6 +94,7 @@ int trial_ask_before(struct trial *t, const char *running_version, struct failur
 		log_debug("%s", no_answer.text);
 		return 0;
 	}
+	t->had_answer = answer->verdict != PROBE_NO_ANSWER;
 	if (answer->verdict == PROBE_NOT_NOW)
 		return judged(failure, -EAGAIN, REASON_NOT_NOW, "the program asks to wait", answer);
 	if (answer->verdict != PROBE_GOOD || parse_answer(answer, &json) < 0)

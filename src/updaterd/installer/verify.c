@@ -338,7 +338,7 @@ int verify_admit(const struct state *s, const struct release_target *target,
 		 struct failure *failure)
 {
 	const struct version *version = &target->version;
-	struct version current, floor, quarantined;
+	struct version current, floor;
 	int r;
 
 	r = state_current(s->conf, version->program, &current);
@@ -353,8 +353,7 @@ int verify_admit(const struct state *s, const struct release_target *target,
 		return failure_set(failure, -ESTALE, REASON_OLDER_VERSION,
 				   "%s is older than %s, which was confirmed here", version->text,
 				   floor.text);
-	if (state_quarantine(s, version->program, &quarantined) == 0 &&
-	    version_compare(version, &quarantined) == 0)
+	if (state_is_quarantined(s, version))
 		return failure_set(failure, -EPERM, REASON_QUARANTINED, "%s is quarantined",
 				   version->text);
 	return admit_requires(s, target, failure);

@@ -90,6 +90,12 @@ static void upgrade_well(struct gateway *g, const char *version)
 	assert_int_equal(r.outcome, OUTCOME_CONFIRMED);
 }
 
+static void judge(struct result *r)
+{
+	r->step = STEP_RESTART;
+	(void)failure_set(&r->failure, 0, REASON_EXITED, "it ended");
+}
+
 /* The journal as an upgrade from OLD_B to NEW_B leaves it when it is cut. */
 static void leave_journal(struct gateway *g, enum journal_state state, const char *before)
 {
@@ -100,10 +106,11 @@ static void leave_journal(struct gateway *g, enum journal_state state, const cha
 		.kind = RESULT_KIND_UPGRADE,
 		.from = OLD_B,
 		.to = NEW_B,
-		.step = STEP_RESTART,
-		.failure = { REASON_EXITED, "it ended" },
+		.step = STEP_SWAP,
 	};
 
+	if (state == JOURNAL_ROLLED_BACK)
+		judge(&r);
 	assert_int_equal(state_open(&g->conf, STATE_TRY, &s), 0);
 	assert_int_equal(journal_set(s->journal, RECORD_BEFORE_PREVIOUS, before), 0);
 	assert_int_equal(record_durably(s->journal, state, &r), 0);
@@ -247,6 +254,37 @@ static void test_trial(void **state)
 	/* What runs may be the new one. */
 	assert_int_equal(g->n_restarts, 1);
 	assert_string_equal(g->last_started, OLD_B);
+}
+
+/* It was bad, and the way back was cut before or after its flip: not an accident of the trial. */
+static void expect_judged(struct gateway *g, const char *current, const char *previous)
+{
+	_cleanup_(state_closep) struct state *s = NULL;
+	struct result r;
+
+	put_release(g, NEW_B);
+	set_links(g, current, previous);
+	leave_journal(g, JOURNAL_TRIAL, NULL);
+	assert_int_equal(state_open(&g->conf, STATE_TRY, &s), 0);
+	assert_int_equal(record_load(s->journal, &r), 0);
+	judge(&r);
+	assert_int_equal(record_durably(s->journal, JOURNAL_TRIAL, &r), 0);
+	assert_int_equal(recover(s, gateway_service(g), false), 0);
+	gateway_expect_links(g, 'B', OLD_B, "");
+	gateway_expect_order(g);
+	expect_result(g, "\"outcome\":\"rolled_back\",\"step\":\"restart\",\"reason\":\"exited\"");
+	expect_journal(g, "failures_B", NEW_B ":1");
+	assert_string_equal(g->last_started, OLD_B);
+}
+
+static void test_a_way_back_before_its_flip(void **state)
+{
+	expect_judged(*state, NEW_B, OLD_B);
+}
+
+static void test_a_way_back_after_its_flip(void **state)
+{
+	expect_judged(*state, OLD_B, NULL);
 }
 
 static void test_trial_at_boot(void **state)
@@ -709,6 +747,8 @@ int main(void)
 		TEST(test_ready_with_previous_flipped),
 		TEST(test_trial_before_the_flip),
 		TEST(test_trial),
+		TEST(test_a_way_back_before_its_flip),
+		TEST(test_a_way_back_after_its_flip),
 		TEST(test_trial_at_boot),
 		TEST(test_three_cut_trials_are_enough),
 		TEST(test_a_state_of_the_future_is_undone),

@@ -587,7 +587,52 @@ static void test_a_disk_that_fails_is_not_the_releases_fault(void **state)
 	gateway_expect_links(g, 'B', OLD_B, "");
 	gateway_expect_order(g);
 	expect_journal(g, "failures_B", "");
+	expect_journal(g, "floor_B", "");
 	upgrade_well(g, NEW_B);
+}
+
+static void fail_once(struct gateway *g, const char *version)
+{
+	struct result r;
+
+	g->odd_version = version;
+	g->odd = EXITS_AT_ONCE;
+	assert_int_equal(gateway_upgrade(g, version, &r), 0);
+	expect_result(&r, OUTCOME_ROLLED_BACK, STEP_RESTART, REASON_EXITED);
+}
+
+/* A query server that names two bad releases in turn does not get them tried for ever. */
+static void test_bad_releases_in_turn_are_counted_each(void **state)
+{
+	struct gateway *g = *state;
+	struct result r;
+
+	gateway_publish(g, NEW_B, NULL);
+	gateway_publish(g, NEXT_B, NULL);
+	for (unsigned i = 0; i < 3; i++) {
+		fail_once(g, NEW_B);
+		fail_once(g, NEXT_B);
+	}
+	expect_journal(g, "quarantine_B", NEW_B " " NEXT_B);
+	assert_int_equal(gateway_upgrade(g, NEW_B, &r), 0);
+	expect_result(&r, OUTCOME_REFUSED, STEP_CHECK, REASON_QUARANTINED);
+	assert_int_equal(gateway_upgrade(g, NEXT_B, &r), 0);
+	expect_result(&r, OUTCOME_REFUSED, STEP_CHECK, REASON_QUARANTINED);
+}
+
+/* A probe_user that does not exist must not put every release into quarantine. */
+static void test_a_probe_that_never_ran_is_not_the_releases_fault(void **state)
+{
+	struct gateway *g = *state;
+	struct result r;
+
+	g->before = PROBE_NO_ANSWER;
+	g->odd_version = NEW_B;
+	g->odd = PROBE_DOES_NOT_RUN;
+	gateway_publish(g, NEW_B, NULL);
+	assert_int_equal(gateway_upgrade(g, NEW_B, &r), 0);
+	expect_result(&r, OUTCOME_ROLLED_BACK, STEP_PROBE, REASON_PROBE_FAILED);
+	expect_journal(g, "failures_B", "");
 }
 
 /* ---- a person rolls back ---- */
@@ -616,6 +661,28 @@ static void test_a_person_goes_back(void **state)
 	expect_result(&r, OUTCOME_REFUSED, STEP_CHECK, REASON_QUARANTINED);
 	upgrade_well(g, NEXT_B);
 	gateway_expect_order(g);
+}
+
+static void test_a_person_goes_back_and_forth(void **state)
+{
+	struct gateway *g = *state;
+	struct result r;
+
+	upgrade_well(g, NEW_B);
+	gateway_publish(g, NEXT_B, NULL);
+	for (unsigned i = 0; i < 3; i++)
+		fail_once(g, NEXT_B);
+	assert_int_equal(gateway_rollback(g, 'B', &r), 0);
+	expect_result(&r, OUTCOME_CONFIRMED, STEP_CONFIRM, REASON_OPERATOR);
+	/* What is in quarantine already stays there. */
+	expect_journal(g, "quarantine_B", NEXT_B " " NEW_B);
+	assert_int_equal(gateway_upgrade(g, NEXT_B, &r), 0);
+	expect_result(&r, OUTCOME_REFUSED, STEP_CHECK, REASON_QUARANTINED);
+	assert_int_equal(gateway_rollback(g, 'B', &r), 0);
+	expect_result(&r, OUTCOME_CONFIRMED, STEP_CONFIRM, REASON_OPERATOR);
+	gateway_expect_links(g, 'B', NEW_B, OLD_B);
+	expect_journal(g, "quarantine_B", NEXT_B " " OLD_B);
+	expect_journal(g, "floor_B", NEW_B);
 }
 
 static void test_a_way_back_that_is_bad_is_undone(void **state)
@@ -684,7 +751,10 @@ int main(void)
 		TEST(test_the_older_previous_comes_back),
 		TEST(test_three_failures_and_no_more),
 		TEST(test_a_disk_that_fails_is_not_the_releases_fault),
+		TEST(test_bad_releases_in_turn_are_counted_each),
+		TEST(test_a_probe_that_never_ran_is_not_the_releases_fault),
 		TEST(test_a_person_goes_back),
+		TEST(test_a_person_goes_back_and_forth),
 		TEST(test_a_way_back_that_is_bad_is_undone),
 		TEST(test_there_may_be_no_way_back),
 	};
