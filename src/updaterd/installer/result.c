@@ -83,14 +83,20 @@ static bool add_judgement(cJSON *object, const struct result *r)
 	       add_detail(object, r->failure.text);
 }
 
+/* Some of them are what somebody else said: a number must never be why an attempt cannot end. */
+static bool add_measure(cJSON *object, const char *key, uint64_t value)
+{
+	return json_add_u64(object, key, value < JSON_MAX_INTEGER ? value : JSON_MAX_INTEGER);
+}
+
 static bool add_measures(cJSON *object, const struct result *r)
 {
-	return json_add_u64(object, "started_sec", r->share.started_sec) &&
-	       json_add_u64(object, "duration_ms", r->share.duration_ms) &&
-	       json_add_u64(object, "downtime_ms", r->downtime_ms) &&
-	       json_add_u64(object, "bytes_fetched", r->share.bytes_fetched) &&
-	       json_add_u64(object, "segments_fetched", r->share.segments_fetched) &&
-	       json_add_u64(object, "segments_again", r->share.segments_again);
+	return add_measure(object, "started_sec", r->share.started_sec) &&
+	       add_measure(object, "duration_ms", r->share.duration_ms) &&
+	       add_measure(object, "downtime_ms", r->downtime_ms) &&
+	       add_measure(object, "bytes_fetched", r->share.bytes_fetched) &&
+	       add_measure(object, "segments_fetched", r->share.segments_fetched) &&
+	       add_measure(object, "segments_again", r->share.segments_again);
 }
 
 static bool add_versions(cJSON *object, const struct result *r)
@@ -127,11 +133,20 @@ int result_format(const struct result *r, char **ret_json)
 
 /* ---- the history: one result a line ---- */
 
+/* A disk may give back something else than it was given; one such line must not spoil the others. */
+static bool is_sound(const char *json, size_t size)
+{
+	_cleanup_json_ cJSON *object = NULL;
+
+	return json_parse(json, size, NULL, &object, NULL) == 0 && cJSON_IsObject(object);
+}
+
+/* A history that cannot be read is worth less than a result that is kept, and counts as empty. */
 static int read_history(int dirfd, char **ret, size_t *ret_size)
 {
 	int r = fs_read_file(dirfd, HISTORY, HISTORY_MAX_BYTES, ret, ret_size);
 
-	if (r != -ENOENT)
+	if (r == 0 || r == -ENOMEM)
 		return r;
 	*ret = strdup("");
 	*ret_size = 0;
@@ -171,7 +186,7 @@ int result_find(int dirfd, const char *txid, char **ret_json)
 	if (r < 0)
 		return r;
 	line = find_in_history(history, txid);
-	if (!line)
+	if (!line || !is_sound(line, strcspn(line, "\n")))
 		return -ENOENT;
 	*ret_json = strndup(line, strcspn(line, "\n"));
 	return *ret_json ? 0 : -ENOMEM;
@@ -192,10 +207,9 @@ static int append_to_history(int dirfd, const char *json)
 	int n, r;
 
 	r = read_history(dirfd, &history, &size);
-	/* A history that cannot be read is worth less than a result that is kept. */
-	if (r < 0 && r != -EFBIG)
+	if (r < 0)
 		return r;
-	kept = history ? last_lines(history, size, RESULT_HISTORY_LINES - 1) : "";
+	kept = last_lines(history, size, RESULT_HISTORY_LINES - 1);
 	n = asprintf(&text, "%s%s\n", kept, json);
 	if (n < 0)
 		return -ENOMEM;
@@ -219,8 +233,15 @@ int result_history(int dirfd, size_t n, char **ret_json)
 		return -ENOMEM;
 	out = json;
 	*out++ = '[';
-	for (; *line; line++)
-		*out++ = *line == '\n' ? ',' : *line;
+	while (*line) {
+		size_t length = strcspn(line, "\n");
+
+		if (is_sound(line, length)) {
+			out = mempcpy(out, line, length);
+			*out++ = ',';
+		}
+		line += length + (line[length] == '\n');
+	}
 	if (out[-1] == ',')
 		out--;
 	*out++ = ']';
@@ -307,6 +328,20 @@ static int list_waiting(int dirfd, int *ret_fd, struct waiting **ret, size_t *re
 	return 0;
 }
 
+/* What a crash left of a write: its name is not used again. */
+static int sweep_waiting(int fd)
+{
+	_cleanup_dir_ DIR *d = NULL;
+	const char *name;
+	int r;
+
+	r = fs_open_dir(fd, ".", &d);
+	while (r == 0 && (name = fs_next_name(d)))
+		if (strncmp(name, ".#", 2) == 0)
+			r = fs_remove_tree(fd, name);
+	return r;
+}
+
 /* A gateway that never reaches its server does not fill its disk with results. */
 static int make_room(int dirfd)
 {
@@ -316,6 +351,8 @@ static int make_room(int dirfd)
 	int r;
 
 	r = list_waiting(dirfd, &fd, &list, &n);
+	if (r == 0)
+		r = sweep_waiting(fd);
 	if (r < 0)
 		return r;
 	for (size_t i = 0; i + RESULT_OUTBOX_FILES <= n; i++) {
@@ -382,8 +419,10 @@ int result_list(int dirfd, char ***ret)
 		if (r == -ENOMEM)
 			return r;
 		/* One that cannot be read must not hold up the others. */
-		if (r == 0)
+		if (r == 0 && is_sound(results[n_results], size))
 			n_results++;
+		else
+			free(TAKE_PTR(results[n_results]));
 	}
 	*ret = TAKE_PTR(results);
 	return 0;

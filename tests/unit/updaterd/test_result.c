@@ -187,6 +187,83 @@ static void test_other_files_are_no_results(void **state)
 	assert_int_equal(count_waiting(s), 1);
 }
 
+/* The agent may say what it likes; the attempt must have an end. */
+static void test_no_number_is_too_large(void **state)
+{
+	_cleanup_free_ char *json = NULL;
+	struct result r = make_result(TXID_1);
+
+	(void)state;
+	r.share.duration_ms = (UINT64_C(1) << 53) + 5;
+	r.share.bytes_fetched = UINT64_MAX;
+	assert_int_equal(result_format(&r, &json), 0);
+	assert_non_null(strstr(json, "\"duration_ms\":9007199254740991,"));
+	assert_non_null(strstr(json, "\"bytes_fetched\":9007199254740991,"));
+}
+
+static void write_history(struct scratch *s, const char *text, size_t size)
+{
+	scratch_write(s->dirfd, "history.jsonl", text, size, 0600);
+}
+
+/* A line that the disk changed, whether it is the last or this attempt's. */
+static void test_a_damaged_history_is_read_around(void **state)
+{
+	static const char damaged[] = "{\"txid\":\"" TXID_1 "\",\"program\":\"B\n";
+	_cleanup_free_ char *json = NULL, *found = NULL;
+	_cleanup_json_ cJSON *array = NULL;
+	struct scratch *s = *state;
+
+	write_history(s, damaged, sizeof damaged - 1);
+	assert_int_equal(result_history(s->dirfd, 10, &json), 0);
+	assert_string_equal(json, "[]");
+	assert_false(result_is_kept(s->dirfd, TXID_1));
+	keep(s, TXID_1);
+	keep(s, TXID_2);
+	assert_int_equal(result_find(s->dirfd, TXID_2, &found), 0);
+	free(json);
+	assert_int_equal(result_history(s->dirfd, 10, &json), 0);
+	assert_int_equal(json_parse(json, strlen(json), NULL, &array, NULL), 0);
+	assert_int_equal(cJSON_GetArraySize(array), 2);
+}
+
+static void test_a_history_that_cannot_be_read_holds_up_nothing(void **state)
+{
+	const size_t size = ((size_t)RESULT_HISTORY_LINES * RESULT_MAX_BYTES) + 1;
+	char *huge = calloc(1, size);
+	struct scratch *s = *state;
+
+	assert_non_null(huge);
+	write_history(s, huge, size);
+	free(huge);
+	keep(s, TXID_1);
+	assert_int_equal(count_waiting(s), 1);
+	assert_true(result_is_kept(s->dirfd, TXID_1));
+}
+
+static void test_a_damaged_result_holds_up_no_other(void **state)
+{
+	_cleanup_(result_list_freep) char **list = NULL;
+	struct scratch *s = *state;
+
+	keep(s, TXID_1);
+	keep(s, TXID_2);
+	scratch_text(s->dirfd, "results/" TXID_1 ".json", "{\"txid\":", 0600);
+	assert_int_equal(result_list(s->dirfd, &list), 0);
+	assert_non_null(list[0]);
+	assert_non_null(strstr(list[0], TXID_2));
+	assert_null(list[1]);
+}
+
+static void test_leaves_nothing_of_a_cut_write(void **state)
+{
+	struct scratch *s = *state;
+
+	scratch_text(s->dirfd, "results/.#" TXID_2 ".json", "{", 0600);
+	keep(s, TXID_1);
+	assert_int_equal(faccessat(s->dirfd, "results/.#" TXID_2 ".json", F_OK, 0), -1);
+}
+
 static void test_reads_the_agents_share(void **state)
 {
 	_cleanup_free_ char *error = NULL;
@@ -213,10 +290,18 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, scratch_setup, scratch_teardown)
-		TEST(test_is_what_the_protocol_says),	   TEST(test_is_valid_json_whatever_failed),
-		TEST(test_keeps_until_archived),	   TEST(test_the_first_result_stands),
-		TEST(test_history_and_outbox_are_bounded), TEST(test_other_files_are_no_results),
+		TEST(test_is_what_the_protocol_says),
+		TEST(test_is_valid_json_whatever_failed),
+		TEST(test_keeps_until_archived),
+		TEST(test_the_first_result_stands),
+		TEST(test_history_and_outbox_are_bounded),
+		TEST(test_other_files_are_no_results),
 		TEST(test_reads_the_agents_share),
+		TEST(test_no_number_is_too_large),
+		TEST(test_a_damaged_history_is_read_around),
+		TEST(test_a_history_that_cannot_be_read_holds_up_nothing),
+		TEST(test_a_damaged_result_holds_up_no_other),
+		TEST(test_leaves_nothing_of_a_cut_write),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
