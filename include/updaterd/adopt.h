@@ -9,8 +9,8 @@
 #include "updaterd/failure.h"
 #include "updaterd/store.h"
 
-/* Copies it to releases/ unless it is there and complete. -ENOENT if the program has none. `current`
- * is not touched. */
+/* Copies it to releases/ unless it is there and complete; a damaged one is replaced, whatever leads to
+ * it. -ENOENT if the program has none. `current` is not touched. */
 _must_check_ int adopt_factory(const struct conf_program *program, struct store *store,
 			       struct version *ret, struct failure *failure);
 

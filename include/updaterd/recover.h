@@ -26,11 +26,15 @@
 #include "updaterd/service.h"
 #include "updaterd/state.h"
 
-/* at_boot: the program is restarted only if it runs already. The state must be held. */
+/* At boot a program is restarted only if it runs already, and every byte of what `current` leads to is
+ * read. A space that is gone, or a part of it, is made again if the program is installed. The state must
+ * be held. */
 _must_check_ int recover(struct state *s, struct service service, bool at_boot);
 
-/* Makes sure that `current` of a program's space leads to a complete release. 0: it did; 1: it was
- * repaired; -ENOENT: there is nothing that it could point to. */
-_must_check_ int recover_current(const struct conf_program *program, struct store *store);
+/* Makes sure that `current` of a program's space leads to a complete release; thorough: whose files
+ * match, too. 0: it did; 1: it was repaired; -ENOENT: there is nothing that it could point to; -EUCLEAN:
+ * it is damaged, and there is nothing better. */
+_must_check_ int recover_current(const struct conf_program *program, struct store *store,
+				 bool is_thorough);
 
 #endif

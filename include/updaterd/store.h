@@ -47,6 +47,10 @@ _must_check_ int store_stage_begin(struct store *s, const char *name);
 /* Renames the stage to its version, durably. -EEXIST if there is one already. */
 _must_check_ int store_stage_seal(struct store *s, const char *name, const struct version *version);
 
+/* The same in the place of a damaged release, which goes: by an exchange, so `current` may lead to it. */
+_must_check_ int store_stage_replace(struct store *s, const char *name,
+				     const struct version *version);
+
 /* Versions in releases/, newest first. Caller frees. */
 _must_check_ int store_list(const struct store *s, struct version **ret, size_t *ret_n);
 /* Returns the descriptor of a release's directory, -ENOENT if there is none. */

@@ -337,7 +337,7 @@ static void adopt(struct gateway *g, struct conf_program *program, const char *v
 	(void)snprintf(program->factory, sizeof g->paths[0], "%s", gateway_make_tree(g, version));
 	assert_int_equal(store_create(program->space, &store), 0);
 	assert_int_equal(adopt_factory(program, store, &adopted, &failure), 0);
-	assert_int_equal(recover_current(program, store), 1);
+	assert_int_equal(recover_current(program, store, false), 1);
 }
 
 /* In memory where that can be: nothing here depends on a disk, and the sweeps make much of it. */

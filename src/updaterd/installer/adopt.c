@@ -2,6 +2,7 @@
 #include "updaterd/adopt.h"
 
 #include <fcntl.h>
+#include <stdbool.h>
 #include <string.h>
 
 #include "updaterd/stage.h"
@@ -36,7 +37,7 @@ static int read_factory(const struct conf_program *program, int *ret_fd, struct 
 }
 
 static int copy_factory(int factory_fd, struct store *store, const struct version *version,
-			struct failure *failure)
+			bool is_damaged, struct failure *failure)
 {
 	_cleanup_close_ int stage_fd = FD_NONE;
 	int r;
@@ -49,7 +50,8 @@ static int copy_factory(int factory_fd, struct store *store, const struct versio
 		r = stage_check(stage_fd, NULL, failure);
 	if (r < 0)
 		return r;
-	r = store_stage_seal(store, STAGE_NAME, version);
+	r = is_damaged ? store_stage_replace(store, STAGE_NAME, version)
+		       : store_stage_seal(store, STAGE_NAME, version);
 	return r < 0 ? failure_set_errno(failure, r, "giving the release its name") : 0;
 }
 
@@ -64,15 +66,8 @@ int adopt_factory(const struct conf_program *program, struct store *store, struc
 	if (r < 0)
 		return r;
 	r = store_check_release(store, &version, NULL);
-	if (r == -EUCLEAN) {
-		r = store_remove_release(store, &version);
-		if (r < 0)
-			return failure_set_errno(failure, r, "removing a damaged '%s'",
-						 version.text);
-		r = -ENOENT;
-	}
-	if (r == -ENOENT)
-		r = copy_factory(factory_fd, store, &version, failure);
+	if (r == -ENOENT || r == -EUCLEAN)
+		r = copy_factory(factory_fd, store, &version, r == -EUCLEAN, failure);
 	else if (r < 0)
 		(void)failure_set_errno(failure, r, "checking '%s'", version.text);
 	if (r < 0)

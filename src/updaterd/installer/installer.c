@@ -72,14 +72,14 @@ static int adopt(const struct conf_program *program)
 		return EXIT_FAILED;
 	}
 	/* What runs stays, so that a factory release which cannot be copied then is a pity only. */
-	had_current = recover_current(program, store);
+	had_current = recover_current(program, store, false);
 	if (adopt_factory(program, store, &version, &failure) < 0) {
 		log_write(had_current >= 0 ? LOG_WARNING : LOG_ERR,
 			  "cannot adopt the factory release: %s", failure.text);
 		return had_current >= 0 ? EXIT_OK : EXIT_FAILED;
 	}
 	if (had_current < 0)
-		had_current = recover_current(program, store);
+		had_current = recover_current(program, store, false);
 	return had_current < 0 ? EXIT_FAILED : EXIT_OK;
 }
 

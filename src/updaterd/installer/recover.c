@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "updaterd/recover.h"
 
+#include <fcntl.h>
 #include <string.h>
 
 #include "common/log.h"
@@ -11,15 +12,31 @@
 
 /* ---- `current` ---- */
 
-static bool leads_to_release(const struct store *store, struct version *ret)
+static bool leads_to_release(const struct store *store)
 {
 	_cleanup_(manifest_freep) struct manifest *manifest = NULL;
 	_cleanup_close_ int fd = FD_NONE;
+	struct version current;
 
-	if (swap_read(store_dirfd(store), SWAP_CURRENT, ret) < 0)
+	if (swap_read(store_dirfd(store), SWAP_CURRENT, &current) < 0)
 		return false;
-	fd = store_open_release(store, ret);
+	fd = store_open_release(store, &current);
 	return fd >= 0 && store_read_manifest(fd, &manifest, NULL) == 0;
+}
+
+/* Every byte of it, which takes its time. */
+static bool leads_to_sound_release(const struct store *store)
+{
+	_cleanup_free_ char *error = NULL;
+	struct version current;
+
+	if (swap_read(store_dirfd(store), SWAP_CURRENT, &current) < 0)
+		return false;
+	if (store_check_release(store, &current, &error) == 0)
+		return true;
+	log_error("'%s/current' leads to '%s', which is damaged: %s", store_path(store),
+		  current.text, error ? error : "it cannot be read");
+	return false;
 }
 
 static int find_newest(const struct store *store, struct version *ret)
@@ -62,16 +79,16 @@ static int find_replacement(const struct conf_program *program, struct store *st
 	return r;
 }
 
-int recover_current(const struct conf_program *program, struct store *store)
+int recover_current(const struct conf_program *program, struct store *store, bool is_thorough)
 {
 	struct version version;
 	int r;
 
-	if (leads_to_release(store, &version))
+	if (is_thorough ? leads_to_sound_release(store) : leads_to_release(store))
 		return 0;
 	r = find_replacement(program, store, &version);
 	if (r < 0)
-		return r;
+		return leads_to_release(store) ? -EUCLEAN : r;
 	r = swap_prepare(store_dirfd(store), &version, NULL);
 	if (r == 0)
 		r = swap_current(store_dirfd(store));
@@ -110,14 +127,25 @@ static void restart_program(const struct recovery *rec)
 		log_error("'%s' after recovery: %s", rec->result.from, failure.text);
 }
 
+/* What `previous` led to, if that is still there: an attempt at it again may have removed it. */
+static bool read_before_previous(const struct recovery *rec, struct version *ret)
+{
+	const char *text = journal_get(rec->state->journal, RECORD_BEFORE_PREVIOUS);
+	_cleanup_close_ int fd = FD_NONE;
+
+	if (!text || version_parse(text, ret) < 0)
+		return false;
+	fd = store_open_release(rec->store, ret);
+	return fd >= 0;
+}
+
 /* Puts both links back to what they were before the attempt. 1 if the new release was `current`. Where
  * the old release is gone, recover_current() has to find what is left. */
 static int undo_flip(const struct recovery *rec)
 {
-	const char *text = journal_get(rec->state->journal, RECORD_BEFORE_PREVIOUS);
 	int space_fd = store_dirfd(rec->store);
 	struct version from, current, previous, before;
-	bool had_previous = text && version_parse(text, &before) == 0;
+	bool had_previous = read_before_previous(rec, &before);
 	bool was_flipped, is_moved;
 	_cleanup_close_ int from_fd = FD_NONE;
 	int r;
@@ -254,21 +282,38 @@ static int recover_attempt(struct recovery *rec)
 
 /* ---- all of it ---- */
 
-static int recover_space(const struct conf_program *program)
+static bool is_installed(const struct conf_program *program)
+{
+	return faccessat(AT_FDCWD, program->space, F_OK, AT_SYMLINK_NOFOLLOW) == 0 ||
+	       (program->factory && faccessat(AT_FDCWD, program->factory, F_OK, 0) == 0);
+}
+
+/* A space that is gone, or a directory of it, is made again where a program is installed. */
+static int open_space(const struct conf_program *program, struct store **ret)
+{
+	int r = store_open(program->space, ret);
+
+	if (r != -ENOENT || !is_installed(program))
+		return r;
+	log_error("'%s' is not whole; it is made again", program->space);
+	return store_create(program->space, ret);
+}
+
+static int recover_space(const struct conf_program *program, bool at_boot)
 {
 	_cleanup_(store_closep) struct store *store = NULL;
-	int r;
+	int r, recovered;
 
-	r = store_open(program->space, &store);
-	if (r == -ENOENT)
-		return 0;
+	r = open_space(program, &store);
 	if (r < 0)
-		return r;
-	r = recover_current(program, store);
-	if (r < 0 && r != -ENOENT)
-		return r;
+		return r == -ENOENT ? 0 : r;
+	recovered = recover_current(program, store, at_boot);
+	if (recovered < 0 && recovered != -ENOENT && recovered != -EUCLEAN)
+		return recovered;
 	r = swap_clear(store_dirfd(store));
-	return r < 0 ? r : state_prune(store, NULL);
+	if (r == 0)
+		r = state_prune(store, NULL);
+	return r == 0 && recovered == -EUCLEAN ? recovered : r;
 }
 
 /* Without the journal the floors are gone: what runs is the least that must not be undercut. */
@@ -305,7 +350,7 @@ int recover(struct state *s, struct service service, bool at_boot)
 	}
 	/* Every space gets its turn, whatever is wrong with another. */
 	for (size_t i = 0; i < s->conf->n_programs; i++) {
-		r = recover_space(&s->conf->programs[i]);
+		r = recover_space(&s->conf->programs[i], at_boot);
 		if (r < 0) {
 			log_error("cannot recover '%s': %s", s->conf->programs[i].space,
 				  strerror(-r));

@@ -165,6 +165,18 @@ int store_stage_seal(struct store *s, const char *name, const struct version *ve
 	return fs_fsync_dir(s->releases_fd, ".");
 }
 
+int store_stage_replace(struct store *s, const char *name, const struct version *version)
+{
+	struct name stage = name_of(STAGE_PREFIX, name, "");
+	int r;
+
+	if (renameat2(s->releases_fd, stage.text, s->releases_fd, version->text, RENAME_EXCHANGE) <
+	    0)
+		return -errno;
+	r = fs_fsync_dir(s->releases_fd, ".");
+	return r < 0 ? r : fs_remove_tree(s->releases_fd, stage.text);
+}
+
 /* Calls visit with each name in a directory; visit may remove what it is called with. */
 static int each_name(int dirfd, int (*visit)(void *userdata, const char *name), void *userdata)
 {

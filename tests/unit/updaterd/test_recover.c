@@ -452,6 +452,98 @@ static void test_current_from_the_factory(void **state)
 	assert_int_equal(gateway_count(g, "b/releases"), 0);
 }
 
+/* ---- damage ---- */
+
+static void damage(struct gateway *g, const char *version)
+{
+	char path[64];
+
+	(void)snprintf(path, sizeof path, "b/releases/%s/bin/program", version);
+	scratch_text(g->scratch->dirfd, path, "something else", 0555);
+}
+
+/* Not whenever somebody asks for the status: to read all of it takes its time. */
+static void test_a_damaged_current_is_noticed_at_boot(void **state)
+{
+	struct gateway *g = *state;
+
+	upgrade_well(g, NEW_B);
+	damage(g, NEW_B);
+	assert_int_equal(run_recover(g, false), 0);
+	gateway_expect_links(g, 'B', NEW_B, OLD_B);
+	assert_int_equal(run_recover(g, true), 0);
+	gateway_expect_links(g, 'B', OLD_B, NULL);
+	/* And the next upgrade puts it right. */
+	upgrade_well(g, NEW_B);
+	gateway_expect_order(g);
+}
+
+static void test_a_damaged_factory_release_is_replaced(void **state)
+{
+	struct gateway *g = *state;
+
+	damage(g, OLD_B);
+	assert_int_equal(run_recover(g, true), 0);
+	gateway_expect_links(g, 'B', OLD_B, "");
+	gateway_expect_order(g);
+}
+
+static void test_what_cannot_be_replaced_stays(void **state)
+{
+	struct gateway *g = *state;
+
+	damage(g, OLD_B);
+	assert_int_equal(fs_remove_tree(g->scratch->dirfd, "trees"), 0);
+	scratch_text(g->scratch->dirfd, "b/releases/.stage-old/x", "", 0444);
+	assert_int_equal(run_recover(g, true), -EUCLEAN);
+	gateway_expect_links(g, 'B', OLD_B, "");
+	assert_int_equal(gateway_count(g, "b/releases"), 1);
+}
+
+static void test_a_space_that_is_gone_is_made_again(void **state)
+{
+	struct gateway *g = *state;
+
+	assert_int_equal(fs_remove_tree(g->scratch->dirfd, "b"), 0);
+	assert_int_equal(run_recover(g, true), 0);
+	gateway_expect_links(g, 'B', OLD_B, "");
+	gateway_expect_order(g);
+}
+
+static void test_a_directory_that_is_gone_is_made_again(void **state)
+{
+	struct gateway *g = *state;
+
+	assert_int_equal(fs_remove_tree(g->scratch->dirfd, "b/backups"), 0);
+	upgrade_well(g, NEW_B);
+	assert_int_equal(fs_remove_tree(g->scratch->dirfd, "b/releases"), 0);
+	assert_int_equal(run_recover(g, true), 0);
+	gateway_expect_links(g, 'B', OLD_B, NULL);
+}
+
+/* [program B] of a gateway that has no such package. */
+static void test_no_space_without_a_program(void **state)
+{
+	struct gateway *g = *state;
+
+	assert_int_equal(fs_remove_tree(g->scratch->dirfd, "b"), 0);
+	assert_int_equal(fs_remove_tree(g->scratch->dirfd, "trees"), 0);
+	assert_int_equal(run_recover(g, true), 0);
+	assert_int_equal(faccessat(g->scratch->dirfd, "b", F_OK, 0), -1);
+}
+
+/* `previous` led to what was tried again, which was removed for it. */
+static void test_previous_is_never_put_back_to_nothing(void **state)
+{
+	struct gateway *g = *state;
+	char target[64];
+
+	leave_journal(g, JOURNAL_STAGING, NEW_B);
+	assert_int_equal(run_recover(g, true), 0);
+	gateway_expect_links(g, 'B', OLD_B, "");
+	assert_int_equal(readlinkat(g->scratch->dirfd, "b/previous", target, sizeof target), -1);
+}
+
 /* ---- the sweep ---- */
 
 /* Program A's space is never written to here. */
@@ -714,7 +806,7 @@ static int scenario_adopt(struct gateway *g)
 
 	r = store_create(program->space, &store);
 	if (r == 0)
-		r = recover_current(program, store);
+		r = recover_current(program, store, false);
 	return r < 0 ? r : 0;
 }
 
@@ -761,6 +853,13 @@ int main(void)
 		TEST(test_current_from_previous),
 		TEST(test_current_from_the_newest_complete),
 		TEST(test_current_from_the_factory),
+		TEST(test_a_damaged_current_is_noticed_at_boot),
+		TEST(test_a_damaged_factory_release_is_replaced),
+		TEST(test_what_cannot_be_replaced_stays),
+		TEST(test_a_space_that_is_gone_is_made_again),
+		TEST(test_a_directory_that_is_gone_is_made_again),
+		TEST(test_no_space_without_a_program),
+		TEST(test_previous_is_never_put_back_to_nothing),
 		TEST(test_sweep_upgrade),
 		TEST(test_sweep_upgrade_that_is_rolled_back),
 		TEST(test_sweep_rollback),
