@@ -165,13 +165,14 @@ int fs_open_regular(int dirfd, const char *name, uint64_t *ret_size_bytes)
 	return TAKE_FD(fd);
 }
 
-/* The descriptor becomes the stream's. */
+/* The descriptor becomes the stream's. Of a directory that is open for reading, nothing but memory
+ * can be missing. */
 static int make_stream(int *fd, DIR **ret)
 {
 	DIR *dir = fdopendir(*fd);
 
 	if (!dir)
-		return -errno;
+		return -ENOMEM;
 	*fd = FD_NONE;
 	*ret = dir;
 	return 0;
