@@ -156,6 +156,11 @@ static int load_slot(struct journal *j, int index)
 	int r;
 
 	r = read_slot(j->slots[index], bytes);
+	/* A block of the disk that is lost must not take the other slot with it. */
+	if (r == -EIO) {
+		j->is_damaged = true;
+		return 0;
+	}
 	if (r < 0)
 		return r;
 	if (parse_slot(bytes, &slot) < 0) {

@@ -24,6 +24,20 @@ ssize_t __wrap_pwrite64(int fd, const void *bytes, size_t size, off_t offset)
 	return __real_pwrite64(fd, bytes, size, offset);
 }
 
+/* The n-th read from now on fails, or all that are left when n is negative. */
+static int fail_pread;
+
+ssize_t __real_pread64(int fd, void *bytes, size_t size, off_t offset);
+ssize_t __wrap_pread64(int fd, void *bytes, size_t size, off_t offset);
+ssize_t __wrap_pread64(int fd, void *bytes, size_t size, off_t offset)
+{
+	if (fail_pread < 0 || (fail_pread > 0 && --fail_pread == 0)) {
+		errno = EIO;
+		return -1;
+	}
+	return __real_pread64(fd, bytes, size, offset);
+}
+
 int __real_fdatasync(int fd);
 int __wrap_fdatasync(int fd);
 int __wrap_fdatasync(int fd)
@@ -38,7 +52,7 @@ int __wrap_fdatasync(int fd)
 
 static int setup(void **state)
 {
-	fail_pwrite = fail_fdatasync = 0;
+	fail_pwrite = fail_fdatasync = fail_pread = 0;
 	n_syncs = 0;
 	return scratch_setup(state);
 }
@@ -253,6 +267,29 @@ static void test_tells_damage(void **state)
 	(void)journal_close(j);
 }
 
+/* A bad block: recovery at boot must have something to go by. */
+static void test_falls_back_from_a_slot_that_cannot_be_read(void **state)
+{
+	struct scratch *s = *state;
+	struct journal *j = NULL;
+
+	assert_int_equal(journal_open(s->dirfd, &j), 0);
+	write_value(j, "state", "ready");
+	write_value(j, "state", "trial");
+	(void)journal_close(j);
+	fail_pread = 1;
+	assert_int_equal(journal_open(s->dirfd, &j), 0);
+	assert_int_equal(journal_state(j), JOURNAL_TRIAL);
+	assert_false(journal_is_damaged(j));
+	(void)journal_close(j);
+	fail_pread = -1;
+	assert_int_equal(journal_open(s->dirfd, &j), 0);
+	assert_true(journal_is_damaged(j));
+	fail_pread = 0;
+	write_value(j, "state", "ready");
+	(void)journal_close(j);
+}
+
 /* A newer updaterd wrote it and was rolled back. */
 static void test_carries_the_future_through(void **state)
 {
@@ -393,6 +430,7 @@ int main(void)
 		TEST(test_falls_back_from_a_torn_slot),
 		TEST(test_falls_back_from_a_short_slot),
 		TEST(test_tells_damage),
+		TEST(test_falls_back_from_a_slot_that_cannot_be_read),
 		TEST(test_carries_the_future_through),
 		TEST(test_a_failed_write_leaves_the_last_good_slot),
 		TEST(test_a_failed_sync_leaves_the_last_good_slot),
