@@ -18,6 +18,6 @@ _must_check_ int command_history(uint32_t n, bool as_json);
 /* Back to the kept previous version; returns at the end. */
 _must_check_ int command_rollback(char program, struct progress *progress);
 /* The words of a result, explained. */
-_must_check_ int command_reasons(void);
+_must_check_ int command_reasons(bool as_json);
 
 #endif

@@ -7,6 +7,7 @@
 #define UPDATERD_INSTALLER_H
 
 #include "common/cleanup.h"
+#include "common/version.h"
 #include "updaterd/conf.h"
 
 /* `updaterd --installer`: recovers, serves org.bmsgateway.Updater1 on the system bus, returns when
@@ -24,5 +25,8 @@ _must_check_ int installer_disown(const struct conf *conf, char program);
 
 /* `updaterd --recover` (at boot, before the programs): finishes or undoes what a crash left. */
 _must_check_ int installer_recover(const struct conf *conf);
+
+/* `updaterd --unquarantine VERSION`: it may be tried again. Root only. An exit code. */
+_must_check_ int installer_unquarantine(const struct conf *conf, const struct version *version);
 
 #endif

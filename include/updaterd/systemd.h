@@ -25,7 +25,7 @@ struct systemd {
 	char job_result[32]; /* "" until it was removed: "done", "failed", "timeout" … */
 };
 
-/* Connects if it is not connected yet. */
+/* Connects if it is not connected (any more). */
 _must_check_ int systemd_connect(struct systemd *s);
 
 uint64_t systemd_now_msec(void);

@@ -115,7 +115,8 @@ static const char *const reason_helps[] = {
 		"newest one that was ever confirmed here. To go back, use updaterd "
 		"--rollback.",
 	[REASON_QUARANTINED] = "This version failed here before, or a person rolled it back. "
-			       "Publish a new version.",
+			       "Publish a new version, or let it in again with updaterd "
+			       "--unquarantine.",
 	[REASON_NOT_NOW] = "The program said that now is no good time. The next run asks again.",
 	[REASON_REQUIRES] = "The release needs a newer version of the other program first.",
 	[REASON_TAR_MALFORMED] = "The content of the program file is not a release's tar, or not "

@@ -162,7 +162,30 @@ int command_rollback(char program, struct progress *progress)
 
 /* ---- words ---- */
 
-int command_reasons(void)
+static int print_word(const char *kind, const char *name, const char *text, bool as_json)
+{
+	_cleanup_json_ cJSON *object = NULL;
+
+	if (!as_json) {
+		(void)printf("  %-18s %s\n", name, text);
+		return EXIT_OK;
+	}
+	object = cJSON_CreateObject();
+	if (!object || !cJSON_AddStringToObject(object, kind, name) ||
+	    !cJSON_AddStringToObject(object, "help", text)) {
+		log_error("out of memory");
+		return EXIT_FAILED;
+	}
+	return print_json(object);
+}
+
+static void print_title(const char *title, bool as_json)
+{
+	if (!as_json)
+		(void)printf("%s\n", title);
+}
+
+int command_reasons(bool as_json)
 {
 	static const struct {
 		enum outcome outcome;
@@ -175,12 +198,15 @@ int command_reasons(void)
 		{ OUTCOME_POSTPONED, "the program said that now is no good time" },
 	};
 
-	(void)printf("Outcomes\n");
-	for (size_t i = 0; i < ELEMENTSOF(outcomes); i++)
-		(void)printf("  %-18s %s\n", outcome_name(outcomes[i].outcome), outcomes[i].help);
-	(void)printf("\nReasons\n");
-	for (int i = REASON_NONE + 1; i < _REASON_MAX; i++)
-		(void)printf("  %-18s %s\n", reason_name((enum reason)i),
-			     reason_help((enum reason)i));
-	return EXIT_OK;
+	int code = EXIT_OK;
+
+	print_title("Outcomes", as_json);
+	for (size_t i = 0; i < ELEMENTSOF(outcomes) && code == EXIT_OK; i++)
+		code = print_word("outcome", outcome_name(outcomes[i].outcome), outcomes[i].help,
+				  as_json);
+	print_title("\nReasons", as_json);
+	for (int i = REASON_NONE + 1; i < _REASON_MAX && code == EXIT_OK; i++)
+		code = print_word("reason", reason_name((enum reason)i),
+				  reason_help((enum reason)i), as_json);
+	return code;
 }

@@ -35,6 +35,7 @@ enum command {
 	COMMAND_ADOPT,
 	COMMAND_DISOWN,
 	COMMAND_RECOVER,
+	COMMAND_UNQUARANTINE,
 };
 
 struct arguments {
@@ -64,6 +65,7 @@ enum {
 	OPTION_ADOPT,
 	OPTION_DISOWN,
 	OPTION_RECOVER,
+	OPTION_UNQUARANTINE,
 };
 
 static const struct option options[] = {
@@ -83,6 +85,7 @@ static const struct option options[] = {
 	{ "adopt", required_argument, NULL, OPTION_ADOPT },
 	{ "disown", required_argument, NULL, OPTION_DISOWN },
 	{ "recover", no_argument, NULL, OPTION_RECOVER },
+	{ "unquarantine", required_argument, NULL, OPTION_UNQUARANTINE },
 	{ 0 },
 };
 
@@ -98,6 +101,8 @@ static const char help[] =
 	"stick\n"
 	"      --program A|B         only this program\n"
 	"      --version=VERSION     this version instead of the newest\n"
+	"  updaterd --unquarantine VERSION\n"
+	"                            lets a version in again that failed, or was rolled back\n"
 	"  updaterd --reasons        the words of a result, explained\n"
 	"  updaterd --version        the version of this program\n"
 	"\n"
@@ -164,6 +169,13 @@ static int set_version(struct arguments *a, const char *text)
 	return EXIT_OK;
 }
 
+static int set_unquarantine(struct arguments *a, const char *text)
+{
+	int code = set_version(a, text);
+
+	return code == EXIT_OK ? set_command(a, COMMAND_UNQUARANTINE) : code;
+}
+
 static int set_history(struct arguments *a, const char *text)
 {
 	char *end = NULL;
@@ -198,6 +210,7 @@ static int take_option(struct arguments *a, int option, char **argv)
 	case OPTION_ADOPT: return set_program_command(a, COMMAND_ADOPT, optarg);
 	case OPTION_DISOWN: return set_program_command(a, COMMAND_DISOWN, optarg);
 	case OPTION_RECOVER: return set_command(a, COMMAND_RECOVER);
+	case OPTION_UNQUARANTINE: return set_unquarantine(a, optarg);
 	default: return EXIT_USAGE; /* getopt has said why */
 	}
 }
@@ -215,7 +228,7 @@ static int parse_arguments(int argc, char **argv, struct arguments *a)
 	}
 	if (optind < argc)
 		return usage("not understood", argv[optind]);
-	if (a->has_version && a->command != COMMAND_INSTALL)
+	if (a->has_version && a->command != COMMAND_INSTALL && a->command != COMMAND_UNQUARANTINE)
 		return usage("a version goes with --install only", a->version.text);
 	if (a->program && a->command != COMMAND_INSTALL && a->command != COMMAND_ROLLBACK &&
 	    a->command != COMMAND_ADOPT && a->command != COMMAND_DISOWN)
@@ -331,6 +344,7 @@ static int run(const struct arguments *a, const struct conf *conf)
 	case COMMAND_ADOPT: return installer_adopt(conf, a->program);
 	case COMMAND_DISOWN: return installer_disown(conf, a->program);
 	case COMMAND_RECOVER: return installer_recover(conf);
+	case COMMAND_UNQUARANTINE: return installer_unquarantine(conf, &a->version);
 	case COMMAND_REASONS:
 	case COMMAND_HELP:
 	case COMMAND_VERSION:
@@ -345,10 +359,11 @@ static bool run_simple(const struct arguments *a, int *ret_code)
 	if (a->command == COMMAND_HELP)
 		(void)fputs(help, stdout);
 	else if (a->command == COMMAND_VERSION)
-		(void)printf("updaterd %s (bms-gateway %s)\n", updaterd_release_version,
-			     PROJECT_VERSION);
+		(void)printf(a->json ? "{\"version\":\"%s\",\"project\":\"%s\"}\n"
+				     : "updaterd %s (bms-gateway %s)\n",
+			     updaterd_release_version, PROJECT_VERSION);
 	else if (a->command == COMMAND_REASONS)
-		*ret_code = command_reasons();
+		*ret_code = command_reasons(a->json);
 	else
 		return false;
 	return true;

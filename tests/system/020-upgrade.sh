@@ -69,8 +69,17 @@ status_is_json() { gw updaterd --status --json | jq -e .programs; }
 check "--status --json is JSON" status_is_json
 check "--history shows the upgrade" gw sh -c "updaterd --history | grep -q confirmed"
 check "anybody may ask for the status" gw setpriv --reuid=nobody --regid=nogroup --clear-groups updaterd --status
-nobody_rolls_back() { ! gw setpriv --reuid=nobody --regid=nogroup --clear-groups updaterd --rollback B; }
-check "nobody else may roll back" nobody_rolls_back
+# as USER COMMAND...: the exit code, alone on standard output.
+as() {
+  local status=0
+  gw setpriv --reuid="$1" --regid=nogroup --clear-groups "${@:2}" >/dev/null 2>&1 || status=$?
+  echo "$status"
+}
+equal "nobody else may roll back" 77 "$(as nobody updaterd --rollback B)"
+equal "not even the agent, should it be taken over" 77 "$(as updaterd updaterd --rollback B)"
+equal "nobody else may run a cycle" 77 "$(as nobody updaterd)"
+equal "nobody else may lift a quarantine" 77 "$(as nobody updaterd --unquarantine "$NEW")"
+equal "current is untouched by all that" "releases/$NEW" "$(current_of bmsd)"
 
 # A person rolls back; the next run does not bring the same version again.
 check "--rollback" gw updaterd --rollback B
@@ -80,6 +89,16 @@ equal "and runs" B202108010001 \
 check "the roll back is archived" within 5 archived '.reason == "operator"' 
 check "the next run exits 0" gw updaterd
 equal "and does not bring back what a person rolled back" releases/B202108010001 "$(current_of bmsd)"
+check "--check does not name it either" test -z "$(gw updaterd --check 2>/dev/null)"
+check "until a person says so" gw updaterd --unquarantine "$NEW"
+check "the run after that exits 0" gw updaterd
+equal "and brings it back" "releases/$NEW" "$(current_of bmsd)"
+
+json_lines() { gw updaterd "$@" --json | jq -es 'length > 0 and all(.[]; type == "object")'; }
+check "--history --json is JSON lines" json_lines --history
+check "--reasons --json is JSON lines" json_lines --reasons
+check "--version --json is JSON lines" json_lines --version
+check "a cycle with --json is JSON lines" json_lines
 
 # From a stick, without network: the same checks, the same transaction.
 NEXT=B202109020001

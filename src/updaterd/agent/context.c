@@ -39,7 +39,7 @@ static int open_directories(struct context *c)
 		r = open_directory(c->dir_fd, name = "outbox", &c->outbox_fd);
 	if (r < 0) {
 		log_error("directory '%s': %s", name, strerror(-r));
-		return EXIT_FAILED;
+		return r == -EACCES || r == -EPERM ? EXIT_NOT_PERMITTED : EXIT_FAILED;
 	}
 	c->lock_fd = fs_open_beneath(c->dir_fd, "lock", O_RDWR | O_CREAT, 0600);
 	if (c->lock_fd < 0) {

@@ -45,20 +45,36 @@ struct server {
 /* ---- who may ---- */
 
 /* The policy of the bus says the same; this is for a bus whose policy was changed. */
-static int check_caller(const struct server *server, sd_bus_message *m, sd_bus_error *error)
+static int get_caller(sd_bus_message *m, uid_t *ret, sd_bus_error *error)
 {
 	_cleanup_(sd_bus_creds_unrefp) sd_bus_creds *creds = NULL;
-	const struct passwd *agent;
-	uid_t uid;
 	int r;
 
 	r = sd_bus_query_sender_creds(m, SD_BUS_CREDS_EUID, &creds);
 	if (r >= 0)
-		r = sd_bus_creds_get_euid(creds, &uid);
-	if (r < 0)
-		return sd_bus_error_set_errno(error, r);
-	if (uid == 0)
-		return 0;
+		r = sd_bus_creds_get_euid(creds, ret);
+	return r < 0 ? sd_bus_error_set_errno(error, r) : 0;
+}
+
+/* Not the agent: taken over it could restart the program without end, and take back every upgrade. */
+static int check_root(sd_bus_message *m, sd_bus_error *error)
+{
+	uid_t uid;
+	int r = get_caller(m, &uid, error);
+
+	if (r < 0 || uid == 0)
+		return r;
+	return sd_bus_error_setf(error, SD_BUS_ERROR_ACCESS_DENIED, "only root may call this");
+}
+
+static int check_caller(const struct server *server, sd_bus_message *m, sd_bus_error *error)
+{
+	const struct passwd *agent;
+	uid_t uid;
+	int r = get_caller(m, &uid, error);
+
+	if (r < 0 || uid == 0)
+		return r;
 	agent = getpwnam(server->conf->agent_user);
 	if (agent && agent->pw_uid == uid)
 		return 0;
@@ -315,7 +331,7 @@ static int method_rollback(sd_bus_message *m, void *userdata, sd_bus_error *erro
 	const char *program;
 	int r;
 
-	r = check_caller(server, m, error);
+	r = check_root(m, error);
 	if (r < 0)
 		return r;
 	r = sd_bus_message_read(m, "s", &program);

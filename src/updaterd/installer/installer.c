@@ -109,3 +109,26 @@ int installer_disown(const struct conf *conf, char program)
 		log_error("cannot remove '%s': %s", p->space, strerror(-r));
 	return r < 0 ? EXIT_FAILED : EXIT_OK;
 }
+
+int installer_unquarantine(const struct conf *conf, const struct version *version)
+{
+	_cleanup_(state_closep) struct state *s = NULL;
+	const struct conf_program *p = NULL;
+	int r = enter_for(conf, version->program, &p, &s);
+
+	if (r != EXIT_OK)
+		return r;
+	if (!state_is_quarantined(s, version) && state_failures(s, version) == 0) {
+		log_notice("'%s' is not in quarantine", version->text);
+		return EXIT_OK;
+	}
+	r = state_pardon(s, version);
+	if (r == 0)
+		r = journal_write(s->journal);
+	if (r < 0) {
+		log_error("cannot take '%s' out of quarantine: %s", version->text, strerror(-r));
+		return EXIT_FAILED;
+	}
+	log_notice("'%s' may be tried again", version->text);
+	return EXIT_OK;
+}

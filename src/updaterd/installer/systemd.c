@@ -58,8 +58,10 @@ int systemd_connect(struct systemd *s)
 	sd_bus *bus = NULL;
 	int r;
 
-	if (s->bus)
+	if (s->bus && sd_bus_is_open(s->bus) > 0)
 		return 0;
+	/* A bus that was restarted meanwhile: the way back must find systemd again. */
+	s->bus = sd_bus_flush_close_unref(s->bus);
 	r = sd_bus_open_system(&bus);
 	if (r < 0)
 		return r;
@@ -140,7 +142,7 @@ int systemd_wait(struct systemd *s, const int fds[2], uint64_t deadline_msec, un
 
 /* ---- units ---- */
 
-int systemd_load_unit(struct systemd *s, const char *unit, char **ret_path)
+static int load_unit(struct systemd *s, const char *unit, char **ret_path)
 {
 	_cleanup_(sd_bus_message_unrefp) sd_bus_message *reply = NULL;
 	const char *path;
@@ -158,6 +160,16 @@ int systemd_load_unit(struct systemd *s, const char *unit, char **ret_path)
 		return r;
 	*ret_path = strdup(path);
 	return *ret_path ? 0 : -ENOMEM;
+}
+
+/* All that is asked begins here, and so does what is asked of a bus that is new. */
+int systemd_load_unit(struct systemd *s, const char *unit, char **ret_path)
+{
+	int r = load_unit(s, unit, ret_path);
+
+	if (r < 0 && s->bus && sd_bus_is_open(s->bus) <= 0)
+		r = load_unit(s, unit, ret_path);
+	return r;
 }
 
 int systemd_get_u32(struct systemd *s, const char *path, const char *interface,

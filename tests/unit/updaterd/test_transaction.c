@@ -620,6 +620,62 @@ static void test_bad_releases_in_turn_are_counted_each(void **state)
 	expect_result(&r, OUTCOME_REFUSED, STEP_CHECK, REASON_QUARANTINED);
 }
 
+static void test_a_person_lets_it_in_again(void **state)
+{
+	struct version version = gateway_version(NEW_B);
+	struct gateway *g = *state;
+	struct result r;
+
+	gateway_publish(g, NEW_B, NULL);
+	for (unsigned i = 0; i < 3; i++)
+		fail_once(g, NEW_B);
+	{
+		_cleanup_(state_closep) struct state *s = NULL;
+
+		assert_int_equal(state_open(&g->conf, STATE_TRY, &s), 0);
+		assert_true(state_is_quarantined(s, &version));
+		assert_int_equal(state_pardon(s, &version), 0);
+		assert_false(state_is_quarantined(s, &version));
+		assert_int_equal(journal_write(s->journal), 0);
+	}
+	expect_journal(g, "failures_B", "");
+	g->odd_version = NULL;
+	assert_int_equal(gateway_upgrade(g, NEW_B, &r), 0);
+	expect_result(&r, OUTCOME_CONFIRMED, STEP_CONFIRM, REASON_NONE);
+}
+
+/* More than are remembered: the newest stay. */
+static void test_memory_is_bounded(void **state)
+{
+	struct version versions[STATE_MAX_REMEMBERED], v;
+	_cleanup_(state_closep) struct state *s = NULL;
+	struct gateway *g = *state;
+	char text[VERSION_LENGTH + 1];
+	bool is_quarantined;
+
+	assert_int_equal(state_open(&g->conf, STATE_TRY, &s), 0);
+	for (unsigned i = 1; i <= STATE_MAX_REMEMBERED + 2; i++) {
+		(void)snprintf(text, sizeof text, "B20210901%04u", i);
+		v = gateway_version(text);
+		assert_int_equal(state_set_quarantine(s, &v), 0);
+		assert_int_equal(state_count_failure(s, &v, &is_quarantined), 0);
+		assert_int_equal(state_failures(s, &v), 1);
+	}
+	assert_int_equal(state_quarantined(s, 'B', versions), STATE_MAX_REMEMBERED);
+	v = gateway_version("B202109010002");
+	assert_false(state_is_quarantined(s, &v));
+	assert_int_equal(state_failures(s, &v), 0);
+	v = gateway_version("B202109010003");
+	assert_true(state_is_quarantined(s, &v));
+	assert_int_equal(journal_set(s->journal, "failures_B",
+				     "rubbish B202109010003:9 A202109010003:1 B202109010003:2x "
+				     "B202109010005:2"),
+			 0);
+	assert_int_equal(state_failures(s, &v), 0);
+	v = gateway_version("B202109010005");
+	assert_int_equal(state_failures(s, &v), 2);
+}
+
 /* A probe_user that does not exist must not put every release into quarantine. */
 static void test_a_probe_that_never_ran_is_not_the_releases_fault(void **state)
 {
@@ -752,6 +808,8 @@ int main(void)
 		TEST(test_three_failures_and_no_more),
 		TEST(test_a_disk_that_fails_is_not_the_releases_fault),
 		TEST(test_bad_releases_in_turn_are_counted_each),
+		TEST(test_a_person_lets_it_in_again),
+		TEST(test_memory_is_bounded),
 		TEST(test_a_probe_that_never_ran_is_not_the_releases_fault),
 		TEST(test_a_person_goes_back),
 		TEST(test_a_person_goes_back_and_forth),
