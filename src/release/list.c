@@ -21,7 +21,7 @@ static void print_row(const struct row *row)
 	const char *separator = "";
 	const cJSON *model;
 
-	(void)printf("%-8c %-14s %-8s %10" PRIu64 "  %-10s", row->program, row->full.version,
+	(void)printf("%-8c %-14s %-8s %10" PRIu64 "  %-10s ", row->program, row->full.version,
 		     row->full.arch, row->target.length, row->published ? "published" : "staged");
 	cJSON_ArrayForEach (model, row->full.model) {
 		(void)printf("%s%s", separator, cJSON_GetStringValue(model));
@@ -122,7 +122,7 @@ int verb_list(struct options *o, int argc, char **argv)
 		answer = cJSON_CreateObject();
 		releases = cJSON_AddArrayToObject(answer, "releases");
 	} else {
-		(void)printf("%-8s %-14s %-8s %10s  %-10s%s\n", "PROGRAM", "VERSION", "ARCH",
+		(void)printf("%-8s %-14s %-8s %10s  %-10s %s\n", "PROGRAM", "VERSION", "ARCH",
 			     "BYTES", "STATE", "MODELS");
 	}
 	if (show_programs(r, releases, &problem) < 0) {
