@@ -106,6 +106,11 @@ cleanup() {
   local status=$?
   trap - EXIT INT TERM
   set +e
+  # A script that broke off: finish() tells this otherwise.
+  if ((status != 0 && FAILED == 0)) && [[ -n $GW_LEADER ]]; then
+    echo "--- broken off (exit $status); the gateway's journal (end)"
+    gw journalctl --no-pager -n 80
+  fi
   gateway_down
   site_down
   ip netns del "$NETNS" 2>/dev/null
