@@ -35,6 +35,9 @@ _must_check_ int client_install(struct client *c, int metadata_fd, int file_fd, 
 _must_check_ int client_rollback(struct client *c, char program, char **ret_txid,
 				 struct failure *failure);
 
+/* The installer answers, and this transaction is under way there or has ended. */
+bool client_knows(struct client *c, const char *txid);
+
 typedef void (*client_progress_fn)(void *userdata, char program, enum step step, unsigned percent);
 
 /* Waits for the end of a transaction. If the installer goes away meanwhile it is started again (it

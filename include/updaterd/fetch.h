@@ -36,10 +36,11 @@ struct fetch {
 	int inbox_fd;
 	const uint8_t *sha256; /* of the whole file */
 	const struct segments *segments;
-	uint32_t request_segments; /* one request covers at most this many */
-	uint64_t timeout_sec;	   /* the whole fetch */
-	unsigned attempts;	   /* requests in a row that may fail without one new segment */
-	uint64_t retry_wait_msec;  /* before the first of them is repeated; doubles, 30 s at most */
+	uint32_t request_segments;  /* one request covers at most this many */
+	uint64_t timeout_sec;	    /* the whole fetch */
+	unsigned attempts;	    /* requests in a row that may fail without one new segment */
+	uint64_t retry_wait_msec;   /* before the first of them is repeated; doubles, 30 s at most;
+				    * longer where the server asks for it (Retry-After) */
 	fetch_progress_fn progress; /* NULL: none */
 	void *userdata;
 	/* what it took, also after a failure */
@@ -49,7 +50,7 @@ struct fetch {
 };
 
 /* Fetches what is missing. Returns a descriptor of the complete file (read-only), whose hash is
- * right; it stays in the inbox until fetch_clean(). A file that is there complete costs no request. */
+ * right; it stays in the inbox until fetch_remove(). A file that is there complete costs no request. */
 _must_check_ int fetch_run(struct fetch *f, struct failure *failure);
 
 /* The same from an open file, in one go (a stick). length_bytes and sha256 must be met. */
@@ -60,8 +61,10 @@ _must_check_ int fetch_copy(int from_fd, int inbox_fd, uint64_t length_bytes, co
 _must_check_ int fetch_check_room(int inbox_fd, uint64_t length_bytes, uint64_t max_bytes,
 				  const uint8_t *sha256, struct failure *failure);
 
-/* Removes everything from the inbox but the files of sha256 (NULL: those too). */
-_must_check_ int fetch_clean(int inbox_fd, const uint8_t *sha256);
+/* Removes everything from the inbox but what is of these files. */
+_must_check_ int fetch_clean(int inbox_fd, const uint8_t keep[][SHA256_BYTES], size_t n_keep);
+/* Removes what is of this file. */
+_must_check_ int fetch_remove(int inbox_fd, const uint8_t sha256[SHA256_BYTES]);
 
 /* The next run of segments to ask for (have and again: a byte for each segment): the first that is missing and those missing after it, up to
  * max. A segment that came wrong before (again[i]) goes alone. Returns its length, 0 when nothing is

@@ -372,6 +372,13 @@ static int ask_for_result(struct client *c, const char *txid, struct failure *fa
 			   "the installer knows nothing of transaction %s", txid);
 }
 
+bool client_knows(struct client *c, const char *txid)
+{
+	struct failure ignored;
+
+	return ask_for_result(c, txid, &ignored) >= 0;
+}
+
 /* Deals with what has arrived, then waits for more. 0 after silence, 1 if something came. */
 static int wait_for_signal(struct client *c, uint64_t deadline_usec)
 {

@@ -126,12 +126,15 @@ static bool send_body(struct range_server_shared *x, SSL *ssl, const unsigned ch
 	return ok;
 }
 
-static bool answer_status(SSL *ssl, int status)
+static bool answer_status(SSL *ssl, int status, unsigned retry_after_sec)
 {
-	char head[128];
-	int n = snprintf(head, sizeof head, "HTTP/1.1 %d Test\r\nContent-Length: 0\r\n\r\n",
-			 status);
+	char head[128], wait[32] = "";
+	int n;
 
+	if (retry_after_sec > 0)
+		(void)snprintf(wait, sizeof wait, "Retry-After: %u\r\n", retry_after_sec);
+	n = snprintf(head, sizeof head, "HTTP/1.1 %d Test\r\n%sContent-Length: 0\r\n\r\n", status,
+		     wait);
 	return write_all(ssl, head, (size_t)n);
 }
 
@@ -152,7 +155,7 @@ static bool answer_file(struct range_server_shared *x, SSL *ssl, const struct re
 		       send_body(x, ssl, bytes, 0, size, stalled_fd);
 	}
 	if (r->first > r->last || r->last >= size)
-		return answer_status(ssl, 416);
+		return answer_status(ssl, 416, 0);
 	n = snprintf(head, sizeof head,
 		     "HTTP/1.1 206 Partial Content\r\nETag: %s\r\nContent-Length: %ju\r\n"
 		     "Content-Range: bytes %ju-%ju/%zu\r\n\r\n",
@@ -173,12 +176,12 @@ static bool answer(const struct range_server *s, SSL *ssl, const struct request 
 		(void)snprintf(x->log[n].path, sizeof x->log[n].path, "%s", r->path);
 	}
 	if (take(&x->fail_times))
-		return answer_status(ssl, x->fail_status);
+		return answer_status(ssl, x->fail_status, x->retry_after_sec);
 	for (size_t i = 0; i < s->n_files; i++)
 		if (strcmp(s->files[i].path, r->path) == 0)
 			return answer_file(x, ssl, r, s->files[i].bytes, s->files[i].size,
 					   stalled_fd);
-	return answer_status(ssl, 404);
+	return answer_status(ssl, 404, 0);
 }
 
 static void serve_connection(const struct range_server *s, SSL_CTX *tls, int fd, int stalled_fd)

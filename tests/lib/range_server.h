@@ -23,14 +23,15 @@ struct range_server_shared {
 		char path[160];
 	} log[RANGE_SERVER_MAX_LOG];
 
-	uint64_t corrupt_offset; /* the byte that is flipped … */
-	unsigned corrupt_times;	 /* … in so many answers that hold it */
-	unsigned fail_times;	 /* so many answers are … */
-	int fail_status;	 /* … this status */
-	unsigned cut_times;	 /* so many answers end half way, with the connection */
-	unsigned stall_at;	 /* this request (from 1) gets half an answer, then silence */
-	unsigned change_at;	 /* from this request on there is another ETag */
-	unsigned lie_at;	 /* … and another total */
+	uint64_t corrupt_offset;  /* the byte that is flipped … */
+	unsigned corrupt_times;	  /* … in so many answers that hold it */
+	unsigned fail_times;	  /* so many answers are … */
+	int fail_status;	  /* … this status … */
+	unsigned retry_after_sec; /* … with this Retry-After; 0: none */
+	unsigned cut_times;	  /* so many answers end half way, with the connection */
+	unsigned stall_at;	  /* this request (from 1) gets half an answer, then silence */
+	unsigned change_at;	  /* from this request on there is another ETag */
+	unsigned lie_at;	  /* … and another total */
 	bool ignores_range;
 	unsigned ignore_range_at;
 };

@@ -5,6 +5,7 @@ WRAP_common_test_fsutil := close fchmod fsync renameat write
 WRAP_release_test_publish := fsync renameat
 WRAP_updaterd_test_backup := fsync
 WRAP_updaterd_test_conf := time
+WRAP_updaterd_test_fetch := clock_nanosleep pread64
 WRAP_updaterd_test_journal := fdatasync pread64 pwrite64
 WRAP_updaterd_test_recover := conf_effective_time_sec fchmod fdatasync fsync mkdirat pwrite64 renameat \
 	renameat2 symlinkat syncfs unlinkat write

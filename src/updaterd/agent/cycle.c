@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "updaterd/agent.h"
 
+#include <stdbool.h>
 #include <string.h>
 
 #include "common/fsutil.h"
@@ -30,7 +31,15 @@ struct upgrade {
 	struct trust **trust;  /* shared by the attempts of a run */
 	struct attempt attempt;
 	struct program_file file;
-	int fd; /* the program file, complete */
+	int fd;		  /* the program file, complete */
+	bool is_recorded; /* the installer will have a result */
+};
+
+/* What of the inbox the next run may go on with. */
+struct wanted {
+	uint8_t sha256[CONF_MAX_PROGRAMS][SHA256_BYTES];
+	size_t n;
+	bool is_unknown; /* an attempt ended before it knew its file */
 };
 
 static void upgrade_done(struct upgrade *u)
@@ -198,6 +207,25 @@ static int fetch_from_medium(struct upgrade *u, struct failure *failure)
 			  u->c->progress, failure);
 }
 
+/* Where there is no room, this file is worth more than what was begun of another one. */
+static int check_room(struct upgrade *u, struct failure *failure)
+{
+	const struct context *c = u->c;
+	uint8_t keep[1][SHA256_BYTES];
+	int r;
+
+	r = fetch_check_room(c->inbox_fd, u->file.length_bytes, c->conf->max_program_bytes,
+			     u->file.sha256, failure);
+	if (r != -ENOSPC)
+		return r;
+	memcpy(keep[0], u->file.sha256, sizeof keep[0]);
+	r = fetch_clean(c->inbox_fd, keep, 1);
+	if (r < 0)
+		log_warning("inbox: leftovers cannot be removed: %s", strerror(-r));
+	return fetch_check_room(c->inbox_fd, u->file.length_bytes, c->conf->max_program_bytes,
+				u->file.sha256, failure);
+}
+
 static int step_fetch(struct upgrade *u, struct failure *failure)
 {
 	struct context *c = u->c;
@@ -205,11 +233,7 @@ static int step_fetch(struct upgrade *u, struct failure *failure)
 	int r;
 
 	u->attempt.step = STEP_FETCH;
-	r = fetch_clean(c->inbox_fd, u->file.sha256);
-	if (r < 0)
-		log_warning("inbox: leftovers cannot be removed: %s", strerror(-r));
-	r = fetch_check_room(c->inbox_fd, u->file.length_bytes, c->conf->max_program_bytes,
-			     u->file.sha256, failure);
+	r = check_room(u, failure);
 	if (r < 0)
 		return r;
 	progress_begin(c->progress, STEP_FETCH, u->attempt.version.text, u->file.length_bytes, 1);
@@ -247,8 +271,10 @@ static int step_install(struct upgrade *u, cJSON **ret_result, struct failure *f
 		return failure_set_errno(failure, r, "installer");
 	r = client_install(c->client, c->metadata_fd, u->fd, u->file.path, u->attempt.txid, share,
 			   failure);
-	if (r < 0)
+	/* It may be the answer that was lost, not the call. */
+	if (r < 0 && (r != -ECONNREFUSED || !client_knows(c->client, u->attempt.txid)))
 		return r;
+	u->is_recorded = true;
 	return client_follow(c->client, u->attempt.txid, FOLLOW_LIMIT_SEC, on_installer_progress,
 			     c->progress, ret_result, failure);
 }
@@ -324,6 +350,17 @@ static bool is_judged(int r, const cJSON *result)
 	       outcome_from_name(outcome) != OUTCOME_POSTPONED;
 }
 
+/* The installer goes on by itself. The result of the attempt is its, whatever it will be: one of our own
+ * would come before it, and the first one stays. */
+static void report_lost(const struct upgrade *u, const struct failure *failure)
+{
+	if (u->c->progress)
+		progress_end(u->c->progress, "lost sight of it");
+	log_error("'%s': lost sight of the attempt: %s; its result will be sent by a later run",
+		  u->attempt.version.text, failure->text);
+	context_worsen(u->c, EXIT_FAILED);
+}
+
 static void end_attempt(struct upgrade *u, int r, const cJSON *result,
 			const struct failure *failure)
 {
@@ -331,6 +368,8 @@ static void end_attempt(struct upgrade *u, int r, const cJSON *result,
 
 	if (r >= 0) {
 		report_finished(c, result);
+	} else if (u->is_recorded) {
+		report_lost(u, failure);
 	} else if (r == -EBUSY) {
 		progress_end(c->progress, "busy");
 		log_notice("'%s': %s", u->attempt.version.text, failure->text);
@@ -341,18 +380,28 @@ static void end_attempt(struct upgrade *u, int r, const cJSON *result,
 	} else {
 		report_failure(c, &u->attempt, failure);
 	}
-	if (is_judged(r, result) && fetch_clean(c->inbox_fd, NULL) < 0)
-		log_debug("inbox: cannot be emptied");
 	context_refresh_versions(c);
 }
 
-static void run_attempt(struct upgrade *u, const char *target)
+static void clean_inbox(struct upgrade *u, bool is_judged, struct wanted *wanted)
+{
+	if (!u->file.path) {
+		wanted->is_unknown = true;
+	} else if (!is_judged) {
+		memcpy(wanted->sha256[wanted->n++], u->file.sha256, SHA256_BYTES);
+	} else if (fetch_remove(u->c->inbox_fd, u->file.sha256) < 0) {
+		log_debug("inbox: '%s' cannot be removed", u->file.path);
+	}
+}
+
+static void run_attempt(struct upgrade *u, const char *target, struct wanted *wanted)
 {
 	_cleanup_json_ cJSON *result = NULL;
 	struct failure failure = { 0 };
 	int r = run_steps(u, target, &result, &failure);
 
 	end_attempt(u, r, result, &failure);
+	clean_inbox(u, is_judged(r, result), wanted);
 }
 
 /* Is this something to try at all? */
@@ -372,7 +421,7 @@ static bool is_wanted(struct context *c, const struct version *version)
 }
 
 static void follow_offer(struct context *c, const struct offer *offer, const char *base,
-			 struct trust **trust)
+			 struct trust **trust, struct wanted *wanted)
 {
 	_cleanup_(upgrade_done) struct upgrade u = {
 		.c = c, .base = base, .trust = trust, .fd = FD_NONE
@@ -385,7 +434,7 @@ static void follow_offer(struct context *c, const struct offer *offer, const cha
 		context_worsen(c, EXIT_FAILED);
 		return;
 	}
-	run_attempt(&u, offer->target);
+	run_attempt(&u, offer->target, wanted);
 }
 
 /* ---- the entrances ---- */
@@ -409,6 +458,7 @@ int agent_run_once(const struct conf *conf, struct progress *progress)
 	_cleanup_(context_closep) struct context *c = NULL;
 	_cleanup_(trust_freep) struct trust *trust = NULL;
 	_cleanup_(answer_done) struct answer answer = { 0 };
+	struct wanted wanted = { .n = 0 };
 	int code;
 
 	code = context_open(conf, CONTEXT_DIRECTORIES | CONTEXT_SERVER, progress, &c);
@@ -424,7 +474,9 @@ int agent_run_once(const struct conf *conf, struct progress *progress)
 		progress_say(progress, "nothing new");
 	for (size_t i = 0; i < answer.n_offers; i++)
 		follow_offer(c, &answer.offers[i],
-			     answer.file_server ? answer.file_server : conf->url, &trust);
+			     answer.file_server ? answer.file_server : conf->url, &trust, &wanted);
+	if (!wanted.is_unknown && fetch_clean(c->inbox_fd, wanted.sha256, wanted.n) < 0)
+		log_debug("inbox: leftovers cannot be removed");
 	if (answer.n_offers > 0)
 		(void)report_deliver(c);
 	return c->exit_code;
@@ -453,7 +505,12 @@ int agent_check(const struct conf *conf, bool as_json)
 		return code;
 	for (size_t i = 0; i < answer.n_offers; i++) {
 		const struct version *v = &answer.offers[i].version;
+		const struct version *current = context_version(c, v->program);
 
+		if (!current || version_compare(v, current) <= 0) {
+			log_notice("'%s' is offered, but is not newer than what runs", v->text);
+			continue;
+		}
 		if (c->status && client_status_is_quarantined(c->status, v)) {
 			log_notice("'%s' is offered, but quarantined", v->text);
 			continue;
@@ -522,6 +579,7 @@ static void install_program(struct context *c, struct medium *medium, struct tru
 		.c = c, .medium = medium, .trust = trust, .fd = FD_NONE
 	};
 	struct failure failure = { 0 };
+	struct wanted ignored = { .n = 0 };
 	int r;
 
 	if (begin_from_medium(&u, program, version) < 0) {
@@ -532,7 +590,7 @@ static void install_program(struct context *c, struct medium *medium, struct tru
 	if (r < 0)
 		report_failure(c, &u.attempt, &failure);
 	if (r > 0)
-		run_attempt(&u, u.file.path);
+		run_attempt(&u, u.file.path, &ignored);
 }
 
 int agent_install_from(const struct conf *conf, struct medium *medium, char program,

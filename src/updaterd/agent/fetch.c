@@ -29,10 +29,10 @@ struct state {
 	uint64_t received_before;
 	uint64_t done_bytes;
 	uint64_t deadline_msec, synced_msec;
-	char etag[128];
-	bool range_works; /* a 206 has been seen */
-	bool sink_failed; /* the request was ended by us; failure is set */
-	uint32_t index;	  /* arriving */
+	uint64_t retry_after_sec; /* what the last answer asked for */
+	bool range_works;	  /* a 206 has been seen */
+	bool sink_failed;	  /* the request was ended by us; failure is set */
+	uint32_t index;		  /* arriving */
 	uint32_t filled;
 	uint32_t placed; /* segments put in place by this request */
 };
@@ -151,6 +151,8 @@ static int take_up_segment(struct state *s, uint32_t index)
 	int r;
 
 	r = fs_pread_all(s->part_fd, s->buffer, length, segments_offset(segments, index));
+	if (r == -EIO) /* a block of the disk that is lost is fetched again */
+		return 0;
 	if (r < 0)
 		return r;
 	if (segments_check(segments, index, s->buffer, length) < 0)
@@ -293,9 +295,11 @@ static int sink(void *userdata, const void *bytes, size_t size)
 
 /* ---- one request ---- */
 
-/* An answer that came whole: is it still the file that the first one was of? */
+/* An answer that came whole. Its ETag says nothing: segments are judged by their hashes, and the machines
+ * behind one name may have a tag of their own each. */
 static int judge_answer(struct state *s, const struct http_response *response)
 {
+	s->retry_after_sec = response->retry_after_sec;
 	if (response->status == 408 || response->status == 429 || response->status >= 500)
 		return failure_set(s->failure, -EAGAIN, REASON_SERVER_ERROR,
 				   "the file server answered %ld", response->status);
@@ -303,11 +307,6 @@ static int judge_answer(struct state *s, const struct http_response *response)
 		return failure_set(s->failure, -EPROTO, REASON_SERVER_ERROR,
 				   "the file server answered %ld", response->status);
 	s->range_works = true;
-	if (s->etag[0] && response->etag[0] && strcmp(s->etag, response->etag) != 0)
-		return failure_set(s->failure, -ESTALE, REASON_FILE_CHANGED,
-				   "another file appeared under the same name");
-	if (!s->etag[0])
-		memcpy(s->etag, response->etag, sizeof s->etag);
 	return 0;
 }
 
@@ -338,6 +337,7 @@ static int request_run(struct state *s, uint32_t first, uint32_t length)
 	s->index = first;
 	s->filled = s->placed = 0;
 	s->sink_failed = false;
+	s->retry_after_sec = 0;
 	s->f->requests++;
 	r = http_get_range(s->f->http, s->f->url, segments_offset(segments, first),
 			   segments_offset(segments, last) + segments_length(segments, last) - 1,
@@ -345,17 +345,23 @@ static int request_run(struct state *s, uint32_t first, uint32_t length)
 	return r < 0 ? judge_error(s, r) : judge_answer(s, &response);
 }
 
-static void wait_before_retry(const struct state *s, unsigned failures)
+/* False if the time would be over then: the next run goes on from here. */
+static bool wait_before_retry(const struct state *s, unsigned failures)
 {
 	uint64_t msec = s->f->retry_wait_msec << (failures < 10 ? failures - 1 : 9);
 	struct timespec ts;
 
 	if (msec > RETRY_MAX_MSEC)
 		msec = RETRY_MAX_MSEC;
+	if (msec < s->retry_after_sec * 1000)
+		msec = s->retry_after_sec * 1000;
+	if (clock_now_msec(CLOCK_BOOTTIME) + msec > s->deadline_msec)
+		return false;
 	ts.tv_sec = (time_t)(msec / 1000);
 	ts.tv_nsec = (long)(msec % 1000) * 1000000;
 	while (clock_nanosleep(CLOCK_MONOTONIC, 0, &ts, &ts) == EINTR)
 		;
+	return true;
 }
 
 /* One request after another. */
@@ -377,11 +383,9 @@ static int request_missing(struct state *s)
 			failures = 0;
 			continue;
 		}
-		if (++failures >= s->f->attempts ||
-		    clock_now_msec(CLOCK_BOOTTIME) > s->deadline_msec)
+		log_debug("fetch: %s", s->failure->text);
+		if (++failures >= s->f->attempts || !wait_before_retry(s, failures))
 			return r;
-		log_debug("fetch: %s; again", s->failure->text);
-		wait_before_retry(s, failures);
 	}
 	return 0;
 }
@@ -398,7 +402,7 @@ static int check_whole(int inbox_fd, int fd, const uint8_t *sha256, struct failu
 		return failure_set_errno(failure, r, "inbox");
 	if (memcmp(actual, sha256, sizeof actual) == 0)
 		return open_file(inbox_fd, sha256, "part", O_RDONLY);
-	r = fetch_clean(inbox_fd, NULL);
+	r = fetch_remove(inbox_fd, sha256);
 	if (r < 0)
 		log_debug("fetch: the inbox cannot be emptied: %s", strerror(-r));
 	return failure_set(failure, -EBADMSG, REASON_HASH,
@@ -509,26 +513,51 @@ int fetch_check_room(int inbox_fd, uint64_t length_bytes, uint64_t max_bytes, co
 	return 0;
 }
 
-int fetch_clean(int inbox_fd, const uint8_t *sha256)
+static bool is_of(const char *name, const uint8_t *sha256)
+{
+	char hex[SHA256_HEX_LENGTH + 1];
+
+	hex_encode(sha256, SHA256_BYTES, hex);
+	return strncmp(name, hex, SHA256_HEX_LENGTH) == 0;
+}
+
+static bool is_of_any(const char *name, const uint8_t sha256[][SHA256_BYTES], size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if (is_of(name, sha256[i]))
+			return true;
+	return false;
+}
+
+/* Removes what is of the files (doomed), or what is not. */
+static int remove_files(int inbox_fd, const uint8_t sha256[][SHA256_BYTES], size_t n, bool doomed)
 {
 	_cleanup_dir_ DIR *dir = NULL;
-	char keep[SHA256_HEX_LENGTH + 1] = "";
 	const char *name;
-	int r;
+	int removed, r;
 
-	if (sha256)
-		hex_encode(sha256, SHA256_BYTES, keep);
 	r = fs_open_dir(inbox_fd, ".", &dir);
 	if (r < 0)
 		return r;
 	while ((name = fs_next_name(dir))) {
-		int removed;
-
-		if (keep[0] && strncmp(name, keep, strlen(keep)) == 0)
+		if (is_of_any(name, sha256, n) != doomed)
 			continue;
 		removed = fs_remove_tree(inbox_fd, name);
 		if (removed < 0)
 			r = removed;
 	}
-	return r < 0 ? r : -errno;
+	return r;
+}
+
+int fetch_clean(int inbox_fd, const uint8_t keep[][SHA256_BYTES], size_t n_keep)
+{
+	return remove_files(inbox_fd, keep, n_keep, false);
+}
+
+int fetch_remove(int inbox_fd, const uint8_t sha256[SHA256_BYTES])
+{
+	uint8_t one[1][SHA256_BYTES];
+
+	memcpy(one[0], sha256, SHA256_BYTES);
+	return remove_files(inbox_fd, one, 1, true);
 }

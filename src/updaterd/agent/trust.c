@@ -147,12 +147,14 @@ static int load_root(const struct trust *t, char **ret_bytes, size_t *ret_size,
 	return 0;
 }
 
-/* The clock of a gateway may stand at 1970: it is at least as late as when it last trusted. */
+/* The clock of a gateway may stand at 1970: it is at least as late as when it last trusted. An empty
+ * copy was made void, by whatever clock, and nothing was trusted then. */
 static int64_t last_trusted_sec(const struct trust *t)
 {
 	struct stat st;
 
-	return fstatat(t->metadata_fd, "timestamp.json", &st, AT_SYMLINK_NOFOLLOW) < 0
+	return fstatat(t->metadata_fd, "timestamp.json", &st, AT_SYMLINK_NOFOLLOW) < 0 ||
+			       st.st_size == 0
 		       ? 0
 		       : (int64_t)st.st_mtim.tv_sec;
 }

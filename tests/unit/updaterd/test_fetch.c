@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/wait.h>
+#include <time.h>
 
 #include <cmocka.h>
 
@@ -21,6 +22,35 @@
 #define SEGMENTS      100u
 #define FILE_BYTES    (SEGMENTS * SEGMENT_BYTES - 300) /* the last one is short */
 #define PATH	      "/targets/B/file"
+
+/* Nobody waits here; how long it would have been is noted. */
+static uint64_t slept_sec;
+
+int __wrap_clock_nanosleep(clockid_t clock, int flags, const struct timespec *t,
+			   struct timespec *left);
+int __wrap_clock_nanosleep(clockid_t clock, int flags, const struct timespec *t,
+			   struct timespec *left)
+{
+	assert_int_equal(clock, CLOCK_MONOTONIC);
+	assert_int_equal(flags, 0);
+	(void)left;
+	slept_sec += (uint64_t)t->tv_sec;
+	return 0;
+}
+
+/* The n-th read from now on fails. */
+static unsigned fail_pread;
+
+ssize_t __real_pread64(int fd, void *bytes, size_t size, off_t offset);
+ssize_t __wrap_pread64(int fd, void *bytes, size_t size, off_t offset);
+ssize_t __wrap_pread64(int fd, void *bytes, size_t size, off_t offset)
+{
+	if (fail_pread > 0 && --fail_pread == 0) {
+		errno = EIO;
+		return -1;
+	}
+	return __real_pread64(fd, bytes, size, offset);
+}
 
 struct fixture {
 	struct scratch *scratch;
@@ -42,6 +72,8 @@ static int setup(void **state)
 	int fd;
 
 	assert_non_null(f);
+	slept_sec = 0;
+	fail_pread = 0;
 	assert_int_equal(scratch_setup(&scratch), 0);
 	f->scratch = scratch;
 	for (size_t i = 0; i < FILE_BYTES; i++)
@@ -261,6 +293,22 @@ static void test_map_is_only_a_hint(void **state)
 	assert_int_equal(f->server.shared->log[50].first, 7 * SEGMENT_BYTES);
 }
 
+static void test_a_lost_block_is_fetched_again(void **state)
+{
+	struct fixture *f = *state;
+	struct failure failure = { 0 };
+	struct fetch fetch = new_fetch(f, 1);
+
+	f->stop_after = 50;
+	assert_fails(f, &fetch, -EINTR, REASON_INTERRUPTED);
+	f->stop_after = 0;
+	fetch = new_fetch(f, 1);
+	fail_pread = 3; /* the map is read first, by two calls */
+	assert_complete(f, fetch_run(&fetch, &failure));
+	assert_int_equal(fail_pread, 0);
+	assert_int_equal(fetch.segments_resumed, 49);
+}
+
 static void test_foreign_map_is_not_believed(void **state)
 {
 	struct fixture *f = *state;
@@ -375,14 +423,15 @@ static void test_range_ignored_later_is_another_file(void **state)
 	assert_fails(f, &fetch, -ESTALE, REASON_FILE_CHANGED);
 }
 
+/* Two machines behind one name: the bytes are what was signed, whatever they are tagged with. */
 static void test_etag_changes(void **state)
 {
 	struct fixture *f = *state;
+	struct failure failure = { 0 };
 	struct fetch fetch = new_fetch(f, 1);
 
 	f->server.shared->change_at = 5;
-	assert_fails(f, &fetch, -ESTALE, REASON_FILE_CHANGED);
-	assert_int_equal(f->server.shared->requests, 5);
+	assert_complete(f, fetch_run(&fetch, &failure));
 }
 
 static void test_total_changes(void **state)
@@ -416,6 +465,33 @@ static void test_no_progress_ends_it(void **state)
 	f->server.shared->fail_status = 503;
 	assert_fails(f, &fetch, -EAGAIN, REASON_SERVER_ERROR);
 	assert_int_equal(f->server.shared->requests, 4);
+}
+
+static void test_a_server_that_asks_for_patience_gets_it(void **state)
+{
+	struct fixture *f = *state;
+	struct failure failure = { 0 };
+	struct fetch fetch = new_fetch(f, 1);
+
+	f->server.shared->fail_times = 2;
+	f->server.shared->fail_status = 503;
+	f->server.shared->retry_after_sec = 17;
+	assert_complete(f, fetch_run(&fetch, &failure));
+	assert_int_equal(slept_sec, 34);
+}
+
+/* The next run asks again; nothing is gained by asking before the time. */
+static void test_patience_ends_with_the_time(void **state)
+{
+	struct fixture *f = *state;
+	struct fetch fetch = new_fetch(f, 1);
+
+	f->server.shared->fail_times = 1000;
+	f->server.shared->fail_status = 429;
+	f->server.shared->retry_after_sec = 3600;
+	assert_fails(f, &fetch, -EAGAIN, REASON_SERVER_ERROR);
+	assert_int_equal(f->server.shared->requests, 1);
+	assert_int_equal(slept_sec, 0);
 }
 
 static void test_server_recovers(void **state)
@@ -467,7 +543,7 @@ static void test_deadline(void **state)
 			break;
 		}
 		assert_int_equal(close(r), 0);
-		assert_int_equal(fetch_clean(f->inbox_fd, NULL), 0);
+		assert_int_equal(fetch_clean(f->inbox_fd, NULL, 0), 0);
 	}
 }
 
@@ -540,10 +616,13 @@ static void test_copy(void **state)
 	assert_int_equal(close(from), 0);
 }
 
-static void test_clean_keeps_one_file(void **state)
+static void test_clean_keeps_what_is_wanted(void **state)
 {
 	struct fixture *f = *state;
+	uint8_t keep[2][SHA256_BYTES] = { { 0 } };
 	char name[128];
+
+	memcpy(keep[1], f->sha256, sizeof keep[1]);
 
 	inbox_name(f, "part", name);
 	scratch_text(f->inbox_fd, name, "x", 0600);
@@ -551,14 +630,27 @@ static void test_clean_keeps_one_file(void **state)
 	scratch_text(f->inbox_fd, ".#left", "x", 0600);
 	scratch_text(f->inbox_fd, "dir/file", "x", 0600);
 	assert_int_equal(symlinkat("/etc/passwd", f->inbox_fd, "link"), 0);
-	assert_int_equal(fetch_clean(f->inbox_fd, f->sha256), 0);
+	assert_int_equal(fetch_clean(f->inbox_fd, keep, 2), 0);
 	assert_int_equal(faccessat(f->inbox_fd, name, F_OK, 0), 0);
 	assert_int_equal(faccessat(f->inbox_fd, "0000.part", F_OK, 0), -1);
 	assert_int_equal(faccessat(f->inbox_fd, ".#left", F_OK, 0), -1);
 	assert_int_equal(faccessat(f->inbox_fd, "dir", F_OK, 0), -1);
 	assert_int_equal(faccessat(f->inbox_fd, "link", F_OK, AT_SYMLINK_NOFOLLOW), -1);
-	assert_int_equal(fetch_clean(f->inbox_fd, NULL), 0);
+	assert_int_equal(fetch_clean(f->inbox_fd, NULL, 0), 0);
 	assert_int_equal(faccessat(f->inbox_fd, name, F_OK, 0), -1);
+}
+
+static void test_remove_takes_one_file(void **state)
+{
+	struct fixture *f = *state;
+	char name[128];
+
+	inbox_name(f, "part", name);
+	scratch_text(f->inbox_fd, name, "x", 0600);
+	scratch_text(f->inbox_fd, "0000.part", "x", 0600);
+	assert_int_equal(fetch_remove(f->inbox_fd, f->sha256), 0);
+	assert_int_equal(faccessat(f->inbox_fd, name, F_OK, 0), -1);
+	assert_int_equal(faccessat(f->inbox_fd, "0000.part", F_OK, 0), 0);
 }
 
 static void test_room(void **state)
@@ -587,6 +679,7 @@ int main(void)
 		WITH_SERVER(test_killed_and_taken_up),
 		WITH_SERVER(test_killed_within_a_run),
 		WITH_SERVER(test_map_is_only_a_hint),
+		WITH_SERVER(test_a_lost_block_is_fetched_again),
 		WITH_SERVER(test_foreign_map_is_not_believed),
 		WITH_SERVER(test_map_of_other_segments),
 		WITH_SERVER(test_wrong_once_is_fetched_alone),
@@ -598,6 +691,8 @@ int main(void)
 		WITH_SERVER(test_total_changes),
 		WITH_SERVER(test_cut_connections),
 		WITH_SERVER(test_no_progress_ends_it),
+		WITH_SERVER(test_a_server_that_asks_for_patience_gets_it),
+		WITH_SERVER(test_patience_ends_with_the_time),
 		WITH_SERVER(test_server_recovers),
 		WITH_SERVER(test_missing_file_is_not_tried_again),
 		WITH_SERVER(test_no_server),
@@ -605,7 +700,8 @@ int main(void)
 		cmocka_unit_test(test_next_run),
 		cmocka_unit_test(test_segment_choice),
 		WITH_SERVER(test_copy),
-		WITH_SERVER(test_clean_keeps_one_file),
+		WITH_SERVER(test_clean_keeps_what_is_wanted),
+		WITH_SERVER(test_remove_takes_one_file),
 		WITH_SERVER(test_room),
 	};
 

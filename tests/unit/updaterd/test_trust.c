@@ -7,6 +7,7 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 
 #include <cmocka.h>
@@ -18,12 +19,13 @@
 #include "updaterd/medium.h"
 #include "updaterd/trust.h"
 
-#define OLD	   "B202109010001"
-#define NEW	   "B202110010001"
-#define CONTENT	   "the program"
-#define LIST	   "the list"
-#define TARGET(v)  "B/" v "-arm64.tar.xz"
-#define FAR_FUTURE "2190-01-01T00:00:00Z"
+#define OLD		     "B202109010001"
+#define NEW		     "B202110010001"
+#define CONTENT		     "the program"
+#define LIST		     "the list"
+#define TARGET(v)	     "B/" v "-arm64.tar.xz"
+#define FAR_FUTURE	     "2190-01-01T00:00:00Z"
+#define AFTER_FAR_FUTURE_SEC 7000000000
 
 struct online {
 	struct range_server server;
@@ -261,6 +263,35 @@ static void test_expired(void **state)
 	repo_publish(f->repo);
 	lay_out(f);
 	assert_refused(f, REASON_EXPIRED);
+}
+
+static void keep_timestamp_at(struct fixture *f, time_t sec)
+{
+	const struct timespec times[2] = { { .tv_sec = sec }, { .tv_sec = sec } };
+
+	assert_int_equal(utimensat(f->metadata_fd, "timestamp.json", times, 0), 0);
+}
+
+/* When something was trusted last it was at least so late, whatever the clock says now. */
+static void test_time_does_not_go_back(void **state)
+{
+	struct fixture *f = *state;
+
+	assert_refreshed(f);
+	keep_timestamp_at(f, AFTER_FAR_FUTURE_SEC);
+	assert_refused(f, REASON_EXPIRED);
+}
+
+/* A copy that a rotation of keys made void, while the clock was wrong: nothing was trusted then, and
+ * the gateway would never trust anything again. */
+static void test_a_void_copy_tells_no_time(void **state)
+{
+	struct fixture *f = *state;
+
+	assert_refreshed(f);
+	scratch_text(f->metadata_fd, "timestamp.json", "", 0644);
+	keep_timestamp_at(f, AFTER_FAR_FUTURE_SEC);
+	assert_refreshed(f);
 }
 
 static void test_too_large(void **state)
@@ -600,6 +631,8 @@ int main(void)
 		WITH_FIXTURE(test_older_metadata),
 		WITH_FIXTURE(test_wrong_signature),
 		WITH_FIXTURE(test_expired),
+		WITH_FIXTURE(test_time_does_not_go_back),
+		WITH_FIXTURE(test_a_void_copy_tells_no_time),
 		WITH_FIXTURE(test_too_large),
 		WITH_FIXTURE(test_no_root),
 		WITH_FIXTURE(test_starts_from_the_kept_root),
