@@ -24,10 +24,10 @@ struct context {
 	const struct conf *conf;   /* borrowed */
 	struct progress *progress; /* borrowed; NULL: nobody watches */
 	int dir_fd, lock_fd, metadata_fd, inbox_fd, outbox_fd;
-	struct http *http;     /* NULL without server */
-	struct client *client; /* NULL: the installer does not answer */
-	cJSON *status;	       /* its Status, NULL as well */
-	struct identity identity;
+	struct http *http;	  /* NULL without server */
+	struct client *client;	  /* NULL: the installer does not answer */
+	cJSON *status;		  /* its Status, NULL as well */
+	struct identity identity; /* empty if it cannot be told and no server is needed */
 	struct version versions[CONF_MAX_PROGRAMS];
 	size_t n_versions;
 	int exit_code; /* the worst so far, by context_worsen() */

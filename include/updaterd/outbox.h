@@ -41,10 +41,11 @@ struct outbox_ops {
 	void (*rejected)(void *userdata, const char *txid);
 };
 
-/* Sends all, oldest first, until one has to wait. Returns how many are left. */
+/* Sends all, oldest first, until one has to wait. Returns how many are left, or the error of one that
+ * could not be read or removed, after the others. */
 _must_check_ int outbox_flush(int outbox_fd, const struct outbox_ops *ops);
 
-/* What a status of PUT /v1/results/{txid} means. */
-enum delivery outbox_judge_status(long status);
+/* What an answer to PUT /v1/results/{txid} means. body may be NULL. */
+enum delivery outbox_judge(long status, const char *body, size_t size);
 
 #endif

@@ -5,6 +5,9 @@ WRAP_common_test_fsutil := close fchmod fsync renameat write
 WRAP_release_test_publish := fsync renameat
 WRAP_updaterd_test_backup := fsync
 WRAP_updaterd_test_conf := time
+WRAP_updaterd_test_cycle := client_archived client_close client_follow client_install client_knows \
+	client_open client_results client_status fetch_run http_send medium_open_file query_ask \
+	trust_fetch_target trust_find_newest trust_find_program_file trust_find_target trust_free trust_refresh
 WRAP_updaterd_test_fetch := clock_nanosleep pread64
 WRAP_updaterd_test_journal := fdatasync pread64 pwrite64
 WRAP_updaterd_test_recover := conf_effective_time_sec fchmod fdatasync fsync mkdirat pwrite64 renameat \

@@ -193,6 +193,11 @@ int context_open(const struct conf *conf, enum context_needs needs, struct progr
 		return EXIT_CONFIG;
 	}
 	code = open_identity(c);
+	/* A medium is what is left when the modem, which would tell the IMEI, is dead. */
+	if (code != EXIT_OK && !(needs & CONTEXT_SERVER)) {
+		log_warning("going on without identity; results are sent when there is one");
+		code = EXIT_OK;
+	}
 	if (code == EXIT_OK && (needs & CONTEXT_DIRECTORIES))
 		code = open_directories(c);
 	if (code == EXIT_OK && conf->url)

@@ -180,26 +180,37 @@ static int deliver(int outbox_fd, const char *txid, const struct outbox_ops *ops
 int outbox_flush(int outbox_fd, const struct outbox_ops *ops)
 {
 	struct list list;
-	int r = list_entries(outbox_fd, ".json", &list);
+	int first = 0, r = list_entries(outbox_fd, ".json", &list);
 
 	if (r < 0)
 		return r;
 	for (size_t i = 0; i < list.n; i++) {
 		r = deliver(outbox_fd, list.entries[i].txid, ops);
+		/* One that cannot be read must not hold up the others. */
 		if (r < 0)
-			return r;
+			first = first ? first : r;
 		if (r == 0)
-			return (int)(list.n - i);
+			return first ? first : (int)(list.n - i);
 	}
-	return 0;
+	return first;
+}
+
+/* The query server says what is wrong with a body; something in between has a page of its own. */
+static bool is_the_servers_word(const char *body, size_t size)
+{
+	_cleanup_json_ cJSON *object = NULL;
+	const char *error;
+
+	return body && json_parse(body, size, NULL, &object, NULL) == 0 &&
+	       json_get_string(object, "error", &error, NULL) == 0;
 }
 
 /* Only what is about the body itself is for ever: the rest may be a server that is being set up. */
-enum delivery outbox_judge_status(long status)
+enum delivery outbox_judge(long status, const char *body, size_t size)
 {
 	if (status >= 200 && status < 300)
 		return DELIVERY_ARCHIVED;
-	return status == 400 || status == 409 || status == 413 || status == 415 || status == 422
-		       ? DELIVERY_REJECTED
-		       : DELIVERY_LATER;
+	if (status != 400 && status != 409 && status != 413 && status != 415 && status != 422)
+		return DELIVERY_LATER;
+	return is_the_servers_word(body, size) ? DELIVERY_REJECTED : DELIVERY_LATER;
 }

@@ -62,6 +62,8 @@ static int exit_code_of(enum reason reason)
 
 static int keep(struct context *c, cJSON *result)
 {
+	if (!c->identity.type[0])
+		return -ENODATA;
 	if (!cJSON_HasObjectItem(result, "identity") &&
 	    !cJSON_AddItemToObject(result, "identity", identity_to_json(&c->identity)))
 		return -ENOMEM;
@@ -147,7 +149,8 @@ static void collect(struct context *c)
 	cJSON *result;
 	int r;
 
-	if (!c->client)
+	/* Without identity they stay where they are. */
+	if (!c->client || !c->identity.type[0])
 		return;
 	r = client_results(c->client, &results, &failure);
 	if (r < 0) {
@@ -181,7 +184,7 @@ static enum delivery send_result(void *userdata, const char *txid, const char *b
 		log_warning("results: %s: %s", c->conf->url, http_error(c->http));
 		return DELIVERY_LATER;
 	}
-	delivery = outbox_judge_status(response.status);
+	delivery = outbox_judge(response.status, response.body, response.body_size);
 	if (delivery == DELIVERY_LATER)
 		log_warning("results: the query server answered %ld", response.status);
 	if (delivery == DELIVERY_REJECTED)
@@ -200,9 +203,10 @@ static void archived(void *userdata, const char *txid)
 		log_debug("results: Archived '%s': %s", txid, failure.text);
 }
 
+/* The installer need not keep it as well. */
 static void rejected(void *userdata, const char *txid)
 {
-	(void)userdata;
+	archived(userdata, txid);
 	log_notice("results: '%s' is kept as %s.rejected", txid, txid);
 }
 

@@ -250,18 +250,46 @@ static void test_strange_files_are_left(void **state)
 	assert_int_equal(server.n_sent, 0);
 }
 
-static void test_status(void **state)
+static void test_one_that_cannot_be_read_holds_up_no_other(void **state)
+{
+	struct scratch *s = *state;
+	struct server server = { .answer = DELIVERY_ARCHIVED };
+	char txid[TXID_LENGTH + 1], name[64];
+
+	txid_of(1, txid);
+	name_of(name, txid, "json/in the way");
+	scratch_text(s->dirfd, name, "", 0600);
+	assert_int_equal(put(s, 2), 1);
+	assert_true(flush(s, &server) < 0);
+	assert_int_equal(server.n_sent, 1);
+	assert_int_equal(server.n_archived, 1);
+}
+
+static enum delivery judge(long status, const char *body)
+{
+	return outbox_judge(status, body, body ? strlen(body) : 0);
+}
+
+static void test_answers(void **state)
 {
 	static const long later[] = { 0, 100, 301, 401, 403, 404, 405, 408, 429, 500, 502, 503 };
 	static const long rejected[] = { 400, 409, 413, 415, 422 };
+	static const char error[] = "{\"error\":\"step: not a step\",\"field\":\"step\"}";
 
 	(void)state;
-	assert_int_equal(outbox_judge_status(200), DELIVERY_ARCHIVED);
-	assert_int_equal(outbox_judge_status(201), DELIVERY_ARCHIVED);
+	assert_int_equal(judge(200, NULL), DELIVERY_ARCHIVED);
+	assert_int_equal(judge(201, "{}"), DELIVERY_ARCHIVED);
 	for (size_t i = 0; i < ELEMENTSOF(later); i++)
-		assert_int_equal(outbox_judge_status(later[i]), DELIVERY_LATER);
-	for (size_t i = 0; i < ELEMENTSOF(rejected); i++)
-		assert_int_equal(outbox_judge_status(rejected[i]), DELIVERY_REJECTED);
+		assert_int_equal(judge(later[i], error), DELIVERY_LATER);
+	for (size_t i = 0; i < ELEMENTSOF(rejected); i++) {
+		assert_int_equal(judge(rejected[i], error), DELIVERY_REJECTED);
+		/* A proxy that wants a certificate, say: the result is not to blame. */
+		assert_int_equal(judge(rejected[i], "<html>400 No required SSL certificate"),
+				 DELIVERY_LATER);
+		assert_int_equal(judge(rejected[i], "{\"message\":\"no\"}"), DELIVERY_LATER);
+		assert_int_equal(judge(rejected[i], "[]"), DELIVERY_LATER);
+		assert_int_equal(judge(rejected[i], NULL), DELIVERY_LATER);
+	}
 }
 
 #define WITH_SCRATCH(test) cmocka_unit_test_setup_teardown(test, scratch_setup, scratch_teardown)
@@ -277,7 +305,8 @@ int main(void)
 		WITH_SCRATCH(test_bounded),
 		WITH_SCRATCH(test_hostile_results),
 		WITH_SCRATCH(test_strange_files_are_left),
-		cmocka_unit_test(test_status),
+		WITH_SCRATCH(test_one_that_cannot_be_read_holds_up_no_other),
+		cmocka_unit_test(test_answers),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,471 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The story of a run: its servers, its trust and the installer are played here. */
+#include "updaterd/agent.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "common/json.h"
+#include "common/log.h"
+#include "common/segments.h"
+#include "scratch.h"
+#include "updaterd/client.h"
+#include "updaterd/exit_codes.h"
+#include "updaterd/fetch.h"
+#include "updaterd/query.h"
+#include "updaterd/trust.h"
+
+#define OLD_A	"A202108010001"
+#define OLD_B	"B202108010001"
+#define NEW_A	"A202109010001"
+#define NEW_B	"B202109010001"
+#define CONTENT "the program file"
+
+/* ---- the play ---- */
+
+static struct play {
+	struct scratch *scratch;
+	const char *offers[2]; /* versions */
+	bool fetch_fails;
+	int install, follow; /* what these return */
+	bool knows;
+	const char *outcome;
+	unsigned n_installed, n_sent;
+	char kept_at_installer[4096]; /* a result that it hands out; "": none */
+} play;
+
+static char dummy; /* what the pointers point to that nobody looks behind */
+
+int __wrap_client_open(struct client **ret, struct failure *failure);
+int __wrap_client_open(struct client **ret, struct failure *failure)
+{
+	(void)failure;
+	*ret = (struct client *)(void *)&dummy;
+	return 0;
+}
+
+struct client *__wrap_client_close(struct client *c);
+struct client *__wrap_client_close(struct client *c)
+{
+	(void)c;
+	return NULL;
+}
+
+static int parse(const char *text, cJSON **ret)
+{
+	assert_int_equal(json_parse(text, strlen(text), NULL, ret, NULL), 0);
+	return 0;
+}
+
+int __wrap_client_status(struct client *c, cJSON **ret, struct failure *failure);
+int __wrap_client_status(struct client *c, cJSON **ret, struct failure *failure)
+{
+	(void)c, (void)failure;
+	return parse("{\"programs\":{\"A\":{\"current\":\"" OLD_A "\"},\"B\":{\"current\":\"" OLD_B
+		     "\"}}}",
+		     ret);
+}
+
+int __wrap_client_results(struct client *c, cJSON **ret, struct failure *failure);
+int __wrap_client_results(struct client *c, cJSON **ret, struct failure *failure)
+{
+	char text[sizeof play.kept_at_installer + 2];
+
+	(void)c, (void)failure;
+	(void)snprintf(text, sizeof text, "[%s]", play.kept_at_installer);
+	return parse(text, ret);
+}
+
+int __wrap_client_archived(struct client *c, const char *txid, struct failure *failure);
+int __wrap_client_archived(struct client *c, const char *txid, struct failure *failure)
+{
+	(void)c, (void)failure;
+	if (strstr(play.kept_at_installer, txid))
+		play.kept_at_installer[0] = '\0';
+	return 0;
+}
+
+int __wrap_client_install(struct client *c, int metadata_fd, int file_fd, const char *target,
+			  const char *txid, const char *share, struct failure *failure);
+int __wrap_client_install(struct client *c, int metadata_fd, int file_fd, const char *target,
+			  const char *txid, const char *share, struct failure *failure)
+{
+	(void)c, (void)metadata_fd, (void)file_fd, (void)target, (void)txid, (void)share;
+	play.n_installed++;
+	return play.install < 0 ? failure_set(failure, play.install, REASON_IO, "as planned") : 0;
+}
+
+bool __wrap_client_knows(struct client *c, const char *txid);
+bool __wrap_client_knows(struct client *c, const char *txid)
+{
+	(void)c, (void)txid;
+	return play.knows;
+}
+
+int __wrap_client_follow(struct client *c, const char *txid, uint64_t limit_sec,
+			 client_progress_fn progress, void *userdata, cJSON **ret,
+			 struct failure *failure);
+int __wrap_client_follow(struct client *c, const char *txid, uint64_t limit_sec,
+			 client_progress_fn progress, void *userdata, cJSON **ret,
+			 struct failure *failure)
+{
+	(void)c, (void)limit_sec, (void)progress, (void)userdata;
+	if (play.follow < 0)
+		return failure_set(failure, play.follow, REASON_INTERNAL, "as planned");
+	(void)snprintf(play.kept_at_installer, sizeof play.kept_at_installer,
+		       "{\"txid\":\"%s\",\"program\":\"B\",\"to\":\"" NEW_B "\",\"outcome\":\"%s\","
+		       "\"reason\":\"none\"}",
+		       txid, play.outcome);
+	return parse(play.kept_at_installer, ret);
+}
+
+int __wrap_query_ask(struct http *http, const struct conf *conf, const struct identity *identity,
+		     const struct version *versions, size_t n_versions, struct answer *ret,
+		     struct failure *failure);
+int __wrap_query_ask(struct http *http, const struct conf *conf, const struct identity *identity,
+		     const struct version *versions, size_t n_versions, struct answer *ret,
+		     struct failure *failure)
+{
+	(void)http, (void)conf, (void)identity, (void)versions, (void)n_versions, (void)failure;
+	for (size_t i = 0; i < ELEMENTSOF(play.offers) && play.offers[i]; i++)
+		assert_int_equal(
+			version_parse(play.offers[i], &ret->offers[ret->n_offers++].version), 0);
+	return 0;
+}
+
+int __wrap_trust_refresh(const struct conf *conf, int metadata_fd, struct http *http,
+			 const char *base, struct medium *medium, struct trust **ret,
+			 struct failure *failure);
+int __wrap_trust_refresh(const struct conf *conf, int metadata_fd, struct http *http,
+			 const char *base, struct medium *medium, struct trust **ret,
+			 struct failure *failure)
+{
+	(void)conf, (void)metadata_fd, (void)http, (void)base, (void)medium, (void)failure;
+	*ret = (struct trust *)(void *)&dummy;
+	return 0;
+}
+
+struct trust *__wrap_trust_free(struct trust *t);
+struct trust *__wrap_trust_free(struct trust *t)
+{
+	(void)t;
+	return NULL;
+}
+
+int __wrap_trust_find_program_file(struct trust *t, const char *path, const struct version *version,
+				   struct program_file *ret, struct failure *failure);
+int __wrap_trust_find_program_file(struct trust *t, const char *path, const struct version *version,
+				   struct program_file *ret, struct failure *failure)
+{
+	(void)t, (void)path, (void)failure;
+	*ret = (struct program_file){ .version = *version,
+				      .path = strdup(version->text),
+				      .file = strdup(version->text),
+				      .length_bytes = strlen(CONTENT),
+				      .segment_bytes = { 1024 },
+				      .n_segment_bytes = 1 };
+	assert_int_equal(digest_sha256(CONTENT, strlen(CONTENT), ret->sha256), 0);
+	/* Another file for each program; that of B is the one on the medium. */
+	if (version->program != 'B')
+		ret->sha256[0] = (uint8_t)~ret->sha256[0];
+	return 0;
+}
+
+int __wrap_trust_find_newest(struct trust *t, char program, const struct version *version,
+			     struct program_file *ret, struct failure *failure);
+int __wrap_trust_find_newest(struct trust *t, char program, const struct version *version,
+			     struct program_file *ret, struct failure *failure)
+{
+	struct version newest;
+
+	(void)version;
+	assert_int_equal(version_parse(program == 'A' ? NEW_A : NEW_B, &newest), 0);
+	return __wrap_trust_find_program_file(t, NULL, &newest, ret, failure);
+}
+
+static void make_list(char **ret, size_t *ret_size)
+{
+	uint8_t sha256[1][SHA256_BYTES] = { { 0 } };
+	const struct segments segments = { 1024, strlen(CONTENT), 1, sha256 };
+
+	assert_int_equal(segments_format(&segments, ret, ret_size), 0);
+}
+
+int __wrap_trust_find_target(struct trust *t, const char *path, struct tuf_target *ret,
+			     struct failure *failure);
+int __wrap_trust_find_target(struct trust *t, const char *path, struct tuf_target *ret,
+			     struct failure *failure)
+{
+	(void)t, (void)path, (void)failure;
+	*ret = (struct tuf_target){ .length = 1 }; /* never what was kept */
+	return 0;
+}
+
+int __wrap_trust_fetch_target(struct trust *t, const char *path, size_t max_bytes, char **ret_bytes,
+			      size_t *ret_size, struct failure *failure);
+int __wrap_trust_fetch_target(struct trust *t, const char *path, size_t max_bytes, char **ret_bytes,
+			      size_t *ret_size, struct failure *failure)
+{
+	(void)t, (void)path, (void)max_bytes, (void)failure;
+	make_list(ret_bytes, ret_size);
+	return 0;
+}
+
+int __wrap_fetch_run(struct fetch *f, struct failure *failure);
+int __wrap_fetch_run(struct fetch *f, struct failure *failure)
+{
+	char name[SHA256_HEX_LENGTH + 8];
+
+	hex_encode(f->sha256, SHA256_BYTES, name);
+	(void)strcat(name, ".part");
+	scratch_text(f->inbox_fd, name, CONTENT, 0600);
+	if (play.fetch_fails)
+		return failure_set(failure, -EAGAIN, REASON_NETWORK, "as planned");
+	return openat(f->inbox_fd, name, O_RDONLY | O_CLOEXEC);
+}
+
+int __wrap_medium_open_file(struct medium *m, const char *path);
+int __wrap_medium_open_file(struct medium *m, const char *path)
+{
+	(void)m, (void)path;
+	return openat(play.scratch->dirfd, "file", O_RDONLY | O_CLOEXEC);
+}
+
+int __wrap_http_send(struct http *h, const char *method, const char *url, const void *body,
+		     size_t size, size_t max_bytes, struct http_response *ret);
+int __wrap_http_send(struct http *h, const char *method, const char *url, const void *body,
+		     size_t size, size_t max_bytes, struct http_response *ret)
+{
+	(void)h, (void)method, (void)url, (void)body, (void)size, (void)max_bytes;
+	play.n_sent++;
+	*ret = (struct http_response){ .status = 201 };
+	return 0;
+}
+
+/* ---- helpers ---- */
+
+static char agent_dir[96], arch[] = "amd64", name[] = "name", gw[] = "gw", net[] = "4g",
+			   url[] = "https://127.0.0.1:1", a[] = "updaterd", b[] = "bmsd",
+			   none[] = "/nowhere";
+
+static struct conf conf_of(char *server)
+{
+	return (struct conf){
+		.url = server,
+		.identity_type = name,
+		.identity_value = gw,
+		.arch = arch,
+		.network_type = net,
+		.agent_dir = agent_dir,
+		.max_program_bytes = 1 << 20,
+		.programs = { { .letter = 'A', .name = a, .space = none },
+			      { .letter = 'B', .name = b, .space = none } },
+		.n_programs = 2,
+	};
+}
+
+static int setup(void **state)
+{
+	log_set_level(LOG_CRIT);
+	play = (struct play){ .outcome = "confirmed" };
+	assert_int_equal(scratch_setup(state), 0);
+	play.scratch = *state;
+	(void)snprintf(agent_dir, sizeof agent_dir, "%s/agent", play.scratch->path);
+	scratch_text(play.scratch->dirfd, "file", CONTENT, 0600);
+	return 0;
+}
+
+static int run_once(void)
+{
+	_cleanup_(progress_freep) struct progress *progress = NULL;
+	struct conf conf = conf_of(url);
+
+	assert_int_equal(progress_new(PROGRESS_QUIET, stdout, &progress), 0);
+	return agent_run_once(&conf, progress);
+}
+
+static int install_from_medium(const struct conf *conf)
+{
+	_cleanup_(progress_freep) struct progress *progress = NULL;
+
+	assert_int_equal(progress_new(PROGRESS_QUIET, stdout, &progress), 0);
+	return agent_install_from(conf, (struct medium *)(void *)&dummy, 'B', NULL, progress);
+}
+
+static unsigned count(const char *path)
+{
+	_cleanup_dir_ DIR *dir = NULL;
+	unsigned n = 0;
+
+	assert_int_equal(fs_open_dir(play.scratch->dirfd, path, &dir), 0);
+	while (fs_next_name(dir))
+		n++;
+	return n;
+}
+
+/* ---- tests ---- */
+
+static void test_upgrades_and_delivers(void **state)
+{
+	(void)state;
+	play.offers[0] = NEW_B;
+	assert_int_equal(run_once(), EXIT_OK);
+	assert_int_equal(play.n_installed, 1);
+	assert_int_equal(play.n_sent, 1);
+	assert_string_equal(play.kept_at_installer, "");
+	assert_int_equal(count("agent/outbox"), 0);
+	assert_int_equal(count("agent/inbox"), 0);
+}
+
+static void test_nothing_new(void **state)
+{
+	(void)state;
+	assert_int_equal(run_once(), EXIT_OK);
+	assert_int_equal(play.n_installed, 0);
+	assert_int_equal(play.n_sent, 0);
+}
+
+/* It was the answer that was lost, not the attempt. */
+static void test_a_lost_answer_is_no_failure(void **state)
+{
+	(void)state;
+	play.offers[0] = NEW_B;
+	play.install = -ECONNREFUSED;
+	play.knows = true;
+	assert_int_equal(run_once(), EXIT_OK);
+	assert_int_equal(play.n_sent, 1);
+}
+
+static void test_an_installer_that_is_not_there_is_archived(void **state)
+{
+	(void)state;
+	play.offers[0] = NEW_B;
+	play.install = -ECONNREFUSED;
+	assert_int_equal(run_once(), EXIT_FAILED);
+	assert_int_equal(play.n_sent, 1);
+	/* What was fetched is of use the next time. */
+	assert_int_equal(count("agent/inbox"), 2);
+}
+
+/* The installer's result is the only one of an attempt that it took on, however late it comes. */
+static void test_no_result_before_the_installers(void **state)
+{
+	static const int lost[] = { -ETIMEDOUT, -ECONNREFUSED, -EPROTO };
+
+	(void)state;
+	play.offers[0] = NEW_B;
+	for (size_t i = 0; i < ELEMENTSOF(lost); i++) {
+		play.follow = lost[i];
+		assert_int_equal(run_once(), EXIT_FAILED);
+		assert_int_equal(play.n_sent, 0);
+		assert_int_equal(count("agent/outbox"), 0);
+	}
+}
+
+/* Two programs over a poor link: neither takes from the other what has come. */
+static void test_parts_of_both_are_kept(void **state)
+{
+	(void)state;
+	play.offers[0] = NEW_A;
+	play.offers[1] = NEW_B;
+	play.fetch_fails = true;
+	assert_int_equal(run_once(), EXIT_TEMPORARY);
+	assert_int_equal(count("agent/inbox"), 4); /* a part and a list for each */
+	assert_int_equal(run_once(), EXIT_TEMPORARY);
+	assert_int_equal(count("agent/inbox"), 4);
+	/* And what nobody offers any more goes. */
+	play.offers[1] = NULL;
+	assert_int_equal(run_once(), EXIT_TEMPORARY);
+	assert_int_equal(count("agent/inbox"), 2);
+	play.offers[0] = NULL;
+	assert_int_equal(run_once(), EXIT_OK);
+	assert_int_equal(count("agent/inbox"), 0);
+}
+
+static void test_what_is_postponed_is_kept(void **state)
+{
+	(void)state;
+	play.offers[0] = NEW_B;
+	play.outcome = "postponed";
+	assert_int_equal(run_once(), EXIT_TEMPORARY);
+	assert_int_equal(count("agent/inbox"), 2);
+}
+
+static void test_an_offer_of_what_runs_is_not_installed(void **state)
+{
+	(void)state;
+	play.offers[0] = OLD_B;
+	assert_int_equal(run_once(), EXIT_FAILED);
+	assert_int_equal(play.n_installed, 0);
+	assert_int_equal(play.n_sent, 1);
+}
+
+static void test_check_names_only_what_is_new(void **state)
+{
+	struct conf conf = conf_of(url);
+
+	(void)state;
+	play.offers[0] = OLD_B;
+	assert_int_equal(agent_check(&conf, false), EXIT_NOTHING_NEW);
+	play.offers[0] = NEW_B;
+	assert_int_equal(agent_check(&conf, false), EXIT_OK);
+	assert_int_equal(play.n_installed, 0);
+}
+
+static void test_from_a_medium(void **state)
+{
+	struct conf conf = conf_of(NULL);
+
+	(void)state;
+	assert_int_equal(install_from_medium(&conf), EXIT_OK);
+	assert_int_equal(play.n_installed, 1);
+	assert_int_equal(count("agent/outbox"), 1);
+	assert_int_equal(count("agent/inbox"), 0);
+}
+
+/* The modem that would tell the IMEI is dead: just then a stick must do. */
+static void test_from_a_medium_without_identity(void **state)
+{
+	struct conf conf = conf_of(NULL);
+
+	(void)state;
+	conf.identity_value = NULL;
+	conf.identity_file = none;
+	assert_int_equal(install_from_medium(&conf), EXIT_OK);
+	assert_int_equal(play.n_installed, 1);
+	/* Its result stays with the installer until there is one. */
+	assert_int_equal(count("agent/outbox"), 0);
+	assert_string_not_equal(play.kept_at_installer, "");
+	conf = conf_of(url);
+	conf.identity_value = NULL;
+	conf.identity_file = none;
+	assert_int_equal(agent_check(&conf, false), EXIT_FAILED);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+#define TEST(f) cmocka_unit_test_setup_teardown(f, setup, scratch_teardown)
+		TEST(test_upgrades_and_delivers),
+		TEST(test_nothing_new),
+		TEST(test_a_lost_answer_is_no_failure),
+		TEST(test_an_installer_that_is_not_there_is_archived),
+		TEST(test_no_result_before_the_installers),
+		TEST(test_parts_of_both_are_kept),
+		TEST(test_what_is_postponed_is_kept),
+		TEST(test_an_offer_of_what_runs_is_not_installed),
+		TEST(test_check_names_only_what_is_new),
+		TEST(test_from_a_medium),
+		TEST(test_from_a_medium_without_identity),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
