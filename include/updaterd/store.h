@@ -31,7 +31,7 @@ _must_check_ int store_open(const char *path, struct store **ret);
 _must_check_ int store_create(const char *path, struct store **ret);
 struct store *store_close(struct store *s);
 DEFINE_CLEANUP(struct store *, store_close);
-/* Removes a whole space. A missing one is success. */
+/* Removes a space; what is not of it stays, and its directory then as well. A missing one is success. */
 _must_check_ int store_destroy(const char *path);
 
 /* The directory of the space, borrowed: for updaterd/swap.h. */

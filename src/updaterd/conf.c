@@ -315,14 +315,48 @@ static int complete_programs(struct conf *c, char **ret_error)
 	if (r < 0)
 		return r;
 	qsort(c->programs, c->n_programs, sizeof c->programs[0], by_letter);
-	for (size_t i = 0; i < c->n_programs; i++)
-		for (size_t j = i + 1; j < c->n_programs; j++)
-			if (strcmp(c->programs[i].space, c->programs[j].space) == 0)
-				return invalid(ret_error,
-					       "[program %c] and [program %c] have one space, '%s'",
-					       c->programs[i].letter, c->programs[j].letter,
-					       c->programs[i].space);
 	return 0;
+}
+
+static bool is_within(const char *path, const char *directory)
+{
+	size_t length = strlen(directory);
+
+	return strncmp(path, directory, length) == 0 &&
+	       (path[length] == '/' || path[length] == '\0');
+}
+
+/* What is pruned, swept and purged in one space must not be anything else's. */
+static int check_space(const struct conf *c, size_t i, char **ret_error)
+{
+	const struct conf_program *p = &c->programs[i];
+	const char *const dirs[] = { c->agent_dir, c->installer_dir };
+
+	if (p->space[0] != '/' || !fs_is_safe_path(p->space + 1))
+		return invalid(ret_error, "[program %c] space: '%s' is no plain absolute path",
+			       p->letter, p->space);
+	for (size_t j = i + 1; j < c->n_programs; j++)
+		if (is_within(p->space, c->programs[j].space) ||
+		    is_within(c->programs[j].space, p->space))
+			return invalid(ret_error,
+				       "[program %c] and [program %c] need a space each, not '%s' "
+				       "and '%s'",
+				       p->letter, c->programs[j].letter, p->space,
+				       c->programs[j].space);
+	for (size_t j = 0; j < ELEMENTSOF(dirs); j++)
+		if (is_within(p->space, dirs[j]) || is_within(dirs[j], p->space))
+			return invalid(ret_error, "[program %c] space: '%s' and '%s' overlap",
+				       p->letter, p->space, dirs[j]);
+	return 0;
+}
+
+static int check_spaces(const struct conf *c, char **ret_error)
+{
+	int r = 0;
+
+	for (size_t i = 0; i < c->n_programs && r == 0; i++)
+		r = check_space(c, i, ret_error);
+	return r;
 }
 
 int conf_load(const char *path, struct conf **ret, char **ret_error)
@@ -341,6 +375,8 @@ int conf_load(const char *path, struct conf **ret, char **ret_error)
 	r = complete_programs(c, ret_error);
 	if (r >= 0)
 		r = check_strings(c, ret_error);
+	if (r >= 0)
+		r = check_spaces(c, ret_error);
 	if (r >= 0)
 		r = check_server(c, ret_error);
 	if (r >= 0)

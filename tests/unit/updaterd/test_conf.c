@@ -155,6 +155,15 @@ static void test_programs_refused(void **state)
 	assert_refused(*state, "[program B]\nname=x\nunit=.service\n", "unit");
 	assert_refused(*state, "[program B]\nname=x\nready_timeout_sec=0\n", "ready_timeout_sec");
 	assert_refused(*state, "[program A]\nname=x\n[program B]\nname=x\n", "space");
+	assert_refused(*state, "[program B]\nname=x\nspace=/\n", "space");
+	assert_refused(*state, "[program B]\nname=x\nspace=/opt/x/\n", "space");
+	assert_refused(*state, "[program B]\nname=x\nspace=/opt/../etc\n", "space");
+	assert_refused(*state, "[program A]\nname=x\nspace=/opt\n[program B]\nname=y\n", "space");
+	assert_refused(*state, "[program A]\nname=x\n[program B]\nname=y\nspace=/opt/x/y\n",
+		       "space");
+	assert_refused(*state, "[program B]\nname=x\nspace=/var\n", "overlap");
+	assert_refused(*state, "[program B]\nname=x\nspace=/var/lib/updaterd/agent/inbox\n",
+		       "overlap");
 	assert_refused(*state,
 		       "[program A]\nname=a\n[program B]\nname=b\n[program C]\nname=c\n"
 		       "[program D]\nname=d\n[program E]\nname=e\n",

@@ -146,6 +146,18 @@ static void test_makes_a_space_once(void **state)
 	assert_int_equal(store_destroy(s->path), 0);
 }
 
+/* [program B] space=/srv, by mistake. */
+static void test_removes_nothing_else(void **state)
+{
+	struct space *s = *state;
+
+	add_release(s, V1);
+	scratch_text(s->scratch->dirfd, "opt/b/photos/cat", "", 0600);
+	assert_int_equal(store_destroy(s->path), 0);
+	assert_false(is_there(s, "releases"));
+	assert_true(is_there(s, "photos/cat"));
+}
+
 static void test_a_stage_is_no_release_before_it_is_sealed(void **state)
 {
 	_cleanup_free_ struct version *versions = NULL;
@@ -379,6 +391,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 		TEST(test_makes_a_space_once),
+		TEST(test_removes_nothing_else),
 		TEST(test_a_stage_is_no_release_before_it_is_sealed),
 		TEST(test_a_stage_from_before_is_replaced),
 		TEST(test_a_release_is_never_overwritten),
