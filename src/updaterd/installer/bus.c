@@ -44,6 +44,8 @@ struct server {
 
 /* ---- who may ---- */
 
+#define UID_UNKNOWN ((uid_t)-1)
+
 /* The policy of the bus says the same; this is for a bus whose policy was changed. */
 static int get_caller(sd_bus_message *m, uid_t *ret, sd_bus_error *error)
 {
@@ -59,7 +61,7 @@ static int get_caller(sd_bus_message *m, uid_t *ret, sd_bus_error *error)
 /* Not the agent: taken over it could restart the program without end, and take back every upgrade. */
 static int check_root(sd_bus_message *m, sd_bus_error *error)
 {
-	uid_t uid;
+	uid_t uid = UID_UNKNOWN;
 	int r = get_caller(m, &uid, error);
 
 	if (r < 0 || uid == 0)
@@ -70,7 +72,7 @@ static int check_root(sd_bus_message *m, sd_bus_error *error)
 static int check_caller(const struct server *server, sd_bus_message *m, sd_bus_error *error)
 {
 	const struct passwd *agent;
-	uid_t uid;
+	uid_t uid = UID_UNKNOWN;
 	int r = get_caller(m, &uid, error);
 
 	if (r < 0 || uid == 0)

@@ -263,6 +263,7 @@ static int recover_attempt(struct recovery *rec)
 		return record_end_durably(s->journal);
 	}
 	rec->program = conf_program(s->conf, rec->result.program);
+	rec->store = NULL;
 	if (rec->program) {
 		r = store_open(rec->program->space, &rec->store);
 		if (r < 0 && r != -ENOENT)
