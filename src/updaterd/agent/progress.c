@@ -15,6 +15,7 @@
 #define DEFAULT_WIDTH 80u
 #define BAR_MIN	      10u
 #define BAR_MAX	      40u
+#define TEXT_BYTES    512
 
 struct progress {
 	enum progress_style style;
@@ -314,10 +315,15 @@ void progress_end(struct progress *p, const char *text)
 	(void)fflush(p->out);
 }
 
+static void notify_text(const char *text)
+{
+	(void)sd_notifyf(0, "STATUS=%s", text);
+}
+
 void progress_say(struct progress *p, const char *format, ...)
 {
 	_cleanup_json_ cJSON *object = NULL;
-	char text[512];
+	char text[TEXT_BYTES];
 	va_list args;
 
 	va_start(args, format);
@@ -325,7 +331,7 @@ void progress_say(struct progress *p, const char *format, ...)
 	va_end(args);
 	/* It may hold what a server or a probe said. */
 	log_mask_controls(text);
-	(void)sd_notifyf(0, "STATUS=%s", text);
+	notify_text(text);
 	if (p->style == PROGRESS_QUIET)
 		return;
 	if (p->style == PROGRESS_JSON) {
@@ -347,7 +353,7 @@ static uint64_t number_of(const cJSON *result, const char *key)
 	return json_get_u64(result, key, UINT64_MAX, &number, NULL) < 0 ? 0 : number;
 }
 
-static void say_result(struct progress *p, const cJSON *result)
+static void format_result(char *ret, size_t size, const cJSON *result)
 {
 	const char *outcome = json_text_or(result, "outcome", "");
 	const char *reason = json_text_or(result, "reason", "");
@@ -355,28 +361,33 @@ static void say_result(struct progress *p, const cJSON *result)
 	char fetched[32];
 
 	progress_format_bytes(fetched, sizeof fetched, number_of(result, "bytes_fetched"));
-	if (strcmp(outcome, outcome_name(OUTCOME_CONFIRMED)) == 0) {
-		progress_say(p, "%s -> %s: %s in %.1f s, %s was down %.3f s, %s fetched",
-			     json_text_or(result, "from", ""), json_text_or(result, "to", ""),
-			     outcome, (double)number_of(result, "duration_ms") / 1000,
-			     json_text_or(result, "program", ""),
-			     (double)number_of(result, "downtime_ms") / 1000, fetched);
-		return;
-	}
-	progress_say(p, "%s -> %s: %s at step %s (%s)%s%s", json_text_or(result, "from", ""),
-		     json_text_or(result, "to", ""), outcome, json_text_or(result, "step", ""),
-		     reason, *detail ? ": " : "", detail);
+	if (strcmp(outcome, outcome_name(OUTCOME_CONFIRMED)) == 0)
+		(void)snprintf(ret, size, "%s -> %s: %s in %.1f s, %s was down %.3f s, %s fetched",
+			       json_text_or(result, "from", ""), json_text_or(result, "to", ""),
+			       outcome, (double)number_of(result, "duration_ms") / 1000,
+			       json_text_or(result, "program", ""),
+			       (double)number_of(result, "downtime_ms") / 1000, fetched);
+	else
+		(void)snprintf(ret, size, "%s -> %s: %s at step %s (%s)%s%s",
+			       json_text_or(result, "from", ""), json_text_or(result, "to", ""),
+			       outcome, json_text_or(result, "step", ""), reason,
+			       *detail ? ": " : "", detail);
+	log_mask_controls(ret);
 }
 
 void progress_result(struct progress *p, const cJSON *result, int is_logged)
 {
 	_cleanup_json_ cJSON *object = NULL;
+	char text[TEXT_BYTES];
 
 	if (p->open)
 		progress_end(p, NULL);
+	format_result(text, sizeof text, result);
+	/* What systemd shows is the end, and not how far it was. */
+	notify_text(text);
 	if (p->style != PROGRESS_JSON) {
 		if (!is_logged)
-			say_result(p, result);
+			progress_say(p, "%s", text);
 		return;
 	}
 	object = cJSON_CreateObject();

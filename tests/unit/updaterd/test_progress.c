@@ -280,6 +280,9 @@ static void test_result_for_people(void **state)
 
 static void test_status_for_systemd(void **state)
 {
+	static const char failed[] = "{\"from\":\"B1\",\"to\":\"B2\",\"outcome\":\"failed\","
+				     "\"step\":\"fetch\",\"reason\":\"network\"}";
+	_cleanup_json_ cJSON *result = NULL;
 	struct scratch *s = *state;
 	struct sockaddr_un address = { .sun_family = AF_UNIX };
 	int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
@@ -299,6 +302,12 @@ static void test_status_for_systemd(void **state)
 	memset(text, 0, sizeof text);
 	assert_true(recv(fd, text, sizeof text - 1, 0) > 0);
 	assert_string_equal(text, "STATUS=fetch B202109010001, 25 %");
+	/* Also of a result that is in the log already. */
+	assert_int_equal(json_parse(failed, strlen(failed), NULL, &result, NULL), 0);
+	progress_result(f.progress, result, true);
+	memset(text, 0, sizeof text);
+	assert_true(recv(fd, text, sizeof text - 1, 0) > 0);
+	assert_string_equal(text, "STATUS=B1 -> B2: failed at step fetch (network)");
 	assert_int_equal(unsetenv("NOTIFY_SOCKET"), 0);
 	assert_int_equal(close(fd), 0);
 	end(&f);
