@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "updaterd/agent.h"
 
+#include <fcntl.h>
 #include <stdbool.h>
 #include <string.h>
 
@@ -439,6 +440,22 @@ static void follow_offer(struct context *c, const struct offer *offer, const cha
 
 /* ---- the entrances ---- */
 
+/* The query server is not asked for what does not run: "nothing new" would be no answer. */
+static void tell_missing(struct context *c)
+{
+	for (size_t i = 0; i < c->conf->n_programs; i++) {
+		const struct conf_program *p = &c->conf->programs[i];
+
+		if (context_version(c, p->letter) ||
+		    faccessat(AT_FDCWD, p->space, F_OK, AT_SYMLINK_NOFOLLOW) < 0)
+			continue;
+		log_error("program %c: nothing is current in '%s'; updaterd --recover looks for "
+			  "what can be",
+			  p->letter, p->space);
+		context_worsen(c, EXIT_FAILED);
+	}
+}
+
 static int ask(struct context *c, struct answer *ret)
 {
 	struct failure failure = { 0 };
@@ -464,6 +481,7 @@ int agent_run_once(const struct conf *conf, struct progress *progress)
 	code = context_open(conf, CONTEXT_DIRECTORIES | CONTEXT_SERVER, progress, &c);
 	if (code != EXIT_OK)
 		return code;
+	tell_missing(c);
 	(void)report_deliver(c);
 	progress_begin(progress, STEP_QUERY, c->identity.value, 0, 0);
 	code = ask(c, &answer);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "updaterd/status.h"
 
+#include <fcntl.h>
 #include <string.h>
 
 #include "common/json.h"
@@ -47,22 +48,27 @@ static bool add_known(cJSON *object, const struct state *s, char letter)
 	return add_version(object, "floor", state_floor(s, letter, &version), &version);
 }
 
+/* Of a space that is not whole there is still something to tell. */
+static bool add_links(cJSON *object, const struct conf_program *program)
+{
+	_cleanup_close_ int fd = open(program->space,
+				      O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	struct version version;
+
+	return fd < 0 ||
+	       (add_version(object, "current", swap_read(fd, SWAP_CURRENT, &version), &version) &&
+		add_version(object, "previous", swap_read(fd, SWAP_PREVIOUS, &version), &version));
+}
+
 static bool add_program(cJSON *programs, const struct conf_program *program, const struct state *s)
 {
 	const char letter[2] = { program->letter, '\0' };
 	_cleanup_(store_closep) struct store *store = NULL;
 	cJSON *object = cJSON_AddObjectToObject(programs, letter);
-	struct version version;
 
-	if (!object || !add_known(object, s, program->letter))
+	if (!object || !add_known(object, s, program->letter) || !add_links(object, program))
 		return false;
-	if (store_open(program->space, &store) < 0)
-		return true;
-	return add_version(object, "current", swap_read(store_dirfd(store), SWAP_CURRENT, &version),
-			   &version) &&
-	       add_version(object, "previous",
-			   swap_read(store_dirfd(store), SWAP_PREVIOUS, &version), &version) &&
-	       add_releases(object, store);
+	return store_open(program->space, &store) < 0 || add_releases(object, store);
 }
 
 static bool add_under_way(cJSON *status, const struct status_transaction *under_way)

@@ -84,6 +84,18 @@ static int run_request(struct state *s, struct service service,
 	return r;
 }
 
+/* Before every attempt, since much may have happened since we were started. What is wrong with another
+ * space is no reason to leave this one as it is. */
+static int put_in_order(struct state *s, struct service service,
+			const struct transaction_request *request, struct failure *failure)
+{
+	int r = recover(s, service, false);
+
+	if (r == 0 || (request && journal_state(s->journal) == JOURNAL_IDLE))
+		return 0;
+	return failure_set_errno(failure, r, "recovering what was cut before");
+}
+
 static int work(const struct conf *conf, const struct transaction_request *request, int fd)
 {
 	_cleanup_(systemd_freep) struct systemd *systemd = NULL;
@@ -98,11 +110,8 @@ static int work(const struct conf *conf, const struct transaction_request *reque
 		(void)failure_set(&failure, r, REASON_BUSY, "another upgrade is under way");
 	else if (r < 0)
 		(void)failure_set_errno(&failure, r, "'%s'", conf->installer_dir);
-	if (r == 0 && (!request || journal_state(s->journal) != JOURNAL_IDLE)) {
-		r = recover(s, systemd_service(systemd), false);
-		if (r < 0)
-			(void)failure_set_errno(&failure, r, "recovering what was cut before");
-	}
+	if (r == 0)
+		r = put_in_order(s, systemd_service(systemd), request, &failure);
 	if (r < 0) {
 		say_refused(fd, &failure);
 		return r;

@@ -39,6 +39,7 @@ static struct play {
 	bool knows;
 	const char *outcome;
 	unsigned n_installed, n_sent;
+	bool is_b_missing;	      /* from the Status */
 	char kept_at_installer[4096]; /* a result that it hands out; "": none */
 } play;
 
@@ -69,6 +70,8 @@ int __wrap_client_status(struct client *c, cJSON **ret, struct failure *failure)
 int __wrap_client_status(struct client *c, cJSON **ret, struct failure *failure)
 {
 	(void)c, (void)failure;
+	if (play.is_b_missing)
+		return parse("{\"programs\":{\"A\":{\"current\":\"" OLD_A "\"},\"B\":{}}}", ret);
 	return parse("{\"programs\":{\"A\":{\"current\":\"" OLD_A "\"},\"B\":{\"current\":\"" OLD_B
 		     "\"}}}",
 		     ret);
@@ -252,9 +255,9 @@ int __wrap_http_send(struct http *h, const char *method, const char *url, const 
 
 /* ---- helpers ---- */
 
-static char agent_dir[96], arch[] = "amd64", name[] = "name", gw[] = "gw", net[] = "4g",
-			   url[] = "https://127.0.0.1:1", a[] = "updaterd", b[] = "bmsd",
-			   none[] = "/nowhere";
+static char agent_dir[96], space_b[96], arch[] = "amd64", name[] = "name", gw[] = "gw",
+					net[] = "4g", url[] = "https://127.0.0.1:1",
+					a[] = "updaterd", b[] = "bmsd", none[] = "/nowhere";
 
 static struct conf conf_of(char *server)
 {
@@ -267,7 +270,7 @@ static struct conf conf_of(char *server)
 		.agent_dir = agent_dir,
 		.max_program_bytes = 1 << 20,
 		.programs = { { .letter = 'A', .name = a, .space = none },
-			      { .letter = 'B', .name = b, .space = none } },
+			      { .letter = 'B', .name = b, .space = space_b } },
 		.n_programs = 2,
 	};
 }
@@ -278,6 +281,7 @@ static int setup(void **state)
 	play = (struct play){ .outcome = "confirmed" };
 	assert_int_equal(scratch_setup(state), 0);
 	play.scratch = *state;
+	(void)strcpy(space_b, none);
 	(void)snprintf(agent_dir, sizeof agent_dir, "%s/agent", play.scratch->path);
 	scratch_text(play.scratch->dirfd, "file", CONTENT, 0600);
 	return 0;
@@ -331,6 +335,17 @@ static void test_nothing_new(void **state)
 	assert_int_equal(run_once(), EXIT_OK);
 	assert_int_equal(play.n_installed, 0);
 	assert_int_equal(play.n_sent, 0);
+}
+
+/* A program that should run and does not is not up to date. */
+static void test_a_space_without_current_is_said(void **state)
+{
+	struct scratch *s = *state;
+
+	play.is_b_missing = true;
+	assert_int_equal(run_once(), EXIT_OK); /* it is not installed */
+	(void)snprintf(space_b, sizeof space_b, "%s", s->path);
+	assert_int_equal(run_once(), EXIT_FAILED);
 }
 
 /* It was the answer that was lost, not the attempt. */
@@ -456,6 +471,7 @@ int main(void)
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, scratch_teardown)
 		TEST(test_upgrades_and_delivers),
 		TEST(test_nothing_new),
+		TEST(test_a_space_without_current_is_said),
 		TEST(test_a_lost_answer_is_no_failure),
 		TEST(test_an_installer_that_is_not_there_is_archived),
 		TEST(test_no_result_before_the_installers),
