@@ -177,9 +177,11 @@ static void set_interrupted(struct result *result, enum outcome outcome, enum st
 			  step_name(step));
 }
 
+/* With an outcome in the journal it is not the attempt that was cut, but its end. */
 static int end_before_swap(struct recovery *rec, enum step step)
 {
-	set_interrupted(&rec->result, OUTCOME_FAILED, step);
+	if (rec->result.outcome == OUTCOME_NONE)
+		set_interrupted(&rec->result, OUTCOME_FAILED, step);
 	return rec->store ? undo_flip(rec) : 0;
 }
 
@@ -213,6 +215,9 @@ static int end_trial(struct recovery *rec)
 			return was_flipped;
 		restart_program(rec);
 	}
+	/* It ended before its flip, that is. */
+	if (reason != REASON_NONE && rec->result.outcome == OUTCOME_FAILED && !was_flipped)
+		return 0;
 	if (reason != REASON_NONE) {
 		rec->result.outcome = OUTCOME_ROLLED_BACK;
 		return trial_reason_blames_release(reason) ? count_failure(rec) : 0;

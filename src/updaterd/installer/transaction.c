@@ -332,6 +332,8 @@ static int finish(struct transaction *t, enum outcome outcome, void (*tidy)(stru
 	r = result_keep(t->state->dirfd, result);
 	if (r < 0) {
 		log_error("cannot keep the result of '%s': %s", result->txid, strerror(-r));
+		/* The journal has its blocks on a full disk too: recovery will know what it was. */
+		(void)!record_durably(t->state->journal, journal_state(t->state->journal), result);
 		return r;
 	}
 	if (tidy)

@@ -360,6 +360,42 @@ static void test_fails_without_space(void **state)
 	expect_ends_before_swap(g, OUTCOME_FAILED, STEP_CHECK, REASON_NO_SPACE);
 }
 
+/* Where no result can be written the journal keeps why, rather than that it was interrupted. */
+static void expect_reason_to_last(struct gateway *g, enum step step, enum reason reason)
+{
+	_cleanup_(state_closep) struct state *s = NULL;
+	_cleanup_free_ char *json = NULL;
+	char expected[128];
+	struct result r;
+
+	(void)snprintf(expected, sizeof expected,
+		       "\"outcome\":\"failed\",\"step\":\"%s\",\"reason\":\"%s\"", step_name(step),
+		       reason_name(reason));
+	gateway_publish(g, NEW_B, NULL);
+	scratch_text(g->scratch->dirfd, "installer/results", "in the way", 0600);
+	assert_true(gateway_upgrade(g, NEW_B, &r) < 0);
+	assert_int_equal(unlinkat(g->scratch->dirfd, "installer/results", 0), 0);
+	assert_int_equal(state_open(&g->conf, STATE_TRY, &s), 0);
+	assert_int_equal(recover(s, gateway_service(g), false), 0);
+	assert_int_equal(result_find(s->dirfd, r.txid, &json), 0);
+	if (!strstr(json, expected))
+		fail_msg("%s: no %s", json, expected);
+	gateway_expect_links(g, 'B', OLD_B, "");
+	gateway_expect_order(g);
+}
+
+static void test_a_full_disk_is_told_in_the_end(void **state)
+{
+	space_error = -ENOSPC;
+	expect_reason_to_last(*state, STEP_CHECK, REASON_NO_SPACE);
+}
+
+static void test_a_failed_flip_is_told_in_the_end(void **state)
+{
+	fail_renameat = 1;
+	expect_reason_to_last(*state, STEP_SWAP, REASON_IO);
+}
+
 static void test_prunes_before_it_asks_for_space(void **state)
 {
 	struct gateway *g = *state;
@@ -789,6 +825,8 @@ int main(void)
 		TEST(test_waits_when_the_program_asks),
 		TEST(test_goes_on_without_a_baseline),
 		TEST(test_fails_without_space),
+		TEST(test_a_full_disk_is_told_in_the_end),
+		TEST(test_a_failed_flip_is_told_in_the_end),
 		TEST(test_prunes_before_it_asks_for_space),
 		TEST(test_a_damaged_running_release_is_said),
 		TEST(test_an_io_error_before_the_commit_point_changes_nothing),
