@@ -77,6 +77,19 @@ gw updaterd >"$RUN/run.log" 2>&1 || STATUS=$?
 equal "the journal and the history are damaged: the next run upgrades" 0 "$STATUS"
 in_order "after all that" "$NEW"
 
+# ---- slow to stop ------------------------------------------------------------------------------
+
+# Longer than ready_timeout_sec=, which is the new one's.
+gw sh -c 'printf "[Service]\nExecStop=/bin/sleep 11\nTimeoutStopSec=30\n" >/etc/systemd/system/bmsd.service.d/slow.conf; systemctl daemon-reload'
+SLOW=B202109010002
+publish_b "$SLOW" "$(tree_b "$SLOW")"
+STATUS=0
+gw updaterd >"$RUN/run.log" 2>&1 || STATUS=$?
+equal "what is slow to stop is upgraded" 0 "$STATUS"
+in_order "slow to stop" "$SLOW"
+check "the time that it took is no downtime" archived ".to == \"$SLOW\" and .downtime_ms < 5000"
+gw sh -c 'rm /etc/systemd/system/bmsd.service.d/slow.conf; systemctl daemon-reload'
+
 # ---- an agent that was taken over --------------------------------------------------------------
 
 NEXT=B202109020001

@@ -11,6 +11,8 @@
 
 #define CALL_TIMEOUT_USEC UINT64_C(30000000)
 #define MAX_POLL_MSEC	  60000u
+/* Longer than systemd waits by default before it kills. */
+#define STOP_MAX_MSEC	  UINT64_C(120000)
 
 int systemd_new(struct systemd **ret)
 {
@@ -219,12 +221,16 @@ static int ask_restart(struct systemd *s, const char *unit)
 	return r < 0 ? r : systemd_follow_job(s, reply);
 }
 
-/* Until the job ends or the time is over. Notes when the old process went. */
-static int wait_restart(struct systemd *s, int pid_fd, uint64_t deadline_msec,
+/* Until the job ends or the time is over, which begins when the old process is gone: how long that takes
+ * to end is not the new one's fault. */
+static int wait_restart(struct systemd *s, int pid_fd, uint64_t timeout_msec,
 			struct service_start *start)
 {
+	uint64_t deadline_msec = start->down_at_msec + timeout_msec;
 	bool is_gone = pid_fd < 0;
 
+	if (!is_gone)
+		deadline_msec += STOP_MAX_MSEC;
 	while (!s->job_result[0] && systemd_now_msec() < deadline_msec) {
 		const int fds[2] = { is_gone ? -1 : pid_fd, -1 };
 		unsigned ready;
@@ -236,6 +242,7 @@ static int wait_restart(struct systemd *s, int pid_fd, uint64_t deadline_msec,
 		if (ready & 1u) {
 			is_gone = true;
 			start->down_at_msec = systemd_now_msec();
+			deadline_msec = start->down_at_msec + timeout_msec;
 		}
 	}
 	return 0;
@@ -264,17 +271,15 @@ static int restart_unit(struct systemd *s, const char *unit, const char *path, u
 			struct service_start *start, struct failure *failure)
 {
 	_cleanup_close_ int pid_fd = FD_NONE;
-	uint64_t deadline_msec;
 	int r;
 
 	pid_fd = open_pid(start->main_pid);
 	start->down_at_msec = systemd_now_msec();
-	deadline_msec = start->down_at_msec + timeout_sec * 1000;
 	r = ask_restart(s, unit);
 	if (r < 0)
 		return failure_set(failure, -EIO, REASON_INTERNAL, "cannot restart '%s': %s", unit,
 				   strerror(-r));
-	r = wait_restart(s, pid_fd, deadline_msec, start);
+	r = wait_restart(s, pid_fd, timeout_sec * 1000, start);
 	if (r < 0)
 		return failure_set(failure, -EIO, REASON_INTERNAL, "waiting for '%s': %s", unit,
 				   strerror(-r));
