@@ -8,6 +8,7 @@
 
 #include "common/fsutil.h"
 #include "common/json.h"
+#include "common/log.h"
 
 #define NAME_MAX_BYTES 64
 
@@ -177,10 +178,26 @@ static int deliver(int outbox_fd, const char *txid, const struct outbox_ops *ops
 	return r < 0 ? r : 1;
 }
 
+/* What a crash left of a write: its name is not used again. */
+static void sweep(int outbox_fd)
+{
+	_cleanup_dir_ DIR *dir = NULL;
+	const char *name;
+
+	if (fs_open_dir(outbox_fd, ".", &dir) < 0)
+		return;
+	while ((name = fs_next_name(dir)))
+		if (strncmp(name, ".#", 2) == 0 && fs_remove_tree(outbox_fd, name) < 0)
+			log_debug("outbox: '%s' cannot be removed", name);
+}
+
 int outbox_flush(int outbox_fd, const struct outbox_ops *ops)
 {
 	struct list list;
-	int first = 0, r = list_entries(outbox_fd, ".json", &list);
+	int first = 0, r;
+
+	sweep(outbox_fd);
+	r = list_entries(outbox_fd, ".json", &list);
 
 	if (r < 0)
 		return r;

@@ -248,6 +248,10 @@ static void test_strange_files_are_left(void **state)
 	scratch_text(s->dirfd, ".#00000000-0000-4000-8000-000000000001.json", "{", 0600);
 	assert_int_equal(flush(s, &server), 0);
 	assert_int_equal(server.n_sent, 0);
+	assert_int_equal(faccessat(s->dirfd, "notes.json", F_OK, 0), 0);
+	/* But for what a crash left of a write. */
+	assert_int_equal(
+		faccessat(s->dirfd, ".#00000000-0000-4000-8000-000000000001.json", F_OK, 0), -1);
 }
 
 static void test_one_that_cannot_be_read_holds_up_no_other(void **state)
