@@ -8,6 +8,7 @@
 #include <stdarg.h>
 #include <string.h>
 
+#include "common/clock.h"
 #include "common/log.h"
 #include "http_head.h"
 
@@ -23,6 +24,8 @@ struct http {
 	char error[CURL_ERROR_SIZE + 64];
 	uint64_t received_bytes;
 	uint64_t connections;
+	uint64_t rate_limit_bytes_per_sec; /* 0: none */
+	uint64_t paid_until_usec;	   /* CLOCK_MONOTONIC; see pace() */
 };
 
 #define SET(h, option, value)                                                                      \
@@ -125,6 +128,7 @@ static void set_network(struct http *h, const struct http_options *o)
 	SET(h, CURLOPT_LOW_SPEED_TIME, as_long(o->low_speed_sec));
 	SET(h, CURLOPT_TIMEOUT, as_long(o->request_timeout_sec));
 	SET(h, CURLOPT_MAX_RECV_SPEED_LARGE, (curl_off_t)o->rate_limit_bytes_per_sec);
+	h->rate_limit_bytes_per_sec = o->rate_limit_bytes_per_sec;
 	/* A libcurl without HTTP/2 refuses this, and is as good with HTTP/1.1. */
 	(void)curl_easy_setopt(h->easy, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_2TLS);
 }
@@ -427,6 +431,29 @@ static void count(struct request *q)
 	q->http->connections += (uint64_t)connections;
 }
 
+/* libcurl limits the rate within one request only, and a segment is over before that begins to
+ * count. So each request is paid for in time: the next one waits until all bytes before it have had
+ * theirs. */
+static void pace(struct http *h)
+{
+	const struct timespec until = {
+		.tv_sec = (time_t)(h->paid_until_usec / 1000000),
+		.tv_nsec = (long)(h->paid_until_usec % 1000000) * 1000,
+	};
+
+	if (h->rate_limit_bytes_per_sec == 0)
+		return;
+	if (clock_now_usec(CLOCK_MONOTONIC) < h->paid_until_usec)
+		(void)clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &until, NULL);
+	h->paid_until_usec = clock_now_usec(CLOCK_MONOTONIC);
+}
+
+static void pay(struct http *h, uint64_t bytes)
+{
+	if (h->rate_limit_bytes_per_sec > 0)
+		h->paid_until_usec += bytes * 1000000 / h->rate_limit_bytes_per_sec;
+}
+
 static int verdict(struct request *q, CURLcode code)
 {
 	struct http *h = q->http;
@@ -462,8 +489,10 @@ static int perform(struct request *q, const char *url, struct http_response *ret
 		return refuse(q, -ENOMEM, "out of memory");
 	}
 	h->curl_error[0] = '\0';
+	pace(h);
 	code = curl_easy_perform(h->easy);
 	count(q);
+	pay(h, q->head.fields.received_bytes);
 	r = verdict(q, code);
 	if (r < 0) {
 		log_debug("'%s': %s", url, h->error);

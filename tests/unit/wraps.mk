@@ -22,6 +22,7 @@ WRAP_updaterd_test_verify := conf_effective_time_sec
 $(foreach t,key metadata client,$(B)/test/unit/tuf/test_$(t)): $(B)/obj/tests/lib/tuf_repo.o
 $(B)/test/unit/common/test_http: $(B)/obj/tests/lib/tls_server.o
 LINK_common_test_http := -lssl
+WRAP_common_test_http := clock_nanosleep
 $(foreach t,fetch trust,$(B)/test/unit/updaterd/test_$(t)): $(B)/obj/tests/lib/range_server.o \
 	$(B)/obj/tests/lib/tls_server.o
 LINK_updaterd_test_fetch := -lssl

@@ -5,6 +5,7 @@
 #include <netinet/in.h>
 #include <sys/socket.h>
 
+#include "common/clock.h"
 #include "scratch.h"
 #include "tls_server.h"
 
@@ -185,6 +186,45 @@ static void test_one_connection_for_many_requests(void **state)
 	assert_int_equal(p.server.seen->connections, 1);
 	assert_int_equal(p.server.seen->requests, 3);
 	assert_int_equal(http_received_bytes(p.http), 3 * strlen(OK_HELLO));
+}
+
+/* Time is not waited for here, but asked for. */
+static uint64_t slept_usec;
+int __wrap_clock_nanosleep(clockid_t clock, int flags, const struct timespec *until,
+			   struct timespec *left);
+int __wrap_clock_nanosleep(clockid_t clock, int flags, const struct timespec *until,
+			   struct timespec *left)
+{
+	uint64_t until_usec = (uint64_t)until->tv_sec * 1000000 + (uint64_t)until->tv_nsec / 1000;
+
+	(void)flags, (void)left;
+	slept_usec += until_usec - clock_now_usec(clock);
+	return 0;
+}
+
+static void test_the_rate_holds_from_request_to_request(void **state)
+{
+	struct tls_server_options server = { .pki_directory = pki };
+	struct http_options client = usual_options();
+	const struct tls_answer answers[] = { SAYS(OK_HELLO) };
+
+	(void)state;
+	for (uint64_t limit = 0; limit <= 2; limit += 2) {
+		_cleanup_pair_ struct pair p = { 0 };
+
+		client.rate_limit_bytes_per_sec = limit;
+		p = pair_with(&server, &client, answers, 1);
+		slept_usec = 0;
+		for (int i = 0; i < 3; i++) {
+			_cleanup_(http_response_done) struct http_response response = get_ok(&p);
+		}
+		/* The last one is not followed by another. What the requests themselves took is off
+		 * the wait; no machine needs half of it. */
+		if (limit == 0)
+			assert_int_equal(slept_usec, 0);
+		else
+			assert_true(slept_usec > strlen(OK_HELLO) * 1000000 / limit);
+	}
 }
 
 static void test_fields_that_are_too_long(void **state)
@@ -944,6 +984,7 @@ int main(void)
 		cmocka_unit_test(test_answer),
 		cmocka_unit_test(test_statuses_are_no_errors),
 		cmocka_unit_test(test_one_connection_for_many_requests),
+		cmocka_unit_test(test_the_rate_holds_from_request_to_request),
 		cmocka_unit_test(test_fields_that_are_too_long),
 		cmocka_unit_test(test_body_limit),
 		cmocka_unit_test(test_redirects_are_not_followed),
