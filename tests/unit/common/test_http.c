@@ -217,6 +217,8 @@ static void test_the_rate_holds_from_request_to_request(void **state)
 		slept_usec = 0;
 		for (int i = 0; i < 3; i++) {
 			_cleanup_(http_response_done) struct http_response response = get_ok(&p);
+
+			assert_string_equal(response.body, "hello");
 		}
 		/* The last one is not followed by another. What the requests themselves took is off
 		 * the wait; no machine needs half of it. */
