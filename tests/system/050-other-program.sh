@@ -68,7 +68,8 @@ check "the upgrade" gw updaterd
 equal "current" "releases/$NEW" "$(current_of mosquitto)"
 new_pid=$(gw systemctl show -p MainPID --value broker.service)
 check "another process runs" test "$pid" != "$new_pid"
-equal "from the new release" "/opt/mosquitto/releases/$NEW/sbin/mosquitto" "$(gw readlink "/proc/$new_pid/exe")"
+equal "from the new release" "$(gw stat -c %d:%i "/opt/mosquitto/releases/$NEW/sbin/mosquitto")" \
+  "$(gw stat -L -c %d:%i "/proc/$new_pid/exe")"
 equal "whose bytes are Debian's" "$(sha256sum <"$RUN/trees/$NEW/sbin/mosquitto")" \
   "$(gw sha256sum <"$GW_ROOT/opt/mosquitto/releases/$NEW/sbin/mosquitto")"
 check "the result is archived" archived ".to == \"$NEW\""
