@@ -6,8 +6,8 @@ sum_run() {
   shift 3
   local passed=0 failed=0 log line script started
   log=$(mktemp)
-  for script in "$dir"/[0-9][0-9][0-9]-*"$pattern"*.sh; do
-    [[ -f $script ]] || continue
+  for script in "$dir"/[0-9][0-9][0-9]-*.sh; do
+    [[ ${script##*/} == *"$pattern"* ]] || continue
     started=$SECONDS
     echo "== ${script##*/}"
     timeout "${SCRIPT_TIMEOUT_SEC:-900}" bash "$script" "$@" 2>&1 | tee "$log"
