@@ -107,7 +107,7 @@ cleanup() {
   trap - EXIT INT TERM
   set +e
   # A script that broke off: finish() tells this otherwise.
-  if ((status != 0 && FAILED == 0)) && [[ -n $GW_LEADER ]]; then
+  if ((status != 0 && status < 128 && FAILED == 0)) && [[ -n $GW_LEADER ]]; then
     echo "--- broken off (exit $status); the gateway's journal (end)"
     gw journalctl --no-pager -n 80
   fi
