@@ -14,7 +14,7 @@
  * it. This shape is for ever: a higher <format> only means more keys, and lines that are not known
  * here are carried through.
  *
- * Depends on libc alone, so that the rescue program can use it.
+ * Depends on libc, fsutil and crc32 alone, so that the rescue program can use it.
  */
 #ifndef UPDATERD_JOURNAL_H
 #define UPDATERD_JOURNAL_H
