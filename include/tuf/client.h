@@ -29,8 +29,23 @@
 #define TUF_MAX_ROOT_ROTATIONS	1024u
 #define TUF_MAX_DELEGATED_ROLES 32u
 
+/* What a repository may cost us. A file is never read beyond its limit. */
+struct tuf_limits {
+	size_t root_bytes, timestamp_bytes, snapshot_bytes, targets_bytes;
+	unsigned roles;		 /* delegated roles visited in one search */
+	unsigned root_rotations; /* in one refresh; the next goes on from there */
+};
+
+#define TUF_LIMITS_DEFAULT                                                                         \
+	{                                                                                          \
+		.root_bytes = TUF_ROOT_MAX_BYTES, .timestamp_bytes = TUF_TIMESTAMP_MAX_BYTES,      \
+		.snapshot_bytes = TUF_SNAPSHOT_MAX_BYTES, .targets_bytes = TUF_TARGETS_MAX_BYTES,  \
+		.roles = TUF_MAX_DELEGATED_ROLES, .root_rotations = TUF_MAX_ROOT_ROTATIONS,        \
+	}
+
 /* Where the files are. All three return 0 or a negative errno; bytes are malloc'd, the client frees
- * them. */
+ * them. Names are single components, percent-encoded where needed (tuf/name.h): a file name as they
+ * are, and part of a URL as they are: they must not be encoded again. */
 struct tuf_source {
 	void *userdata;
 	/* A file of the repository by the name it has there: "2.root.json", "timestamp.json",
@@ -52,9 +67,11 @@ struct tuf_source {
 struct tuf_client;
 
 /* Starts from a trusted root (the newest that the caller has). now_sec is the fixed update start
- * time, in seconds since the epoch; see DESIGN on effective time. source is borrowed. */
+ * time, in seconds since the epoch; see DESIGN on effective time. source is borrowed; limits are
+ * copied, NULL means the default ones. */
 _must_check_ int tuf_client_new(const void *root_bytes, size_t root_size, int64_t now_sec,
-				const struct tuf_source *source, struct tuf_client **ret);
+				const struct tuf_source *source, const struct tuf_limits *limits,
+				struct tuf_client **ret);
 struct tuf_client *tuf_client_free(struct tuf_client *c);
 DEFINE_CLEANUP(struct tuf_client *, tuf_client_free);
 
@@ -64,22 +81,27 @@ DEFINE_CLEANUP(struct tuf_client *, tuf_client_free);
  * be there, -ESTALE expired or rolled back, or whatever else source->fetch or store returned. */
 _must_check_ int tuf_client_refresh(struct tuf_client *c);
 
+/* A path may be any text: who makes a file name or a URL of it asks tuf_path_is_plain() first. Every
+ * hash that is there must be checked, and at least one is. */
 struct tuf_target {
 	const char *path; /* borrowed from the client, as everything here */
 	const char *role; /* the role that signed for it */
 	uint64_t length;
+	bool has_sha256, has_sha512;
 	uint8_t sha256[SHA256_BYTES];
+	uint8_t sha512[SHA512_BYTES];
 	const cJSON *custom; /* an object, or NULL */
 };
 
 /* Workflow 5.6.7: finds the target, loading delegated roles as needed (pre-order, at most
- * TUF_MAX_DELEGATED_ROLES). 0; -ENOENT if nobody signs for it; -EINVAL before a refresh that
+ * limits->roles of them). 0; -ENOENT if nobody signs for it; -EINVAL before a refresh that
  * succeeded; else as tuf_client_refresh. */
 _must_check_ int tuf_client_find_target(struct tuf_client *c, const char *path,
 					struct tuf_target *ret);
 
 /* The name a target has in the repository below "targets/": with consistent snapshots
- * "B/<sha256>.file", else the path itself. Caller frees. */
+ * "B/<hash>.file" (the SHA-256, or the SHA-512 if there is none), else the path itself. Not encoded:
+ * as plain as the path is. Caller frees. */
 _must_check_ int tuf_client_target_file(const struct tuf_client *c, const struct tuf_target *target,
 					char **ret);
 

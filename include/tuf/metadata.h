@@ -6,9 +6,8 @@
  * Unknown members are tolerated where the specification allows for them (and are covered by the
  * signature), as are key types that are not known here (such a key never counts).
  *
- * Narrower than the specification: a delegated role's name must be a safe file name that is none of
- * the four top-level ones and does not end in ".root", since it becomes the name of a local file; a
- * target has a SHA-256 and a relative path without empty, '.' and '..' components.
+ * Narrower than the specification: a delegated role's name is none of the four top-level ones and no
+ * "<digits>.root" (tuf/name.h).
  */
 #ifndef TUF_METADATA_H
 #define TUF_METADATA_H
@@ -63,7 +62,9 @@ struct tuf_meta {
 	uint64_t length_bytes;
 	uint8_t sha256[SHA256_BYTES];
 	uint8_t sha512[SHA512_BYTES];
-	bool has_length, has_sha256, has_sha512;
+	bool has_length;
+	bool has_hashes; /* any, of whatever kind: one of those below must be there to be checked */
+	bool has_sha256, has_sha512;
 };
 
 struct tuf_metadata {
@@ -106,7 +107,8 @@ bool tuf_role_rotated(const struct tuf_roles *a, const struct tuf_roles *b, cons
  * anything but '/'; nothing else is special. */
 bool tuf_role_matches(const struct tuf_role *role, const char *path, const char *sha256_hex);
 
-/* 0 if bytes have the length and the hashes that meta names (those that it names), else -EBADMSG. */
+/* 0 if bytes have the length and the hashes that meta names (those that it names), else -EBADMSG; also
+ * if it names only hashes that are not known here. */
 _must_check_ int tuf_meta_check(const struct tuf_meta *meta, const void *bytes, size_t size);
 
 #endif

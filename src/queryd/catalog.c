@@ -10,6 +10,7 @@
 #include "common/fsutil.h"
 #include "common/log.h"
 #include "tuf/client.h"
+#include "tuf/name.h"
 
 /* What tells one timestamp.json from another. */
 struct file_mark {
@@ -129,19 +130,29 @@ struct collect {
 	struct catalog *catalog;
 };
 
+/* A gateway makes a file name and a URL of the path, and finds the file by its SHA-256. */
+static int add_target(struct releases *releases, const struct tuf_target *target)
+{
+	if (!tuf_path_is_plain(target->path) || !target->has_sha256)
+		return -EBADMSG;
+	return releases_add(releases, target->path, target->length, target->custom);
+}
+
 /* One target that makes no sense must not keep the other programs from their upgrades. */
 static int collect_target(const struct tuf_target *target, void *userdata)
 {
 	struct collect *collect = userdata;
 	char *warning = collect->catalog->warning;
-	int r = releases_add(collect->releases, target->path, target->length, target->custom);
+	int r = add_target(collect->releases, target);
 
 	if (r != -EBADMSG)
 		return r < 0 ? r : 0;
 	if (!*warning)
-		(void)snprintf(warning, sizeof collect->catalog->warning,
-			       "target '%s' is passed over: its custom data contradict it",
-			       target->path);
+		(void)snprintf(
+			warning, sizeof collect->catalog->warning,
+			"target '%s' is passed over: its path, its hashes or its custom data are "
+			"not those of a release",
+			target->path);
 	return 0;
 }
 
@@ -176,7 +187,7 @@ static int read_repository(struct catalog *c, int metadata_dir, int64_t now_sec,
 	r = fs_read_file(AT_FDCWD, c->trusted_root, TUF_ROOT_MAX_BYTES, &root, &root_size);
 	if (r < 0)
 		return fail(c, r, "trusted root '%s': %s", c->trusted_root, strerror(-r));
-	r = tuf_client_new(root, root_size, now_sec, &source, &client);
+	r = tuf_client_new(root, root_size, now_sec, &source, NULL, &client);
 	if (r < 0)
 		return fail(c, r, "trusted root '%s' is no valid root metadata", c->trusted_root);
 	r = tuf_client_refresh(client);

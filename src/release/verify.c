@@ -16,6 +16,7 @@
 #include "release/repository.h"
 #include "release/target.h"
 #include "tuf/client.h"
+#include "tuf/name.h"
 
 #define FIRST_ROOT "1.root.json"
 #define MAX_DEPTH  8
@@ -95,10 +96,14 @@ static int fetch(void *userdata, const char *name, size_t max_bytes, char **ret_
 static int collect(const struct tuf_target *target, void *userdata)
 {
 	struct verifier *v = userdata;
-	struct found_target *grown = reallocarray(v->targets, v->n_targets + 1, sizeof *v->targets);
-	struct found_target *t;
+	struct found_target *grown, *t;
 	int r;
 
+	if (!tuf_path_is_plain(target->path) || !target->has_sha256) {
+		add_problem(v, "a target of role %s has no plain path or no SHA-256", target->role);
+		return 0;
+	}
+	grown = reallocarray(v->targets, v->n_targets + 1, sizeof *v->targets);
 	if (!grown)
 		return -ENOMEM;
 	v->targets = grown;
@@ -142,7 +147,7 @@ static int check_chain(struct verifier *v, const char *root_file, bool *ret_good
 	r = read_root(v, root_file, &root, &size, problem);
 	if (r < 0)
 		return r;
-	r = tuf_client_new(root, size, v->now_sec, &source, &v->client);
+	r = tuf_client_new(root, size, v->now_sec, &source, NULL, &v->client);
 	if (r == -ENOMEM)
 		return problem_no_memory(problem);
 	if (r < 0) {

@@ -8,8 +8,7 @@
 
 #include "common/log.h"
 #include "tuf/metadata.h"
-
-#define NAME_MAX_BYTES 160
+#include "tuf/name.h"
 
 struct delegated {
 	const char *name; /* borrowed from the delegating role's metadata */
@@ -18,6 +17,7 @@ struct delegated {
 
 struct tuf_client {
 	const struct tuf_source *source;
+	struct tuf_limits limits;
 	int64_t now_sec;
 	struct tuf_metadata *root, *timestamp, *snapshot, *targets; /* but root: NULL or final */
 	struct delegated *delegated;
@@ -71,6 +71,16 @@ const char *tuf_client_error(const struct tuf_client *c)
 }
 
 /* ---- files ---- */
+
+static int file_name(struct tuf_client *c, uint64_t version, const char *role,
+		     char ret[TUF_FILE_NAME_BYTES])
+{
+	int r = tuf_file_name(version, role, ret);
+
+	return r < 0 ? refuse(c, -EBADMSG, REASON_BAD_METADATA,
+			      "role '%.64s…': its name is too long", role)
+		     : 0;
+}
 
 /* -ENOENT is an answer here, not a failure. */
 static int fetch_optional(struct tuf_client *c, const char *name, size_t max_bytes,
@@ -222,14 +232,14 @@ static int adopt_root(struct tuf_client *c, const char *name, const struct file 
 
 static int update_root(struct tuf_client *c)
 {
-	char name[NAME_MAX_BYTES];
+	char name[TUF_FILE_NAME_BYTES];
 	int r;
 
-	for (unsigned i = 0; i < TUF_MAX_ROOT_ROTATIONS; i++) {
+	for (unsigned i = 0; i < c->limits.root_rotations; i++) {
 		_cleanup_file_bytes_ struct file file = {};
 
 		(void)snprintf(name, sizeof name, "%" PRIu64 ".root.json", c->root->version + 1);
-		r = fetch_optional(c, name, TUF_ROOT_MAX_BYTES, &file);
+		r = fetch_optional(c, name, c->limits.root_bytes, &file);
 		if (r == -ENOENT)
 			break;
 		if (r >= 0)
@@ -285,7 +295,7 @@ static int fetch_timestamp(struct tuf_client *c, struct file *ret_file, struct t
 	const struct tuf_roles *roles = &c->root->roles;
 	int r;
 
-	r = fetch(c, "timestamp.json", TUF_TIMESTAMP_MAX_BYTES, ret_file);
+	r = fetch(c, "timestamp.json", c->limits.timestamp_bytes, ret_file);
 	if (r < 0)
 		return r;
 	r = parse(c, "timestamp.json", TUF_TIMESTAMP, ret_file, ret);
@@ -301,7 +311,7 @@ static int update_timestamp(struct tuf_client *c)
 	static const char name[] = "timestamp.json";
 	int r;
 
-	previous = load_previous(c, name, TUF_TIMESTAMP, "timestamp", TUF_TIMESTAMP_MAX_BYTES);
+	previous = load_previous(c, name, TUF_TIMESTAMP, "timestamp", c->limits.timestamp_bytes);
 	r = fetch_timestamp(c, &file, &m);
 	if (r < 0)
 		return r;
@@ -324,7 +334,7 @@ static int update_timestamp(struct tuf_client *c)
 /* ---- 5.5, 5.6: files that another file describes ---- */
 
 struct described {
-	char name[NAME_MAX_BYTES]; /* "B.json" */
+	char name[TUF_FILE_NAME_BYTES]; /* "B.json" */
 	enum tuf_type type;
 	size_t max_bytes;
 	const struct tuf_meta *meta;
@@ -405,15 +415,14 @@ static int obtain(struct tuf_client *c, const struct described *d, struct tuf_me
 	_cleanup_(tuf_metadata_freep) struct tuf_metadata *m = NULL;
 	_cleanup_file_bytes_ struct file file = {};
 	size_t max_bytes = d->max_bytes;
-	char name[2 * NAME_MAX_BYTES];
+	char name[TUF_FILE_NAME_BYTES];
 	int r;
 
+	r = file_name(c, c->root->consistent_snapshot ? d->meta->version : 0, d->role->name, name);
+	if (r < 0)
+		return r;
 	if (use_local(c, d, ret) == 0)
 		return 0;
-	if (c->root->consistent_snapshot)
-		(void)snprintf(name, sizeof name, "%" PRIu64 ".%s", d->meta->version, d->name);
-	else
-		(void)snprintf(name, sizeof name, "%s", d->name);
 	if (d->meta->has_length && d->meta->length_bytes < max_bytes)
 		max_bytes = (size_t)d->meta->length_bytes;
 
@@ -431,11 +440,11 @@ static int obtain(struct tuf_client *c, const struct described *d, struct tuf_me
 static int update_snapshot(struct tuf_client *c)
 {
 	_cleanup_(tuf_metadata_freep) struct tuf_metadata *previous = load_previous(
-		c, "snapshot.json", TUF_SNAPSHOT, "snapshot", TUF_SNAPSHOT_MAX_BYTES);
+		c, "snapshot.json", TUF_SNAPSHOT, "snapshot", c->limits.snapshot_bytes);
 	const struct described d = {
 		.name = "snapshot.json",
 		.type = TUF_SNAPSHOT,
-		.max_bytes = TUF_SNAPSHOT_MAX_BYTES,
+		.max_bytes = c->limits.snapshot_bytes,
 		.meta = tuf_metadata_find_meta(c->timestamp, "snapshot.json"),
 		.roles = &c->root->roles,
 		.role = tuf_roles_find(&c->root->roles, "snapshot"),
@@ -445,18 +454,33 @@ static int update_snapshot(struct tuf_client *c)
 	return obtain(c, &d, &c->snapshot);
 }
 
+/* What the snapshot says of a role: by its name as it is, not by that of its file. */
+static const struct tuf_meta *find_role_meta(const struct tuf_metadata *snapshot, const char *role)
+{
+	_cleanup_free_ char *name = NULL;
+
+	if (asprintf(&name, "%s.json", role) < 0) {
+		name = NULL;
+		return NULL;
+	}
+	return tuf_metadata_find_meta(snapshot, name);
+}
+
 static int obtain_targets(struct tuf_client *c, const struct tuf_roles *roles,
 			  const struct tuf_role *role, struct tuf_metadata **ret)
 {
 	struct described d = {
 		.type = TUF_TARGETS,
-		.max_bytes = TUF_TARGETS_MAX_BYTES,
+		.max_bytes = c->limits.targets_bytes,
 		.roles = roles,
 		.role = role,
 	};
+	int r;
 
-	(void)snprintf(d.name, sizeof d.name, "%s.json", role->name);
-	d.meta = tuf_metadata_find_meta(c->snapshot, d.name);
+	r = file_name(c, 0, role->name, d.name);
+	if (r < 0)
+		return r;
+	d.meta = find_role_meta(c->snapshot, role->name);
 	if (!d.meta)
 		return refuse(c, -EBADMSG, REASON_BAD_METADATA,
 			      "snapshot.json (version %" PRIu64 "): does not list %s",
@@ -487,8 +511,10 @@ static void forget_all_but_root(struct tuf_client *c)
 }
 
 int tuf_client_new(const void *root_bytes, size_t root_size, int64_t now_sec,
-		   const struct tuf_source *source, struct tuf_client **ret)
+		   const struct tuf_source *source, const struct tuf_limits *limits,
+		   struct tuf_client **ret)
 {
+	static const struct tuf_limits limits_default = TUF_LIMITS_DEFAULT;
 	_cleanup_(tuf_client_freep) struct tuf_client *c = calloc(1, sizeof *c);
 	struct json_error error = {};
 	unsigned n;
@@ -497,6 +523,7 @@ int tuf_client_new(const void *root_bytes, size_t root_size, int64_t now_sec,
 	if (!c)
 		return -ENOMEM;
 	c->source = source;
+	c->limits = limits ? *limits : limits_default;
 	c->now_sec = now_sec;
 	r = tuf_metadata_parse(root_bytes, root_size, TUF_ROOT, &c->root, &error);
 	if (r < 0)
@@ -551,11 +578,13 @@ static int get_delegated(struct tuf_client *c, const struct tuf_metadata *delega
 {
 	struct tuf_metadata *m = find_delegated(c, role->name);
 	struct delegated *longer;
-	char file[NAME_MAX_BYTES];
+	char file[TUF_FILE_NAME_BYTES];
 	int r;
 
 	if (m) {
-		(void)snprintf(file, sizeof file, "%s.json", role->name);
+		r = file_name(c, 0, role->name, file);
+		if (r < 0)
+			return r;
 		r = check_signed(c, file, m, &delegator->roles, role);
 		if (r < 0)
 			return r;
@@ -577,18 +606,26 @@ static int get_delegated(struct tuf_client *c, const struct tuf_metadata *delega
 struct search {
 	const char *path; /* NULL: visit every role */
 	char path_sha256_hex[SHA256_HEX_LENGTH + 1];
-	const struct tuf_metadata *visited[TUF_MAX_DELEGATED_ROLES];
-	const char *visited_names[TUF_MAX_DELEGATED_ROLES];
+	struct visit {
+		const char *name;
+		const struct tuf_metadata *metadata;
+	} * visited;
 	unsigned n_visited;
 	bool is_over; /* a terminating delegation was explored, or too many roles */
 	const struct tuf_target *found;
 	const char *found_role;
 };
 
+static void search_done(struct search *s)
+{
+	free(s->visited);
+}
+#define _cleanup_search_ _cleanup_(search_done)
+
 static bool was_visited(const struct search *s, const char *name)
 {
 	for (unsigned i = 0; i < s->n_visited; i++)
-		if (strcmp(s->visited_names[i], name) == 0)
+		if (strcmp(s->visited[i].name, name) == 0)
 			return true;
 	return false;
 }
@@ -604,15 +641,14 @@ static int search_delegation(struct tuf_client *c, struct search *s, const struc
 
 	if (was_visited(s, role->name))
 		return 0;
-	if (s->n_visited == TUF_MAX_DELEGATED_ROLES) {
+	if (s->n_visited == c->limits.roles) {
 		s->is_over = true;
 		return 0;
 	}
 	r = get_delegated(c, m, role, &delegated);
 	if (r < 0)
 		return r;
-	s->visited[s->n_visited] = delegated;
-	s->visited_names[s->n_visited++] = role->name;
+	s->visited[s->n_visited++] = (struct visit){ role->name, delegated };
 	return search_role(c, s, delegated, role->name);
 }
 
@@ -641,9 +677,18 @@ static int search_role(struct tuf_client *c, struct search *s, const struct tuf_
 	return 0;
 }
 
+/* From the top-level targets role on. */
+static int search_run(struct tuf_client *c, struct search *s)
+{
+	s->visited = calloc((size_t)c->limits.roles + 1, sizeof *s->visited);
+	if (!s->visited)
+		return refuse(c, -ENOMEM, REASON_NO_MEMORY, "no memory");
+	return search_role(c, s, c->targets, "targets");
+}
+
 static int search_target(struct tuf_client *c, const char *path, struct tuf_target *ret)
 {
-	struct search s = { .path = path };
+	_cleanup_search_ struct search s = { .path = path };
 	uint8_t sha256[SHA256_BYTES];
 	int r;
 
@@ -651,11 +696,14 @@ static int search_target(struct tuf_client *c, const char *path, struct tuf_targ
 	if (r < 0)
 		return refuse(c, r, REASON_INTERNAL, "no SHA-256");
 	hex_encode(sha256, sizeof sha256, s.path_sha256_hex);
-	r = search_role(c, &s, c->targets, "targets");
+	r = search_run(c, &s);
 	if (r < 0)
 		return r;
 	if (!s.found)
 		return refuse(c, -ENOENT, REASON_NO_TARGET, "%.200s: no role signs for it", path);
+	if (!s.found->has_sha256 && !s.found->has_sha512)
+		return refuse(c, -EBADMSG, REASON_BAD_METADATA,
+			      "%.200s: has no hash that can be checked here", path);
 	*ret = *s.found;
 	ret->role = s.found_role;
 	return 0;
@@ -705,16 +753,16 @@ int tuf_client_each_target(struct tuf_client *c,
 			   int (*visit)(const struct tuf_target *target, void *userdata),
 			   void *userdata)
 {
-	struct search all = {};
+	_cleanup_search_ struct search all = {};
 	int r;
 
 	r = needs_refresh(c);
 	if (r >= 0)
-		r = search_role(c, &all, c->targets, "targets");
+		r = search_run(c, &all);
 	if (r >= 0)
 		r = visit_targets(c, c->targets, "targets", visit, userdata);
 	for (unsigned i = 0; i < all.n_visited && r == 0; i++)
-		r = visit_targets(c, all.visited[i], all.visited_names[i], visit, userdata);
+		r = visit_targets(c, all.visited[i].metadata, all.visited[i].name, visit, userdata);
 	return r;
 }
 
@@ -724,12 +772,15 @@ int tuf_client_target_file(const struct tuf_client *c, const struct tuf_target *
 {
 	const char *slash = strrchr(target->path, '/');
 	const char *base = slash ? slash + 1 : target->path;
-	char hex[SHA256_HEX_LENGTH + 1], *name;
+	char hex[2 * SHA512_BYTES + 1], *name;
 
 	if (!c->root->consistent_snapshot) {
 		name = strdup(target->path);
 	} else {
-		hex_encode(target->sha256, sizeof target->sha256, hex);
+		if (target->has_sha256)
+			hex_encode(target->sha256, sizeof target->sha256, hex);
+		else
+			hex_encode(target->sha512, sizeof target->sha512, hex);
 		if (asprintf(&name, "%.*s%s.%s", (int)(base - target->path), target->path, hex,
 			     base) < 0)
 			name = NULL;

@@ -4,14 +4,14 @@
 #include <string.h>
 #include <time.h>
 
-#include "common/fsutil.h"
 #include "tuf/canonical.h"
+#include "tuf/name.h"
 
-#define MAX_JSON_TOKENS	    (256u << 10)
-#define MAX_JSON_DEPTH	    32u
-#define MAX_INTEGER	    ((UINT64_C(1) << 53) - 1)
-#define MAX_SIGNATURE_BYTES 1024u
-#define MAX_PATH_BYTES	    1024u
+#define MIN_JSON_TOKENS	     (64u << 10)
+#define BYTES_PER_JSON_TOKEN 16
+#define MAX_JSON_DEPTH	     32u
+#define MAX_INTEGER	     ((UINT64_C(1) << 53) - 1)
+#define MAX_SIGNATURE_BYTES  1024u
 
 static const char *const type_names[] = {
 	[TUF_ROOT] = "root",
@@ -205,17 +205,6 @@ static int parse_root(struct tuf_metadata *m, const cJSON *object, struct json_e
 	return 0;
 }
 
-/* The name becomes that of a local file: none that is taken already. */
-static bool is_delegable_name(const char *name)
-{
-	size_t length = strlen(name);
-
-	for (size_t i = 0; i < ELEMENTSOF(type_names); i++)
-		if (strcmp(name, type_names[i]) == 0)
-			return false;
-	return fs_is_safe_name(name) && !(length >= 5 && strcmp(name + length - 5, ".root") == 0);
-}
-
 static int parse_prefixes(struct tuf_role *role, const cJSON *object, struct json_error *error)
 {
 	const cJSON *item;
@@ -244,7 +233,7 @@ static int parse_delegated_role(const struct tuf_roles *roles, struct tuf_role *
 	r = json_get_string(object, "name", &role->name, error);
 	if (r < 0)
 		return r;
-	if (!is_delegable_name(role->name))
+	if (!tuf_role_name_is_free(role->name))
 		return json_refuse(error, "name", "cannot be a role's name");
 	if (tuf_roles_find(roles, role->name))
 		return json_refuse(error, "name", "role %s is there twice", role->name);
@@ -310,23 +299,46 @@ static int get_hash(const cJSON *hashes, const char *algorithm, uint8_t *ret, si
 	return 0;
 }
 
-static int parse_meta_hashes(struct tuf_meta *meta, const cJSON *object, struct json_error *error)
+struct hashes {
+	uint8_t sha256[SHA256_BYTES];
+	uint8_t sha512[SHA512_BYTES];
+	bool has_sha256, has_sha512;
+};
+
+/* The member "hashes": one or more, of which some may not be known here. */
+static int get_hashes(const cJSON *object, struct hashes *ret, struct json_error *error)
 {
-	const cJSON *hashes;
+	const cJSON *hashes, *item;
 	int r;
 
 	r = json_get_object(object, "hashes", &hashes, error);
-	if (r == -ENOENT)
-		return 0;
-	if (r >= 0)
-		r = get_hash(hashes, "sha256", meta->sha256, sizeof meta->sha256, &meta->has_sha256,
-			     error);
-	if (r >= 0)
-		r = get_hash(hashes, "sha512", meta->sha512, sizeof meta->sha512, &meta->has_sha512,
-			     error);
-	if (r == 0 && !meta->has_sha256 && !meta->has_sha512)
-		return json_refuse(error, "hashes", "has no hash that can be checked here");
-	return r;
+	if (r < 0)
+		return r;
+	if (!hashes->child)
+		return json_refuse(error, "hashes", "is empty");
+	cJSON_ArrayForEach (item, hashes)
+		if (!cJSON_IsString(item))
+			return json_refuse(error, "hashes", "must hold only strings");
+	r = get_hash(hashes, "sha256", ret->sha256, sizeof ret->sha256, &ret->has_sha256, error);
+	if (r < 0)
+		return r;
+	return get_hash(hashes, "sha512", ret->sha512, sizeof ret->sha512, &ret->has_sha512, error);
+}
+
+static int parse_meta_hashes(struct tuf_meta *meta, const cJSON *object, struct json_error *error)
+{
+	struct hashes hashes = {};
+	int r;
+
+	r = get_hashes(object, &hashes, error);
+	if (r < 0)
+		return r == -ENOENT ? 0 : r;
+	memcpy(meta->sha256, hashes.sha256, sizeof meta->sha256);
+	memcpy(meta->sha512, hashes.sha512, sizeof meta->sha512);
+	meta->has_hashes = true;
+	meta->has_sha256 = hashes.has_sha256;
+	meta->has_sha512 = hashes.has_sha512;
+	return 0;
 }
 
 static int parse_meta_entry(struct tuf_meta *meta, const cJSON *item, struct json_error *error)
@@ -383,46 +395,25 @@ static int parse_meta(struct tuf_metadata *m, const cJSON *object, struct json_e
 
 /* ---- targets ---- */
 
-static bool is_target_path(const char *path)
-{
-	if (strlen(path) > MAX_PATH_BYTES)
-		return false;
-	for (const char *p = path; *p; p++)
-		if ((unsigned char)*p < 0x20 || *p == 0x7f || *p == '\\')
-			return false;
-	for (const char *part = path;; part++) {
-		size_t length = strcspn(part, "/");
-
-		if (length == 0 || (length == 1 && part[0] == '.') ||
-		    (length == 2 && part[0] == '.' && part[1] == '.'))
-			return false;
-		part += length;
-		if (*part == '\0')
-			return true;
-	}
-}
-
 static int parse_target(struct tuf_target *target, const cJSON *item, struct json_error *error)
 {
-	bool has_sha256 = false;
-	const cJSON *hashes;
+	struct hashes hashes = {};
 	int r;
 
 	if (!cJSON_IsObject(item))
 		return json_refuse(error, "targets", "must hold only objects");
-	if (!is_target_path(item->string))
-		return json_refuse(error, "targets", "has a path that is not plain and relative");
+	if (!*item->string)
+		return json_refuse(error, "targets", "has an empty path");
 	target->path = item->string;
 	r = json_get_u64(item, "length", MAX_INTEGER, &target->length, error);
 	if (r >= 0)
-		r = json_get_object(item, "hashes", &hashes, error);
-	if (r >= 0)
-		r = get_hash(hashes, "sha256", target->sha256, sizeof target->sha256, &has_sha256,
-			     error);
+		r = get_hashes(item, &hashes, error);
 	if (r < 0)
 		return r;
-	if (!has_sha256)
-		return json_refuse(error, "hashes", "has no sha256");
+	memcpy(target->sha256, hashes.sha256, sizeof target->sha256);
+	memcpy(target->sha512, hashes.sha512, sizeof target->sha512);
+	target->has_sha256 = hashes.has_sha256;
+	target->has_sha512 = hashes.has_sha512;
 	r = json_get_object(item, "custom", &target->custom, error);
 	return r == -ENOENT ? 0 : r;
 }
@@ -508,8 +499,9 @@ static int parse_file(struct tuf_metadata *m, struct json_error *error)
 int tuf_metadata_parse(const void *bytes, size_t size, enum tuf_type type,
 		       struct tuf_metadata **ret, struct json_error *error)
 {
-	static const struct json_limits limits = { TUF_TARGETS_MAX_BYTES, MAX_JSON_DEPTH,
-						   MAX_JSON_TOKENS };
+	/* The caller has bounded size; a token costs memory of its own, whatever it takes in the file. */
+	const struct json_limits limits = { size ? size : 1, MAX_JSON_DEPTH,
+					    MIN_JSON_TOKENS + size / BYTES_PER_JSON_TOKEN };
 	_cleanup_(tuf_metadata_freep) struct tuf_metadata *m = calloc(1, sizeof *m);
 	int r;
 
@@ -689,6 +681,8 @@ int tuf_meta_check(const struct tuf_meta *meta, const void *bytes, size_t size)
 	int r;
 
 	if (meta->has_length && meta->length_bytes != size)
+		return -EBADMSG;
+	if (meta->has_hashes && !meta->has_sha256 && !meta->has_sha512)
 		return -EBADMSG;
 	if (meta->has_sha256) {
 		r = digest_sha256(bytes, size, sha256);

@@ -526,7 +526,7 @@ struct tuf_client *repo_client_at(struct repo *r, int64_t now_sec)
 		root = files_get(&r->files, "1.root.json");
 	assert_non_null(root);
 	r->log[0] = '\0';
-	assert_int_equal(tuf_client_new(root->bytes, root->size, now_sec, &r->source, &c), 0);
+	assert_int_equal(tuf_client_new(root->bytes, root->size, now_sec, &r->source, NULL, &c), 0);
 	return c;
 }
 

@@ -8,6 +8,7 @@
 #include "common/fsutil.h"
 #include "common/json.h"
 #include "common/log.h"
+#include "tuf/name.h"
 
 #define ROOT_NAME "root.json"
 
@@ -36,16 +37,12 @@ static int fetch_from_medium(struct trust *t, const char *path, size_t max_bytes
 	return fs_read_fd(fd, max_bytes, ret_bytes, ret_size);
 }
 
-static int fetch_from_server(struct trust *t, const char *path, size_t max_bytes, char **ret_bytes,
-			     size_t *ret_size)
+static int fetch_from_server(struct trust *t, const char *url, const char *path, size_t max_bytes,
+			     char **ret_bytes, size_t *ret_size)
 {
 	_cleanup_(http_response_done) struct http_response response = { 0 };
-	_cleanup_free_ char *url = NULL;
 	int r;
 
-	r = http_join_url(t->base, path, &url);
-	if (r < 0)
-		return r;
 	r = http_get(t->http, url, max_bytes, &response);
 	/* Too large is a judgement about the file, which is the client's to make. */
 	if (r == -EFBIG)
@@ -71,25 +68,42 @@ static int fetch_from_server(struct trust *t, const char *path, size_t max_bytes
 	return 0;
 }
 
-static int fetch_path(struct trust *t, const char *path, size_t max_bytes, char **ret_bytes,
-		      size_t *ret_size)
+static int fetch_target_file(struct trust *t, const char *path, size_t max_bytes, char **ret_bytes,
+			     size_t *ret_size)
 {
+	_cleanup_free_ char *url = NULL;
+	int r;
+
 	t->unreachable = false;
 	if (t->medium)
 		return fetch_from_medium(t, path, max_bytes, ret_bytes, ret_size);
-	return fetch_from_server(t, path, max_bytes, ret_bytes, ret_size);
+	r = http_join_url(t->base, path, &url);
+	return r < 0 ? r : fetch_from_server(t, url, path, max_bytes, ret_bytes, ret_size);
 }
 
+/* name is encoded already, as tuf/client.h says: it is put behind the URL as it is. */
 static int source_fetch(void *userdata, const char *name, size_t max_bytes, char **ret_bytes,
 			size_t *ret_size)
 {
-	_cleanup_free_ char *path = NULL;
+	struct trust *t = userdata;
+	_cleanup_free_ char *path = NULL, *directory = NULL, *url = NULL;
+	int r;
 
+	t->unreachable = false;
 	if (asprintf(&path, "metadata/%s", name) < 0) {
 		path = NULL;
 		return -ENOMEM;
 	}
-	return fetch_path(userdata, path, max_bytes, ret_bytes, ret_size);
+	if (t->medium)
+		return fetch_from_medium(t, path, max_bytes, ret_bytes, ret_size);
+	r = http_join_url(t->base, "metadata", &directory);
+	if (r < 0)
+		return r;
+	if (asprintf(&url, "%s/%s", directory, name) < 0) {
+		url = NULL;
+		return -ENOMEM;
+	}
+	return fetch_from_server(t, url, path, max_bytes, ret_bytes, ret_size);
 }
 
 static int source_load(void *userdata, const char *name, size_t max_bytes, char **ret_bytes,
@@ -193,7 +207,7 @@ int trust_refresh(const struct conf *conf, int metadata_fd, struct http *http, c
 	if (r < 0)
 		return r;
 	r = tuf_client_new(root, root_size, conf_effective_time_sec(last_trusted_sec(t)),
-			   &t->source, &t->client);
+			   &t->source, NULL, &t->client);
 	if (r < 0)
 		return failure_set(failure, r, REASON_BAD_METADATA,
 				   "the root that trust starts from is not usable ('%s')",
@@ -244,14 +258,20 @@ static bool fits_arch(const struct conf *conf, const cJSON *custom)
 	       (strcmp(arch, conf->arch) == 0 || strcmp(arch, "all") == 0);
 }
 
+/* Files and URLs are made of its path, and what is fetched is kept and found again by its SHA-256. */
+static bool is_usable(const struct tuf_target *target)
+{
+	return tuf_path_is_plain(target->path) && target->has_sha256;
+}
+
 /* The version that a target is a full program file of; -EBADMSG if it is none. */
 static int target_version(const struct tuf_target *target, struct version *ret)
 {
 	const char *kind, *program, *version;
 	struct version v;
 
-	if (!target->custom || json_get_string(target->custom, "kind", &kind, NULL) < 0 ||
-	    strcmp(kind, "full") != 0 ||
+	if (!is_usable(target) || !target->custom ||
+	    json_get_string(target->custom, "kind", &kind, NULL) < 0 || strcmp(kind, "full") != 0 ||
 	    json_get_string(target->custom, "program", &program, NULL) < 0 ||
 	    json_get_string(target->custom, "version", &version, NULL) < 0 ||
 	    version_parse(version, &v) < 0 || program[0] != v.program || program[1] != '\0')
@@ -306,7 +326,12 @@ int trust_find_target(struct trust *t, const char *path, struct tuf_target *ret,
 	if (r == -ENOENT && !t->unreachable)
 		return failure_set(failure, r, REASON_NO_TARGET, "nobody has signed for '%s'",
 				   path);
-	return r < 0 ? fail_trust(t, r, failure) : 0;
+	if (r < 0)
+		return fail_trust(t, r, failure);
+	if (!is_usable(ret))
+		return failure_set(failure, -EBADMSG, REASON_BAD_METADATA,
+				   "'%s' has no plain path or no SHA-256", path);
+	return 0;
 }
 
 int trust_find_program_file(struct trust *t, const char *path, const struct version *version,
@@ -410,7 +435,7 @@ int trust_fetch_target(struct trust *t, const char *path, size_t max_bytes, char
 	}
 	if (r < 0)
 		return failure_set_errno(failure, r, "'%s'", path);
-	r = fetch_path(t, full, (size_t)target.length, &bytes, &size);
+	r = fetch_target_file(t, full, (size_t)target.length, &bytes, &size);
 	if (r < 0 && t->unreachable) {
 		*failure = t->transport;
 		return r;

@@ -8,6 +8,7 @@
 #include "common/json.h"
 #include "common/log.h"
 #include "tuf/client.h"
+#include "tuf/name.h"
 
 #define TRUST		 "trust"
 #define ROOT_NAME	 "root.json"
@@ -20,13 +21,19 @@ struct metadata {
 	int trust_fd;
 };
 
+/* The TUF client gives no other names; what is opened and written rests on it, so it is seen to here. */
+static bool is_file_name(const char *name)
+{
+	return *name && !strchr(name, '/') && strcmp(name, ".") != 0 && strcmp(name, "..") != 0;
+}
+
 /* Reads name below dirfd, which may be in the hands of somebody hostile: no link, no FIFO. */
 static int read_beneath(int dirfd, const char *name, size_t max_bytes, char **ret_bytes,
 			size_t *ret_size)
 {
 	_cleanup_close_ int fd = FD_NONE;
 
-	if (!fs_is_safe_name(name))
+	if (!is_file_name(name))
 		return -EINVAL;
 	fd = fs_open_beneath(dirfd, name, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_NOFOLLOW, 0);
 	return fd < 0 ? fd : fs_read_fd(fd, max_bytes, ret_bytes, ret_size);
@@ -66,7 +73,7 @@ static int metadata_store(void *userdata, const char *name, const void *bytes, s
 {
 	const struct metadata *m = userdata;
 
-	if (!fs_is_safe_name(name))
+	if (!is_file_name(name))
 		return -EINVAL;
 	return fs_write_file_atomic(m->trust_fd, name, bytes, size, 0600);
 }
@@ -90,7 +97,7 @@ static int start_client(const struct state *s, const struct tuf_source *source, 
 
 	r = metadata_load(source->userdata, ROOT_NAME, TUF_ROOT_MAX_BYTES, &root, &size);
 	if (r == 0) {
-		r = tuf_client_new(root, size, now_sec, source, ret);
+		r = tuf_client_new(root, size, now_sec, source, NULL, ret);
 		if (r == 0 || r == -ENOMEM)
 			return r;
 		log_debug(TRUST "/" ROOT_NAME ": %s", strerror(-r));
@@ -100,7 +107,7 @@ static int start_client(const struct state *s, const struct tuf_source *source, 
 	r = fs_read_file(AT_FDCWD, s->conf->root_file, TUF_ROOT_MAX_BYTES, &root, &size);
 	if (r < 0)
 		return r;
-	return tuf_client_new(root, size, now_sec, source, ret);
+	return tuf_client_new(root, size, now_sec, source, NULL, ret);
 }
 
 static int tuf_failure(struct failure *failure, const struct tuf_client *client, int error)
@@ -221,6 +228,9 @@ static int check_program(const cJSON *custom, const struct tuf_target *target,
 	if (json_get_string(custom, "program", &program, &error) < 0 ||
 	    json_get_string(custom, "version", &version, &error) < 0)
 		return bad_custom(failure, &error);
+	if (!tuf_path_is_plain(target->path))
+		return failure_set(failure, -EBADMSG, REASON_BAD_METADATA,
+				   "the target's path is not plain and relative");
 	if (version_parse(version, ret) < 0)
 		return failure_set(failure, -EBADMSG, REASON_BAD_METADATA,
 				   "custom: version: '%s' is none", version);
@@ -254,6 +264,9 @@ static int parse_target(const struct tuf_target *target, const struct conf *conf
 	if (!target->custom)
 		return failure_set(failure, -EBADMSG, REASON_BAD_METADATA,
 				   "'%s' has no custom part", target->path);
+	if (!target->has_sha256)
+		return failure_set(failure, -EBADMSG, REASON_BAD_METADATA, "'%s' has no SHA-256",
+				   target->path);
 	memcpy(t.sha256, target->sha256, sizeof t.sha256);
 	r = check_program(target->custom, target, conf, &t.version, failure);
 	if (r < 0)

