@@ -44,7 +44,7 @@ static char *public_text(const struct repo_key *k)
 	return text;
 }
 
-struct repo_key *repo_key_new(enum repo_key_kind kind)
+static struct repo_key *key_of(enum repo_key_kind kind, EVP_PKEY *pkey)
 {
 	static const struct {
 		const char *keytype, *scheme;
@@ -57,15 +57,9 @@ struct repo_key *repo_key_new(enum repo_key_kind kind)
 	_cleanup_free_ char *text = NULL;
 
 	assert_non_null(k);
+	assert_non_null(pkey);
 	k->kind = kind;
-	if (kind == REPO_ED25519)
-		k->pkey = EVP_PKEY_Q_keygen(NULL, NULL, "ED25519");
-	else if (kind == REPO_P256)
-		k->pkey = EVP_PKEY_Q_keygen(NULL, NULL, "EC", "P-256");
-	else
-		k->pkey = EVP_PKEY_Q_keygen(NULL, NULL, "RSA", (size_t)2048);
-	assert_non_null(k->pkey);
-
+	k->pkey = pkey;
 	text = public_text(k);
 	k->object = cJSON_CreateObject();
 	cJSON_AddStringToObject(k->object, "keytype", names[kind].keytype);
@@ -73,6 +67,24 @@ struct repo_key *repo_key_new(enum repo_key_kind kind)
 	cJSON_AddStringToObject(cJSON_AddObjectToObject(k->object, "keyval"), "public", text);
 	assert_int_equal(tuf_key_id(k->object, k->id), 0);
 	return k;
+}
+
+struct repo_key *repo_key_new(enum repo_key_kind kind)
+{
+	if (kind == REPO_ED25519)
+		return key_of(kind, EVP_PKEY_Q_keygen(NULL, NULL, "ED25519"));
+	if (kind == REPO_P256)
+		return key_of(kind, EVP_PKEY_Q_keygen(NULL, NULL, "EC", "P-256"));
+	return key_of(kind, EVP_PKEY_Q_keygen(NULL, NULL, "RSA", (size_t)2048));
+}
+
+struct repo_key *repo_key_from_seed(const char *seed)
+{
+	uint8_t secret[SHA256_BYTES];
+
+	assert_int_equal(digest_sha256(seed, strlen(seed), secret), 0);
+	return key_of(REPO_ED25519,
+		      EVP_PKEY_new_raw_private_key(EVP_PKEY_ED25519, NULL, secret, sizeof secret));
 }
 
 void repo_key_free(struct repo_key *k)
@@ -247,9 +259,12 @@ static int source_store(void *userdata, const char *name, const void *bytes, siz
 
 struct repo_key *repo_new_key(struct repo *r)
 {
-	struct repo_key *k = repo_key_new(REPO_ED25519);
+	struct repo_key *k;
+	char seed[128];
 
 	assert_true(r->n_keys < REPO_MAX_KEYS);
+	(void)snprintf(seed, sizeof seed, "%s %zu", r->seed ? r->seed : "", r->n_keys);
+	k = r->seed ? repo_key_from_seed(seed) : repo_key_new(REPO_ED25519);
 	r->keys[r->n_keys++] = k;
 	return k;
 }
@@ -310,7 +325,7 @@ static struct repo_role *add_role(struct repo *r, const char *name)
 	cJSON_AddStringToObject(role->body, "_type", is_targets_role(name) ? "targets" : name);
 	cJSON_AddStringToObject(role->body, "spec_version", "1.0.31");
 	cJSON_AddNumberToObject(role->body, "version", 1);
-	cJSON_AddStringToObject(role->body, "expires", REPO_EXPIRES);
+	cJSON_AddStringToObject(role->body, "expires", r->expires);
 	if (is_targets_role(name))
 		cJSON_AddObjectToObject(role->body, "targets");
 	role->keys[role->n_keys++] = repo_new_key(r);
@@ -342,21 +357,30 @@ static void add_key(cJSON *keys, const struct repo_key *k)
 		cJSON_AddItemToObject(keys, k->id, cJSON_Duplicate(k->object, true));
 }
 
-void repo_root_says(struct repo *r, const char *name, unsigned threshold, size_t n, ...)
+static void say_keys(cJSON *keys, cJSON *entry, unsigned threshold, size_t n, va_list args)
 {
-	cJSON *root = repo_role(r, "root")->body;
-	cJSON *entry = cJSON_CreateObject(), *keyids = cJSON_AddArrayToObject(entry, "keyids");
-	va_list args;
+	cJSON *keyids;
 
-	va_start(args, n);
+	cJSON_DeleteItemFromObjectCaseSensitive(entry, "keyids");
+	keyids = cJSON_AddArrayToObject(entry, "keyids");
 	for (size_t i = 0; i < n; i++) {
 		const struct repo_key *k = va_arg(args, struct repo_key *);
 
-		add_key(member(root, "keys"), k);
+		add_key(keys, k);
 		cJSON_AddItemToArray(keyids, cJSON_CreateString(k->id));
 	}
+	repo_set_number(entry, "threshold", threshold);
+}
+
+void repo_root_says(struct repo *r, const char *name, unsigned threshold, size_t n, ...)
+{
+	cJSON *root = repo_role(r, "root")->body;
+	cJSON *entry = cJSON_CreateObject();
+	va_list args;
+
+	va_start(args, n);
+	say_keys(member(root, "keys"), entry, threshold, n, args);
 	va_end(args);
-	cJSON_AddNumberToObject(entry, "threshold", threshold);
 	cJSON_DeleteItemFromObjectCaseSensitive(member(root, "roles"), name);
 	cJSON_AddItemToObject(member(root, "roles"), name, entry);
 }
@@ -383,6 +407,25 @@ cJSON *repo_delegate(struct repo *r, const char *parent, const char *name, const
 	cJSON_AddItemToArray(cJSON_AddArrayToObject(entry, "paths"), cJSON_CreateString(pattern));
 	cJSON_AddItemToArray(roles, entry);
 	return entry;
+}
+
+void repo_delegation_says(struct repo *r, const char *parent, const char *name, unsigned threshold,
+			  size_t n, ...)
+{
+	cJSON *delegations = member(repo_role(r, parent)->body, "delegations"), *entry;
+	va_list args;
+
+	cJSON_ArrayForEach (entry, cJSON_GetObjectItemCaseSensitive(delegations, "roles")) {
+		const cJSON *item = cJSON_GetObjectItemCaseSensitive(entry, "name");
+
+		if (strcmp(cJSON_GetStringValue(item), name) != 0)
+			continue;
+		va_start(args, n);
+		say_keys(member(delegations, "keys"), entry, threshold, n, args);
+		va_end(args);
+		return;
+	}
+	fail_msg("%s delegates nothing to %s", parent, name);
 }
 
 void repo_add_target(struct repo *r, const char *role, const char *path, const char *content)
@@ -484,12 +527,14 @@ void repo_next(struct repo *r)
 	repo_publish(r);
 }
 
-struct repo *repo_new(void)
+struct repo *repo_new_seeded(const char *seed, const char *expires)
 {
 	static const char *const top[] = { "root", "timestamp", "snapshot", "targets" };
 	struct repo *r = calloc(1, sizeof *r);
 
 	assert_non_null(r);
+	r->seed = seed;
+	r->expires = expires;
 	r->is_consistent = r->has_hashes = true;
 	r->source = (struct tuf_source){ r, source_fetch, source_load, source_store };
 	for (size_t i = 0; i < ELEMENTSOF(top); i++)
@@ -504,6 +549,11 @@ struct repo *repo_new(void)
 	repo_write(r, "root");
 	repo_publish(r);
 	return r;
+}
+
+struct repo *repo_new(void)
+{
+	return repo_new_seeded(NULL, REPO_EXPIRES);
 }
 
 void repo_free(struct repo *r)

@@ -34,6 +34,8 @@ struct repo_key {
 };
 
 struct repo_key *repo_key_new(enum repo_key_kind kind);
+/* An Ed25519 key that is the same for the same seed. */
+struct repo_key *repo_key_from_seed(const char *seed);
 void repo_key_free(struct repo_key *k);
 /* Caller frees. */
 uint8_t *repo_key_sign(const struct repo_key *k, const void *bytes, size_t size, size_t *ret_size);
@@ -66,6 +68,8 @@ struct repo_role {
 };
 
 struct repo {
+	const char *seed;    /* NULL: keys are random */
+	const char *expires; /* of roles that are made */
 	struct repo_role roles[REPO_MAX_ROLES];
 	size_t n_roles;
 	struct repo_key *keys[REPO_MAX_KEYS]; /* all that were made, to free them */
@@ -81,6 +85,9 @@ struct repo {
 };
 
 struct repo *repo_new(void);
+/* As repo_new(), but with the same keys for the same seed, and everything expires at the given time;
+ * both are borrowed. */
+struct repo *repo_new_seeded(const char *seed, const char *expires);
 void repo_free(struct repo *r);
 
 struct repo_key *repo_new_key(struct repo *r);
@@ -92,6 +99,9 @@ void repo_root_says(struct repo *r, const char *role, unsigned threshold, size_t
 /* A new delegation, at the end; the role is made if it is not there. key NULL: the role's own. */
 cJSON *repo_delegate(struct repo *r, const char *parent, const char *name, const char *pattern,
 		     struct repo_key *key);
+/* What a delegation that is there says from now on: threshold, n keys. */
+void repo_delegation_says(struct repo *r, const char *parent, const char *name, unsigned threshold,
+			  size_t n, ...);
 void repo_set_number(cJSON *body, const char *member, double value);
 void repo_set_string(cJSON *body, const char *member, const char *value);
 void repo_set_version(struct repo *r, const char *role, unsigned version);
