@@ -17,10 +17,11 @@
 
 struct keystore;
 
-/* repofd is duplicated. passphrase_file may be NULL: then a passphrase is asked for on the terminal
- * when the first encrypted key is needed. Refuses a directory that others can read. */
-_must_check_ int keystore_open(int repofd, const char *passphrase_file, struct keystore **ret,
-			       struct problem *problem);
+/* repofd is duplicated. The two files are borrowed and may be NULL: then a passphrase or PIN is asked
+ * for on the terminal when the first key that has one is needed. Refuses a directory that others can
+ * read. */
+_must_check_ int keystore_open(int repofd, const char *passphrase_file, const char *pin_file,
+			       struct keystore **ret, struct problem *problem);
 struct keystore *keystore_close(struct keystore *k);
 DEFINE_CLEANUP(struct keystore *, keystore_close);
 

@@ -26,6 +26,7 @@ struct options {
 		*verb; /* whose help --help prints; NULL: options_next() gives OPTION_HELP */
 	const char *repo;
 	const char *passphrase_file;
+	const char *pin_file;
 	int64_t time_sec; /* negative: the clock's */
 	int64_t expires_sec;
 	bool json;
@@ -42,6 +43,7 @@ enum {
 	OPTION_COMMON_FIRST = 0x100,
 	OPTION_REPO = OPTION_COMMON_FIRST,
 	OPTION_PASSPHRASE_FILE,
+	OPTION_PIN_FILE,
 	OPTION_TIME,
 	OPTION_EXPIRES_SEC,
 	OPTION_JSON,
@@ -57,6 +59,7 @@ enum {
 #define OPTIONS_COMMON                                                       \
 	{ "repo", required_argument, NULL, OPTION_REPO },                        \
 	{ "passphrase-file", required_argument, NULL, OPTION_PASSPHRASE_FILE },  \
+	{ "pin-file", required_argument, NULL, OPTION_PIN_FILE },                \
 	{ "time", required_argument, NULL, OPTION_TIME },                        \
 	{ "expires-sec", required_argument, NULL, OPTION_EXPIRES_SEC },          \
 	{ "json", no_argument, NULL, OPTION_JSON },                              \

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Where a passphrase comes from: the first line of a file, or a terminal without echo. */
+/* Where a passphrase or PIN comes from: the first line of a file, or a terminal without echo. */
 #ifndef RELEASE_PASSPHRASE_H
 #define RELEASE_PASSPHRASE_H
 
@@ -10,9 +10,14 @@
 
 #define PASSPHRASE_MIN_LENGTH 8
 #define PASSPHRASE_MAX_LENGTH 1000
+#define PIN_MIN_LENGTH	      4
+#define PIN_MAX_LENGTH	      32
 
 /* file may be NULL: asks at /dev/tty, a second time if twice. Free with passphrase_free(). */
 _must_check_ int passphrase_read(const char *file, bool twice, char **ret, struct problem *problem);
+/* The PIN of a token, whose name is for the prompt. */
+_must_check_ int passphrase_read_pin(const char *file, const char *token, char **ret,
+				     struct problem *problem);
 /* Overwrites it first. */
 char *passphrase_free(char *passphrase);
 DEFINE_CLEANUP(char *, passphrase_free);

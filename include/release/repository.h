@@ -55,6 +55,7 @@ struct repository_options {
 	int64_t now_sec;
 	int64_t expires_sec; /* not 0: the expiry of everything signed, whatever the settings say */
 	const char *passphrase_file;
+	const char *pin_file;
 };
 
 struct repository;

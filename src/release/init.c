@@ -195,6 +195,7 @@ static int make_repository(const struct options *o, const struct init_plan *plan
 		.now_sec = options_now_sec(o),
 		.expires_sec = o->expires_sec,
 		.passphrase_file = o->passphrase_file,
+		.pin_file = o->pin_file,
 	};
 	_cleanup_(repository_closep) struct repository *r = NULL;
 	int n;

@@ -11,8 +11,7 @@
 
 struct keystore {
 	int fd;
-	char *passphrase_file;
-	char *passphrase; /* once it was needed */
+	struct signer_secrets secrets;
 };
 
 struct keystore *keystore_close(struct keystore *k)
@@ -20,8 +19,7 @@ struct keystore *keystore_close(struct keystore *k)
 	if (!k)
 		return NULL;
 	close_fd(&k->fd);
-	free(k->passphrase_file);
-	passphrase_free(k->passphrase);
+	signer_secrets_done(&k->secrets);
 	free(k);
 	return NULL;
 }
@@ -40,8 +38,8 @@ static int check_mode(int fd, struct problem *problem)
 	return 0;
 }
 
-int keystore_open(int repofd, const char *passphrase_file, struct keystore **ret,
-		  struct problem *problem)
+int keystore_open(int repofd, const char *passphrase_file, const char *pin_file,
+		  struct keystore **ret, struct problem *problem)
 {
 	_cleanup_(keystore_closep) struct keystore *k = calloc(1, sizeof *k);
 	int r;
@@ -54,23 +52,15 @@ int keystore_open(int repofd, const char *passphrase_file, struct keystore **ret
 	r = check_mode(k->fd, problem);
 	if (r < 0)
 		return r;
-	if (passphrase_file) {
-		k->passphrase_file = strdup(passphrase_file);
-		if (!k->passphrase_file)
-			return problem_no_memory(problem);
-	}
+	k->secrets.passphrase_file = passphrase_file;
+	k->secrets.pin_file = pin_file;
 	*ret = TAKE_PTR(k);
 	return 0;
 }
 
 int keystore_new_passphrase(struct keystore *k, struct problem *problem)
 {
-	return passphrase_read(k->passphrase_file, true, &k->passphrase, problem);
-}
-
-static void private_name(const char *role, char ret[REPOSITORY_NAME_BYTES])
-{
-	(void)snprintf(ret, REPOSITORY_NAME_BYTES, "%s.pem", role);
+	return passphrase_read(k->secrets.passphrase_file, true, &k->secrets.passphrase, problem);
 }
 
 static void public_name(const char *role, char ret[REPOSITORY_NAME_BYTES])
@@ -81,42 +71,17 @@ static void public_name(const char *role, char ret[REPOSITORY_NAME_BYTES])
 int keystore_generate(struct keystore *k, const char *role, bool encrypted, struct problem *problem)
 {
 	_cleanup_(signer_freep) struct signer *s = NULL;
-	char name[REPOSITORY_NAME_BYTES];
 	int r;
 
-	r = signer_generate(&s);
+	r = signer_generate(SIGNER_ED25519, &s);
 	if (r < 0)
 		return problem_set(problem, r, "cannot make a key for %s: %s", role, strerror(-r));
-	private_name(role, name);
-	r = signer_save(s, k->fd, name, encrypted ? k->passphrase : NULL);
-	if (r == 0) {
-		public_name(role, name);
-		r = signer_save_public(s, k->fd, name);
-	}
-	return r < 0 ? problem_set(problem, r, "cannot write '" REPOSITORY_KEYS "/%s': %s", name,
-				   strerror(-r))
+	r = signer_save(s, k->fd, role, encrypted ? k->secrets.passphrase : NULL);
+	if (r == 0)
+		r = signer_save_public(s, k->fd, role);
+	return r < 0 ? problem_set(problem, r, "cannot write '" REPOSITORY_KEYS "/%s.pem': %s",
+				   role, strerror(-r))
 		     : 0;
-}
-
-static int describe_failure(int error, const char *role, struct problem *problem)
-{
-	switch (error) {
-	case -ENOENT:
-		return problem_set(problem, error,
-				   "the private key of %s is not here; put it at '" REPOSITORY_KEYS
-				   "/%s.pem'",
-				   role, role);
-	case -EKEYREJECTED:
-		return problem_set(problem, error, "wrong passphrase for the key of %s", role);
-	case -EBADMSG:
-	case -ENOTSUP:
-		return problem_set(problem, error,
-				   "'" REPOSITORY_KEYS "/%s.pem' is no Ed25519 private key in PEM",
-				   role);
-	default:
-		return problem_set(problem, error, "cannot read '" REPOSITORY_KEYS "/%s.pem': %s",
-				   role, strerror(-error));
-	}
 }
 
 /* A private key that does not belong to the public one would sign metadata that nobody accepts. */
@@ -139,19 +104,16 @@ int keystore_signer(struct keystore *k, const char *role, struct signer **ret,
 		    struct problem *problem)
 {
 	_cleanup_(signer_freep) struct signer *s = NULL;
-	char name[REPOSITORY_NAME_BYTES];
-	int r;
+	struct problem inner = { 0 };
+	int r = signer_open(k->fd, role, &k->secrets, &s, &inner);
 
-	private_name(role, name);
-	r = signer_load(k->fd, name, k->passphrase, &s);
-	if (r == -ENOKEY) {
-		r = passphrase_read(k->passphrase_file, false, &k->passphrase, problem);
-		if (r < 0)
-			return r;
-		r = signer_load(k->fd, name, k->passphrase, &s);
-	}
+	if (r == -ENOENT)
+		return problem_set(problem, r,
+				   "the private key of %s is not here; put it at '" REPOSITORY_KEYS
+				   "/%s.pem'",
+				   role, role);
 	if (r < 0)
-		return describe_failure(r, role, problem);
+		return problem_set(problem, r, "the key of %s: %s", role, inner.text);
 	r = check_pair(k, role, s, problem);
 	if (r < 0)
 		return r;
@@ -169,6 +131,7 @@ int keystore_public(const struct keystore *k, const char *role, struct keystore_
 		    struct problem *problem)
 {
 	_cleanup_(keystore_key_done) struct keystore_key key = { 0 };
+	enum signer_place place = SIGNER_ELSEWHERE;
 	char name[REPOSITORY_NAME_BYTES];
 	int r;
 
@@ -178,14 +141,14 @@ int keystore_public(const struct keystore *k, const char *role, struct keystore_
 		r = tuf_key_id(key.object, key.id);
 	if (r < 0)
 		return problem_set(problem, r, "cannot read '" REPOSITORY_KEYS "/%s': %s", name,
-				   r == -EBADMSG || r == -ENOTSUP ? "no Ed25519 public key in PEM"
+				   r == -EBADMSG || r == -ENOTSUP ? "no public key in PEM"
 								  : strerror(-r));
-	private_name(role, name);
-	r = signer_is_encrypted(k->fd, name, &key.encrypted);
-	if (r < 0 && r != -ENOENT)
-		return problem_set(problem, r, "cannot read '" REPOSITORY_KEYS "/%s': %s", name,
+	r = signer_find(k->fd, role, &place);
+	if (r < 0)
+		return problem_set(problem, r, "cannot read '" REPOSITORY_KEYS "/%s.pem': %s", role,
 				   strerror(-r));
-	key.has_private = r == 0;
+	key.has_private = place != SIGNER_ELSEWHERE;
+	key.encrypted = place == SIGNER_ENCRYPTED;
 	*ret = key;
 	key.object = NULL;
 	return 0;

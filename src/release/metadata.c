@@ -42,8 +42,7 @@ static bool put(cJSON *object, const char *key, cJSON *item)
 int metadata_sign(cJSON *document, uint64_t version, int64_t expires_sec,
 		  const struct signer *signer, char **ret_bytes, size_t *ret_size)
 {
-	uint8_t signature[SIGNER_SIGNATURE_BYTES];
-	char signature_hex[2 * SIGNER_SIGNATURE_BYTES + 1];
+	_cleanup_free_ char *signature_hex = NULL;
 	char expires[METADATA_TIME_LENGTH + 1];
 	_cleanup_free_ char *canonical = NULL;
 	size_t canonical_size;
@@ -58,10 +57,9 @@ int metadata_sign(cJSON *document, uint64_t version, int64_t expires_sec,
 	r = tuf_canonical(document, &canonical, &canonical_size);
 	if (r < 0)
 		return r;
-	r = signer_sign(signer, canonical, canonical_size, signature);
+	r = signer_sign(signer, canonical, canonical_size, &signature_hex);
 	if (r < 0)
 		return r;
-	hex_encode(signature, sizeof signature, signature_hex);
 	r = asprintf(ret_bytes,
 		     "{\"signatures\":[{\"keyid\":\"%s\",\"sig\":\"%s\"}],\"signed\":%s}",
 		     signer_id(signer), signature_hex, canonical);
@@ -103,7 +101,7 @@ int metadata_parse(const void *bytes, size_t size, cJSON **ret, struct problem *
 
 /* The signature of a key id in an envelope; -ENOENT if there is none of the right form. */
 static int find_signature(const cJSON *envelope, const char *id,
-			  uint8_t ret[SIGNER_SIGNATURE_BYTES])
+			  uint8_t ret[SIGNER_SIGNATURE_MAX_BYTES], size_t *ret_size)
 {
 	const cJSON *signature;
 
@@ -111,8 +109,13 @@ static int find_signature(const cJSON *envelope, const char *id,
 		const char *keyid, *sig;
 
 		if (json_get_string(signature, "keyid", &keyid, NULL) == 0 &&
-		    strcmp(keyid, id) == 0 && json_get_string(signature, "sig", &sig, NULL) == 0)
-			return hex_decode(sig, ret, SIGNER_SIGNATURE_BYTES) < 0 ? -ENOENT : 0;
+		    strcmp(keyid, id) == 0 && json_get_string(signature, "sig", &sig, NULL) == 0) {
+			*ret_size = strlen(sig) / 2;
+			return *ret_size > SIGNER_SIGNATURE_MAX_BYTES ||
+					       hex_decode(sig, ret, *ret_size) < 0
+				       ? -ENOENT
+				       : 0;
+		}
 	}
 	return -ENOENT;
 }
@@ -121,7 +124,8 @@ static int check_signature(const cJSON *envelope, const cJSON *key_object)
 {
 	_cleanup_(tuf_key_freep) struct tuf_key *key = NULL;
 	_cleanup_free_ char *canonical = NULL;
-	uint8_t signature[SIGNER_SIGNATURE_BYTES];
+	uint8_t signature[SIGNER_SIGNATURE_MAX_BYTES];
+	size_t signature_size;
 	char id[SHA256_HEX_LENGTH + 1];
 	size_t size;
 	int r;
@@ -132,12 +136,12 @@ static int check_signature(const cJSON *envelope, const cJSON *key_object)
 	r = tuf_key_id(key_object, id);
 	if (r < 0)
 		return r;
-	if (find_signature(envelope, id, signature) < 0)
+	if (find_signature(envelope, id, signature, &signature_size) < 0)
 		return -EKEYREJECTED;
 	r = tuf_canonical(cJSON_GetObjectItemCaseSensitive(envelope, "signed"), &canonical, &size);
 	if (r < 0)
 		return r;
-	return tuf_key_verify(key, signature, sizeof signature, canonical, size);
+	return tuf_key_verify(key, signature, signature_size, canonical, size);
 }
 
 int metadata_open(const void *bytes, size_t size, const cJSON *key, cJSON **ret,

@@ -16,6 +16,7 @@ static const char common_help[] =
 	"      --repo DIR             the release repository (default: '.')\n"
 	"      --passphrase-file FILE the passphrase of encrypted keys is the first line of FILE;\n"
 	"                             without it, it is asked for on the terminal\n"
+	"      --pin-file FILE        the same for the PIN of a token\n"
 	"      --json                 the answer as one line of JSON\n"
 	"      --time SEC             take SEC (since 1970, UTC) for the present time; for tests "
 	"and\n"
@@ -76,6 +77,7 @@ static int take_common(struct options *o, int option, int *exit_code)
 	switch (option) {
 	case OPTION_REPO: o->repo = optarg; return 0;
 	case OPTION_PASSPHRASE_FILE: o->passphrase_file = optarg; return 0;
+	case OPTION_PIN_FILE: o->pin_file = optarg; return 0;
 	case OPTION_JSON: o->json = true; return 0;
 	case OPTION_TIME: return take_number("time", &o->time_sec, exit_code);
 	case OPTION_EXPIRES_SEC: return take_number("expires-sec", &o->expires_sec, exit_code);
@@ -124,6 +126,7 @@ int options_open(const struct options *o, bool exclusive, struct repository **re
 		.now_sec = options_now_sec(o),
 		.expires_sec = o->expires_sec,
 		.passphrase_file = o->passphrase_file,
+		.pin_file = o->pin_file,
 	};
 	struct problem problem = { 0 };
 	int r = repository_open(o->repo, &options, ret, &problem);

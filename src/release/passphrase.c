@@ -17,20 +17,33 @@ char *passphrase_free(char *passphrase)
 	return NULL;
 }
 
-static int check(const char *passphrase, const char *where, struct problem *problem)
-{
-	size_t length = strlen(passphrase);
+/* The two kinds of secret that people know. */
+struct kind {
+	const char *name;
+	const char *option;
+	size_t min_length, max_length;
+};
 
-	if (length < PASSPHRASE_MIN_LENGTH)
+static const struct kind passphrases = { "passphrase", "--passphrase-file", PASSPHRASE_MIN_LENGTH,
+					 PASSPHRASE_MAX_LENGTH };
+static const struct kind pins = { "PIN", "--pin-file", PIN_MIN_LENGTH, PIN_MAX_LENGTH };
+
+static int check(const struct kind *kind, const char *secret, const char *where,
+		 struct problem *problem)
+{
+	size_t length = strlen(secret);
+
+	if (length < kind->min_length)
 		return problem_set(problem, -EINVAL,
-				   "%s: a passphrase has at least %d characters; this one has %zu",
-				   where, PASSPHRASE_MIN_LENGTH, length);
-	if (length > PASSPHRASE_MAX_LENGTH)
-		return problem_set(problem, -EINVAL, "%s: the passphrase is too long", where);
+				   "%s: a %s has at least %zu characters; this one has %zu", where,
+				   kind->name, kind->min_length, length);
+	if (length > kind->max_length)
+		return problem_set(problem, -EINVAL, "%s: the %s is too long", where, kind->name);
 	return 0;
 }
 
-static int read_from_file(const char *file, char **ret, struct problem *problem)
+static int read_from_file(const struct kind *kind, const char *file, char **ret,
+			  struct problem *problem)
 {
 	_cleanup_(passphrase_freep) char *bytes = NULL;
 	size_t size;
@@ -38,12 +51,12 @@ static int read_from_file(const char *file, char **ret, struct problem *problem)
 
 	r = fs_read_file(AT_FDCWD, file, BUFFER_BYTES, &bytes, &size);
 	if (r < 0)
-		return problem_set(problem, r, "cannot read the passphrase file '%s': %s", file,
+		return problem_set(problem, r, "cannot read the %s file '%s': %s", kind->name, file,
 				   strerror(-r));
 	if (strlen(bytes) != size)
 		return problem_set(problem, -EINVAL, "'%s' is no text", file);
 	bytes[strcspn(bytes, "\r\n")] = 0;
-	r = check(bytes, file, problem);
+	r = check(kind, bytes, file, problem);
 	if (r < 0)
 		return r;
 	*ret = TAKE_PTR(bytes);
@@ -70,7 +83,8 @@ static ssize_t read_line_without_echo(int tty, const char *prompt, char *buffer,
 	return n;
 }
 
-static int ask(int tty, const char *prompt, char **ret, struct problem *problem)
+static int ask(const struct kind *kind, int tty, const char *prompt, char **ret,
+	       struct problem *problem)
 {
 	char line[BUFFER_BYTES];
 	ssize_t n;
@@ -78,10 +92,10 @@ static int ask(int tty, const char *prompt, char **ret, struct problem *problem)
 
 	n = read_line_without_echo(tty, prompt, line, sizeof line - 1);
 	if (n <= 0)
-		return problem_set(problem, n < 0 ? (int)n : -ECANCELED, "no passphrase given");
+		return problem_set(problem, n < 0 ? (int)n : -ECANCELED, "no %s given", kind->name);
 	line[n] = 0;
 	line[strcspn(line, "\r\n")] = 0;
-	r = check(line, "terminal", problem);
+	r = check(kind, line, "terminal", problem);
 	if (r == 0) {
 		*ret = strdup(line);
 		if (!*ret)
@@ -91,7 +105,8 @@ static int ask(int tty, const char *prompt, char **ret, struct problem *problem)
 	return r;
 }
 
-static int read_from_terminal(bool twice, char **ret, struct problem *problem)
+static int read_from_terminal(const struct kind *kind, const char *prompt, bool twice, char **ret,
+			      struct problem *problem)
 {
 	_cleanup_close_ int tty = open("/dev/tty", O_RDWR | O_NOCTTY | O_CLOEXEC);
 	_cleanup_(passphrase_freep) char *first = NULL;
@@ -100,17 +115,18 @@ static int read_from_terminal(bool twice, char **ret, struct problem *problem)
 
 	if (tty < 0)
 		return problem_set(problem, -ENOKEY,
-				   "a passphrase is needed and there is no terminal to ask at; "
-				   "give one with --passphrase-file");
-	r = ask(tty, "Passphrase of the signing keys: ", &first, problem);
+				   "a %s is needed and there is no terminal to ask at; "
+				   "give one with %s",
+				   kind->name, kind->option);
+	r = ask(kind, tty, prompt, &first, problem);
 	if (!first)
 		return r;
 	if (twice) {
-		r = ask(tty, "The same again: ", &second, problem);
+		r = ask(kind, tty, "The same again: ", &second, problem);
 		if (!second)
 			return r;
 		if (strcmp(first, second) != 0)
-			return problem_set(problem, -EINVAL, "the two passphrases differ");
+			return problem_set(problem, -EINVAL, "the two %ss differ", kind->name);
 	}
 	*ret = TAKE_PTR(first);
 	return 0;
@@ -118,5 +134,19 @@ static int read_from_terminal(bool twice, char **ret, struct problem *problem)
 
 int passphrase_read(const char *file, bool twice, char **ret, struct problem *problem)
 {
-	return file ? read_from_file(file, ret, problem) : read_from_terminal(twice, ret, problem);
+	if (file)
+		return read_from_file(&passphrases, file, ret, problem);
+	return read_from_terminal(&passphrases, "Passphrase of the signing keys: ", twice, ret,
+				  problem);
+}
+
+int passphrase_read_pin(const char *file, const char *token, char **ret, struct problem *problem)
+{
+	_cleanup_free_ char *prompt = NULL;
+
+	if (file)
+		return read_from_file(&pins, file, ret, problem);
+	if (asprintf(&prompt, "PIN of the token '%s': ", token) < 0)
+		return problem_no_memory(problem);
+	return read_from_terminal(&pins, prompt, false, ret, problem);
 }

@@ -227,7 +227,7 @@ int repository_open(const char *path, const struct repository_options *options,
 	n = read_settings(r, path, problem);
 	if (n < 0)
 		return n;
-	n = keystore_open(r->fd, options->passphrase_file, &r->keys, problem);
+	n = keystore_open(r->fd, options->passphrase_file, options->pin_file, &r->keys, problem);
 	if (n < 0)
 		return n;
 	*ret = TAKE_PTR(r);

@@ -17,7 +17,7 @@ static int setup(void **state)
 	_cleanup_json_ cJSON *document = NULL;
 
 	assert_non_null(f);
-	assert_int_equal(signer_generate(&f->signer), 0);
+	assert_int_equal(signer_generate(SIGNER_ED25519, &f->signer), 0);
 	assert_int_equal(metadata_new("snapshot", &document), 0);
 	assert_int_equal(metadata_sign(document, 7, 1795305600, f->signer, &f->bytes, &f->size), 0);
 	*state = f;
@@ -93,7 +93,7 @@ static void test_another_key_is_refused(void **state)
 	_cleanup_json_ cJSON *document = NULL;
 	struct problem problem = { 0 };
 
-	assert_int_equal(signer_generate(&other), 0);
+	assert_int_equal(signer_generate(SIGNER_ED25519, &other), 0);
 	assert_int_equal(
 		metadata_open(f->bytes, f->size, signer_public(other), &document, &problem),
 		-EKEYREJECTED);
