@@ -3,6 +3,7 @@
 WRAP_bmsd_test_state := fs_write_file_atomic
 WRAP_common_test_fsutil := close fchmod fsync renameat write
 WRAP_release_test_publish := fsync renameat
+WRAP_tuf_test_key := EVP_DigestVerify EVP_DigestVerifyInit EVP_MD_CTX_new EVP_PKEY_eq
 WRAP_updaterd_test_backup := fsync
 WRAP_updaterd_test_conf := time
 WRAP_updaterd_test_cycle := client_archived client_close client_follow client_install client_knows \
