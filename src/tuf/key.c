@@ -29,11 +29,48 @@ struct tuf_key {
 	EVP_PKEY *pkey;
 };
 
+/* The y of the points of small order, little endian: under such a key anybody can make signatures,
+ * and OpenSSL takes them. */
+static const uint8_t small_order[][ED25519_PUBLIC_BYTES] = {
+	{ 0x00 },
+	{ 0x01 },
+	{ 0x26, 0xe8, 0x95, 0x8f, 0xc2, 0xb2, 0x27, 0xb0, 0x45, 0xc3, 0xf4,
+	  0x89, 0xf2, 0xef, 0x98, 0xf0, 0xd5, 0xdf, 0xac, 0x05, 0xd3, 0xc6,
+	  0x33, 0x39, 0xb1, 0x38, 0x02, 0x88, 0x6d, 0x53, 0xfc, 0x05 },
+	{ 0xc7, 0x17, 0x6a, 0x70, 0x3d, 0x4d, 0xd8, 0x4f, 0xba, 0x3c, 0x0b,
+	  0x76, 0x0d, 0x10, 0x67, 0x0f, 0x2a, 0x20, 0x53, 0xfa, 0x2c, 0x39,
+	  0xcc, 0xc6, 0x4e, 0xc7, 0xfd, 0x77, 0x92, 0xac, 0x03, 0x7a },
+	{ 0xec, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff,
+	  0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff,
+	  0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x7f },
+};
+
+/* p = 2^255 - 19 and above: a second way of writing a point, so of having one key counted twice. */
+static bool is_reduced(const uint8_t y[ED25519_PUBLIC_BYTES])
+{
+	for (size_t i = ED25519_PUBLIC_BYTES - 1; i > 0; i--)
+		if (y[i] != (i == ED25519_PUBLIC_BYTES - 1 ? 0x7f : 0xff))
+			return true;
+	return y[0] < 0xed;
+}
+
+static bool is_strong_point(const uint8_t raw[ED25519_PUBLIC_BYTES])
+{
+	uint8_t y[ED25519_PUBLIC_BYTES];
+
+	memcpy(y, raw, sizeof y);
+	y[sizeof y - 1] &= 0x7f; /* the sign of x */
+	for (size_t i = 0; i < ELEMENTSOF(small_order); i++)
+		if (memcmp(y, small_order[i], sizeof y) == 0)
+			return false;
+	return is_reduced(y);
+}
+
 static int load_ed25519(const char *public_text, EVP_PKEY **ret)
 {
 	uint8_t raw[ED25519_PUBLIC_BYTES];
 
-	if (hex_decode(public_text, raw, sizeof raw) < 0)
+	if (hex_decode(public_text, raw, sizeof raw) < 0 || !is_strong_point(raw))
 		return -EBADMSG;
 	*ret = EVP_PKEY_new_raw_public_key(EVP_PKEY_ED25519, NULL, raw, sizeof raw);
 	return *ret ? 0 : -EBADMSG;
@@ -76,6 +113,17 @@ static bool is_rsa(const EVP_PKEY *pkey)
 	       EVP_PKEY_get_bits(pkey) <= RSA_MAX_BITS;
 }
 
+/* What reading alone does not refuse: a point at infinity, an exponent of RSA that is even or 1 (each
+ * lets anybody sign). */
+static bool is_sound(EVP_PKEY *pkey)
+{
+	EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_from_pkey(NULL, pkey, NULL);
+	bool sound = ctx && EVP_PKEY_public_check(ctx) == 1;
+
+	EVP_PKEY_CTX_free(ctx);
+	return sound;
+}
+
 static int load_pem_checked(const char *public_text, bool (*is_right)(const EVP_PKEY *),
 			    EVP_PKEY **ret)
 {
@@ -83,7 +131,7 @@ static int load_pem_checked(const char *public_text, bool (*is_right)(const EVP_
 
 	if (!pkey)
 		return -EBADMSG;
-	if (!is_right(pkey)) {
+	if (!is_right(pkey) || !is_sound(pkey)) {
 		EVP_PKEY_free(pkey);
 		return -EBADMSG;
 	}
