@@ -21,16 +21,19 @@
 #define CKR_PIN_LEN_RANGE  0xa2
 #define CKR_PIN_LOCKED	   0xa4
 #define CKR_DEVICE_REMOVED 0x32
+/* And one of its own. */
+#define P11_LOAD_MODULE	   1025
 
 /* ---- the URI, RFC 7512 ---- */
 
 struct uri {
 	char *key;	  /* what the engine gets: the path without "type", no query */
-	char *token;	  /* the part of the path that names the token, for the prompt and errors */
-	char *pin_value;  /* decoded, as the next two */
+	char *token;	  /* the part of the path that names the token */
+	char *label;	  /* the token's, or its serial number: for people */
+	char *pin_value;  /* decoded, as label and the next two */
 	char *pin_source; /* a path */
 	char *module_path;
-	bool names_token, names_key;
+	bool names_key;
 };
 
 static void uri_done(struct uri *u)
@@ -38,6 +41,7 @@ static void uri_done(struct uri *u)
 	u->pin_value = passphrase_free(u->pin_value);
 	free(TAKE_PTR(u->key));
 	free(TAKE_PTR(u->token));
+	free(TAKE_PTR(u->label));
 	free(TAKE_PTR(u->pin_source));
 	free(TAKE_PTR(u->module_path));
 }
@@ -88,11 +92,11 @@ static const char *value_of(const char *attribute, const char *name)
 }
 
 /* Adds an attribute of the path to a list. */
-static int append(char **list, const char *separator, const char *attribute, size_t length)
+static int append(char **list, const char *attribute, size_t length)
 {
 	char *longer;
 
-	if (asprintf(&longer, "%s%s%.*s", *list ? *list : "", *list ? separator : "", (int)length,
+	if (asprintf(&longer, "%s%s%.*s", *list ? *list : "", *list ? ";" : "", (int)length,
 		     attribute) < 0)
 		return -ENOMEM;
 	free(*list);
@@ -103,14 +107,19 @@ static int append(char **list, const char *separator, const char *attribute, siz
 static int take_path(struct uri *u, const char *attribute, size_t length)
 {
 	bool is_key = value_of(attribute, "object") || value_of(attribute, "id");
-	int r;
+	const char *label = value_of(attribute, "token");
+	int r = 0;
 
 	if (length == 0 || value_of(attribute, "type"))
 		return 0;
 	u->names_key |= is_key;
-	u->names_token |= value_of(attribute, "token") || value_of(attribute, "serial");
-	r = append(&u->key, ";", attribute, length);
-	return r == 0 && !is_key ? append(&u->token, ";", attribute, length) : r;
+	if (!label)
+		label = value_of(attribute, "serial");
+	if (label && !u->label)
+		r = decode(label, length - (size_t)(label - attribute), &u->label);
+	if (r == 0)
+		r = append(&u->key, attribute, length);
+	return r == 0 && !is_key ? append(&u->token, attribute, length) : r;
 }
 
 static int take_query(struct uri *u, const char *attribute, size_t length)
@@ -171,7 +180,7 @@ static int parse(const char *text, struct uri *ret)
 	r = split(ret, text + strlen(SCHEME), path_length - strlen(SCHEME), ';', take_path);
 	if (r == 0 && query)
 		r = split(ret, query + 1, strlen(query + 1), '&', take_query);
-	if (r == 0 && (!ret->names_key || !ret->names_token))
+	if (r == 0 && (!ret->names_key || !ret->label))
 		r = -EINVAL;
 	return r < 0 ? r : check_pin_source(ret);
 }
@@ -221,7 +230,7 @@ static int fresh_pin(struct asker *a)
 		s->pin = strdup(a->uri->pin_value);
 		return s->pin ? 0 : problem_no_memory(a->problem);
 	}
-	return passphrase_read_pin(file, a->uri->token, &s->pin, a->problem);
+	return passphrase_read_pin(file, a->uri->label, &s->pin, a->problem);
 }
 
 static int have_pin(struct asker *a)
@@ -293,7 +302,7 @@ static int find_error(void)
 	} known[] = {
 		{ CKR_PIN_INCORRECT, -EKEYREJECTED }, { CKR_PIN_INVALID, -EKEYREJECTED },
 		{ CKR_PIN_LEN_RANGE, -EKEYREJECTED }, { CKR_PIN_LOCKED, -EPERM },
-		{ CKR_DEVICE_REMOVED, -ENODEV },
+		{ CKR_DEVICE_REMOVED, -ENODEV },      { P11_LOAD_MODULE, -ELIBACC },
 	};
 	unsigned long code;
 	int found = 0;
@@ -308,7 +317,7 @@ static int find_error(void)
 
 static int describe_failure(const struct asker *a, struct problem *problem)
 {
-	const char *token = a->uri->token;
+	const char *token = a->uri->label;
 	int r = find_error();
 
 	if (a->error < 0)
@@ -325,12 +334,19 @@ static int describe_failure(const struct asker *a, struct problem *problem)
 		return problem_set(problem, r, "the token '%s' has locked its PIN", token);
 	if (r == 0 && a->asked)
 		return problem_set(problem, -ENOENT,
-				   "the token '%s' has no such private key: '" SCHEME "%s'", token,
-				   a->uri->key);
+				   "the token '%s' has no private key '" SCHEME
+				   "%s' that can be used "
+				   "(where a token holds an Ed25519 key, none can)",
+				   token, a->uri->key);
+	if (r == -ELIBACC)
+		return problem_set(problem, r, "cannot load the PKCS#11 module%s%s",
+				   a->uri->module_path ? " " : "",
+				   a->uri->module_path ? a->uri->module_path : "");
 	return problem_set(
 		problem, -ENODEV,
-		"there is no token '%s', or its PKCS#11 module is not the one in use%s%s", token,
-		a->uri->module_path ? ": " : " (module-path= in the URI names one)",
+		"there is no token '%s' at the PKCS#11 module%s%s; module-path= in the URI "
+		"names another",
+		token, a->uri->module_path ? " " : "s of p11-kit",
 		a->uri->module_path ? a->uri->module_path : "");
 }
 
