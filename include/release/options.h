@@ -116,5 +116,7 @@ int verb_publish(struct options *o, int argc, char **argv);
 int verb_list(struct options *o, int argc, char **argv);
 int verb_verify(struct options *o, int argc, char **argv);
 int verb_manifest(struct options *o, int argc, char **argv);
+int verb_keygen(struct options *o, int argc, char **argv);
+int verb_sign(struct options *o, int argc, char **argv);
 
 #endif

@@ -69,6 +69,8 @@ _must_check_ int request_parse(const void *bytes, size_t size, struct request **
 bool request_role(const struct request *r, size_t index, struct request_role *ret);
 /* Its metadata, parsed; borrowed likewise. signed_bytes is what is signed. */
 const struct tuf_metadata *request_metadata(const struct request *r, size_t index);
+/* The same of "previous"; NULL if there is none. */
+const struct tuf_metadata *request_previous(const struct request *r, size_t index);
 
 /* ---- signer ---- */
 
@@ -77,6 +79,8 @@ enum request_outcome {
 	REQUEST_SIGNED_BEFORE, /* by this key; nothing changed */
 	REQUEST_SIGNED,
 };
+/* Whether m carries a good signature of this key. */
+bool request_signed_by(const struct tuf_metadata *m, const struct signer *signer);
 _must_check_ int request_sign(struct request *r, size_t index, const struct signer *signer,
 			      enum request_outcome *ret, struct problem *problem);
 

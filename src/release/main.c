@@ -83,6 +83,33 @@ static const struct verb verbs[] = {
 	  "      --root FILE  the root of trust that gateways have (default: "
 	  "DIR/metadata/1.root.json)\n",
 	  verb_verify },
+	{ "keygen", "make a key on a machine of its own",
+	  "Usage: bms-release keygen [OPTION]... NAME\n"
+	  "       bms-release keygen --token URI [OPTION]... NAME\n"
+	  "\n"
+	  "Writes NAME.pem, encrypted with a passphrase, and NAME.pub.pem, and prints the key id.\n"
+	  "Needs no repository.\n"
+	  "\n"
+	  "      --type TYPE      ed25519 (the default), ecdsa-p256, ecdsa-p384 or rsa\n"
+	  "      --dir DIR        write them there (default: '.')\n"
+	  "      --no-passphrase  do not encrypt the key\n"
+	  "      --token URI      the key was made in a PKCS#11 token: write NAME.uri and\n"
+	  "                       NAME.pub.pem of it\n",
+	  verb_keygen },
+	{ "sign", "show a signing request and sign it",
+	  "Usage: bms-release sign --key FILE [OPTION]... REQUEST\n"
+	  "       bms-release sign --token URI [OPTION]... REQUEST\n"
+	  "       bms-release sign --show REQUEST\n"
+	  "\n"
+	  "Tells what is in the request, made by 'export', and adds the key's signature to each "
+	  "role\n"
+	  "that wants it. Needs no repository.\n"
+	  "\n"
+	  "      --key FILE   a private key in PEM\n"
+	  "      --token URI  a key in a PKCS#11 token: 'pkcs11:token=NAME;object=KEY'\n"
+	  "      --show       sign nothing\n"
+	  "      --out FILE   write the signed request there, not back to REQUEST\n",
+	  verb_sign },
 	{ "manifest", "write release.json into a directory, for a factory release",
 	  "Usage: bms-release manifest --program B --version B202109010001 --arch amd64 DIR\n"
 	  "\n"
