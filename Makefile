@@ -160,6 +160,32 @@ $(B)/test/unit/$(1)/test_$(2): tests/unit/$(1)/test_$(2).c $(B)/lib$(1).a $(B)/l
 endef
 $(foreach t,$(UNIT_SOURCES),$(eval $(call unit_rule,$(notdir $(patsubst %/,%,$(dir $(t)))),$(patsubst test_%.c,%,$(notdir $(t))))))
 
+# The attacks of tests/lib/hostile_repo.h as directories, for tests/system/070-attacks.sh.
+$(B)/test/bin/hostile-repo: tests/system/hostile-repo.c \
+		$(foreach o,tuf_repo hostile_repo hostile_variants,$(B)/obj/tests/lib/$(o).o) $(B)/libtuf.a $(B)/libcommon.a
+	@mkdir -p $(@D)
+	$(if $(V),,@echo "  LD      $@")
+	$(Q)$(COMPILE) -Itests/lib -MMD -MP -MT $@ -MF $@.d $(LDFLAGS) $(HARDENING_LD) -o $@ $^ \
+		-lcmocka $(LIBS_tuf) $(LIBS_common)
+
+# tests/fuzz/fuzz_<name>.c: one target, linked with libFuzzer by `make fuzz`, and here with a program
+# that runs the inputs kept in tests/fuzz/corpus/<name>.
+FUZZ_NAMES   := $(patsubst tests/fuzz/fuzz_%.c,%,$(sort $(wildcard tests/fuzz/fuzz_*.c)))
+FUZZ_HELPERS := $(B)/obj/tests/fuzz/metadata.o $(B)/obj/tests/lib/tuf_repo.o
+FUZZ_TARGETS := $(patsubst %,$(B)/fuzz/fuzz_%,$(FUZZ_NAMES))
+UNIT_TESTS   += $(patsubst %,$(B)/test/unit/fuzz/test_%,$(FUZZ_NAMES))
+$(B)/obj/tests/fuzz/%.o $(B)/obj/tests/lib/%.o: CPPFLAGS += -Itests/lib
+
+define fuzz_rule
+$(2): $(B)/obj/tests/fuzz/fuzz_$(1).o $(3) $(FUZZ_HELPERS) $(B)/libtuf.a $(B)/libcommon.a
+	@mkdir -p $$(@D)
+	$$(if $$(V),,@echo "  TEST    tests/fuzz/fuzz_$(1).c")
+	$$(Q)$$(COMPILE) -Itests/lib -DFUZZ_TARGET='"$(1)"' $$(LDFLAGS) $$(HARDENING_LD) $(4) -o $$@ \
+		$$(filter %.c %.o,$$^) $$(filter %.a,$$^) -lcmocka $$(LIBS_tuf) $$(LIBS_common)
+endef
+$(foreach f,$(FUZZ_NAMES),$(eval $(call fuzz_rule,$(f),$(B)/test/unit/fuzz/test_$(f),tests/fuzz/replay.c,)))
+$(foreach f,$(FUZZ_NAMES),$(eval $(call fuzz_rule,$(f),$(B)/fuzz/fuzz_$(f),,-fsanitize=fuzzer)))
+
 .PHONY: check check-unit check-integration check-system check-asan unit-tests
 check: deps ## install what is needed, build, run every test (one command on a fresh machine)
 	$(Q)$(MAKE) --no-print-directory check-all

@@ -17,6 +17,7 @@ WRAP_updaterd_test_stage := digest_final digest_new
 WRAP_updaterd_test_store := fstatvfs64 unlinkat
 WRAP_updaterd_test_swap := fsync renameat symlinkat syncfs
 WRAP_updaterd_test_transaction := conf_effective_time_sec fdatasync fsync renameat store_check_space syncfs
+WRAP_updaterd_test_trust := fsync
 WRAP_updaterd_test_verify := conf_effective_time_sec
 
 # What a test needs besides the archives of its part.
@@ -32,3 +33,4 @@ $(B)/test/unit/updaterd/test_trust: $(B)/obj/tests/lib/tuf_repo.o
 $(B)/test/unit/queryd/test_catalog: $(B)/obj/tests/lib/tuf_repo.o
 $(foreach t,backup recover stage transaction verify,$(B)/test/unit/updaterd/test_$(t)): \
 	$(B)/obj/tests/lib/gateway.o $(B)/obj/tests/lib/tuf_repo.o
+$(B)/test/unit/tuf/test_attacks: $(foreach o,tuf_repo hostile_repo hostile_variants,$(B)/obj/tests/lib/$(o).o)
