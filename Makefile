@@ -58,7 +58,7 @@ ALL_CFLAGS := -std=gnu11 $(WARNINGS) $(WERROR) $(HARDENING) \
 	-DPROJECT_VERSION='"$(VERSION)"' $(VARIANT_FLAGS)
 COMPILE = $(CC) $(CPPFLAGS) $(CFLAGS) $(ALL_CFLAGS)
 
-LIBS_common   := -lcjson -lcrypto -llzma -linih -lcurl
+LIBS_common   := -lcjson -lssl -lcrypto -llzma -linih -lcurl
 LIBS_tuf      := -lcjson -lm
 LIBS_updaterd := -lsystemd
 LIBS_bmsd     := -lsystemd -lm

@@ -32,6 +32,10 @@ struct http_options {
 	uint64_t request_timeout_sec;	   /* one request, as a whole */
 	uint64_t rate_limit_bytes_per_sec; /* 0: none */
 	bool allow_plain;		   /* http:// and Unix sockets too */
+	/* The time by which certificates must not have expired; 0: what the system clock says. If it is
+	 * given it need only be known to have passed, as on a machine that has lost its clock: so a
+	 * certificate may also be from later. Who signs it for that does not sign it for a date to come. */
+	int64_t now_sec;
 };
 
 struct http;
@@ -57,6 +61,7 @@ void http_response_done(struct http_response *r);
  * not 2xx is no error here: look at status. A body sent without a length ends where the connection
  * ends, so its reader must be able to tell a whole one (JSON, a hash). Errors: -ETIMEDOUT,
  * -ECONNREFUSED, -ENETUNREACH (name resolution, connection), -EKEYREJECTED (TLS verification),
+ * -EKEYEXPIRED (the same, since the time of a certificate is over),
  * -EPROTO (malformed), -EREMCHG (redirect), -EFBIG, -EINVAL (URL), -ECANCELED, -EIO. http_error()
  * has the sentence. */
 _must_check_ int http_get(struct http *h, const char *url, size_t max_bytes,

@@ -5,6 +5,7 @@
 #include <curl/curl.h>
 #include <inttypes.h>
 #include <limits.h>
+#include <openssl/ssl.h>
 #include <stdarg.h>
 #include <string.h>
 
@@ -26,6 +27,7 @@ struct http {
 	uint64_t connections;
 	uint64_t rate_limit_bytes_per_sec; /* 0: none */
 	uint64_t paid_until_usec;	   /* CLOCK_MONOTONIC; see pace() */
+	int64_t now_sec;		   /* 0: the system clock */
 };
 
 #define SET(h, option, value)                                                                      \
@@ -85,6 +87,34 @@ static long as_long(uint64_t value)
 {
 	/* libcurl keeps times in milliseconds. */
 	return value > LONG_MAX / 1000 ? LONG_MAX / 1000 : (long)value;
+}
+
+static int on_verify(int is_good, X509_STORE_CTX *store)
+{
+	if (is_good || X509_STORE_CTX_get_error(store) != X509_V_ERR_CERT_NOT_YET_VALID)
+		return is_good;
+	X509_STORE_CTX_set_error(store, X509_V_OK);
+	return 1;
+}
+
+static CURLcode on_tls_context(CURL *easy, void *tls_context, void *userdata)
+{
+	const struct http *h = userdata;
+	SSL_CTX *context = tls_context;
+
+	(void)easy;
+	X509_VERIFY_PARAM_set_time(SSL_CTX_get0_param(context), (time_t)h->now_sec);
+	SSL_CTX_set_verify(context, SSL_CTX_get_verify_mode(context), on_verify);
+	return CURLE_OK;
+}
+
+static void set_time(struct http *h, int64_t now_sec)
+{
+	if (now_sec == 0)
+		return;
+	h->now_sec = now_sec;
+	SET(h, CURLOPT_SSL_CTX_FUNCTION, on_tls_context);
+	SET(h, CURLOPT_SSL_CTX_DATA, h);
 }
 
 static void set_security(struct http *h, const struct http_options *o)
@@ -171,6 +201,7 @@ int http_new(const struct http_options *options, struct http **ret)
 	say(h, "no error");
 	SET(h, CURLOPT_ERRORBUFFER, h->curl_error);
 	set_security(h, options);
+	set_time(h, options->now_sec);
 	set_network(h, options);
 	if (h->setup != CURLE_OK)
 		return h->setup == CURLE_OUT_OF_MEMORY ? -ENOMEM : -EIO;
@@ -388,6 +419,14 @@ static int errno_of_protocol(struct http *h)
 	return usec > 0 ? -EPROTO : -EINVAL;
 }
 
+static int errno_of_verification(struct http *h)
+{
+	long verdict = X509_V_OK;
+
+	(void)curl_easy_getinfo(h->easy, CURLINFO_SSL_VERIFYRESULT, &verdict);
+	return verdict == X509_V_ERR_CERT_HAS_EXPIRED ? -EKEYEXPIRED : -EKEYREJECTED;
+}
+
 static int errno_of(struct request *q, CURLcode code)
 {
 	/* An int, since one case is enough for all that is not listed. */
@@ -398,7 +437,7 @@ static int errno_of(struct request *q, CURLcode code)
 	case CURLE_COULDNT_RESOLVE_PROXY:
 	case CURLE_PROXY:
 	case CURLE_INTERFACE_FAILED: return -ENETUNREACH;
-	case CURLE_PEER_FAILED_VERIFICATION:
+	case CURLE_PEER_FAILED_VERIFICATION: return errno_of_verification(q->http);
 	case CURLE_SSL_CACERT_BADFILE:
 	case CURLE_SSL_CERTPROBLEM:
 	case CURLE_SSL_ISSUER_ERROR: return -EKEYREJECTED;

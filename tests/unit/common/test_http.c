@@ -838,6 +838,52 @@ static void test_certificates(void **state)
 	server.certificate = "elsewhere";
 	assert_int_equal(get_from(&server, &client), -EKEYREJECTED);
 	server.certificate = "expired";
+	assert_int_equal(get_from(&server, &client), -EKEYEXPIRED);
+}
+
+#define YEAR_SEC 31536000
+
+/* On a machine that has lost its clock: later than known is no reason to refuse, over is one. */
+static void test_certificates_by_a_given_time(void **state)
+{
+	struct tls_server_options server = { .pki_directory = pki };
+	struct http_options client = usual_options();
+
+	(void)state;
+	assert_int_equal(tls_make_certificate(pki, "over", "IP:127.0.0.1", -60), 0);
+	client.now_sec = 60;
+	assert_int_equal(get_from(&server, &client), 0);
+	client.now_sec = time(NULL) - 10 * YEAR_SEC;
+	assert_int_equal(get_from(&server, &client), 0);
+	server.certificate = "over";
+	assert_int_equal(get_from(&server, &client), 0);
+	client.now_sec = time(NULL);
+	assert_int_equal(get_from(&server, &client), -EKEYEXPIRED);
+	server.certificate = NULL;
+	assert_int_equal(get_from(&server, &client), 0);
+	client.now_sec = time(NULL) + 10 * YEAR_SEC;
+	assert_int_equal(get_from(&server, &client), -EKEYEXPIRED);
+}
+
+/* Nothing else is forgiven with it. */
+static void test_a_given_time_forgives_nothing_else(void **state)
+{
+	struct tls_server_options server = { .pki_directory = pki };
+	struct http_options client = usual_options();
+
+	(void)state;
+	client.now_sec = 60;
+	client.ca_file = pki_file("other-ca.pem");
+	assert_int_equal(get_from(&server, &client), -EKEYREJECTED);
+	client.ca_file = NULL;
+	assert_int_equal(get_from(&server, &client), -EKEYREJECTED);
+	client.ca_file = pki_file("ca.pem");
+	assert_int_equal(
+		tls_make_certificate(pki, "other-host", "DNS:example.com,IP:127.0.0.2", 86400), 0);
+	server.certificate = "other-host";
+	assert_int_equal(get_from(&server, &client), -EKEYREJECTED);
+	/* Signed by one that is no CA. */
+	server.certificate = "client";
 	assert_int_equal(get_from(&server, &client), -EKEYREJECTED);
 }
 
@@ -1012,6 +1058,8 @@ int main(void)
 		cmocka_unit_test(test_the_sink_may_stop_it),
 		cmocka_unit_test(test_ranges_that_are_none),
 		cmocka_unit_test(test_certificates),
+		cmocka_unit_test(test_certificates_by_a_given_time),
+		cmocka_unit_test(test_a_given_time_forgives_nothing_else),
 		cmocka_unit_test(test_old_tls_is_refused),
 		cmocka_unit_test(test_client_certificate),
 		cmocka_unit_test(test_nobody_listens),
