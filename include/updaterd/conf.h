@@ -11,6 +11,7 @@
 #include <stdint.h>
 
 #include "common/cleanup.h"
+#include "tuf/client.h"
 
 #define CONF_PATH	  "/etc/updaterd/updaterd.conf"
 #define CONF_MAX_PROGRAMS 4
@@ -61,6 +62,8 @@ struct conf {
 	char *interface;
 	/* [trust] */
 	char *root_file; /* the root that trust starts from: "/etc/updaterd/root.json" */
+	/* 0: the TUF client's own */
+	uint64_t max_root_bytes, max_timestamp_bytes, max_snapshot_bytes, max_targets_bytes;
 	/* [limits] */
 	uint64_t max_program_bytes; /* program file, and tar */
 	/* [paths]: for tests and unusual layouts */
@@ -80,7 +83,13 @@ DEFINE_CLEANUP(struct conf *, conf_free);
 /* NULL if the configuration has no such program. */
 const struct conf_program *conf_program(const struct conf *c, char letter);
 
-/* Effective time for judging metadata: max(system clock, time of this build, last_trusted_sec). */
+/* What a repository may cost, for the TUF client of both halves. */
+struct tuf_limits conf_tuf_limits(const struct conf *c);
+
+/* A time that had certainly come when this release was built. */
+int64_t conf_build_time_sec(void);
+/* Effective time for judging what is signed: max(system clock, time of the build, last_trusted_sec).
+ * See updaterd/update_time.h. */
 int64_t conf_effective_time_sec(int64_t last_trusted_sec);
 
 #endif

@@ -19,11 +19,13 @@
 #include "updaterd/conf.h"
 #include "updaterd/identity.h"
 #include "updaterd/progress.h"
+#include "updaterd/update_time.h"
 
 struct context {
 	const struct conf *conf;   /* borrowed */
 	struct progress *progress; /* borrowed; NULL: nobody watches */
 	int dir_fd, lock_fd, metadata_fd, inbox_fd, outbox_fd;
+	struct update_time time;  /* of this run, from its start to its end */
 	struct http *http;	  /* NULL without server */
 	struct client *client;	  /* NULL: the installer does not answer */
 	cJSON *status;		  /* its Status, NULL as well */

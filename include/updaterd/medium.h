@@ -18,7 +18,7 @@ _must_check_ int medium_open(const char *path, struct medium **ret);
 struct medium *medium_close(struct medium *m);
 DEFINE_CLEANUP(struct medium *, medium_close);
 
-/* Opens a regular file beneath the directory (fs_is_safe_path()), read-only. Returns the
+/* Opens a regular file beneath the directory (tuf_path_is_plain()), read-only. Returns the
  * descriptor; -ENOENT if there is none. */
 _must_check_ int medium_open_file(struct medium *m, const char *path);
 

@@ -21,12 +21,13 @@ struct attempt {
 	char txid[TXID_LENGTH + 1];
 	struct version version;
 	enum step step;			    /* the one under way */
-	uint64_t started_sec, started_msec; /* real time; CLOCK_BOOTTIME */
+	uint64_t started_sec, started_msec; /* by the run's time; CLOCK_BOOTTIME */
 	uint64_t bytes_fetched;
 	uint32_t segments_fetched, segments_again;
 };
 
-_must_check_ int attempt_begin(struct attempt *a, const struct version *version);
+_must_check_ int attempt_begin(struct attempt *a, const struct version *version,
+			       const struct update_time *time);
 /* The agent's share of the result, for Install. Caller frees. */
 _must_check_ int attempt_share(const struct attempt *a, char **ret_json);
 

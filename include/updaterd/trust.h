@@ -16,15 +16,17 @@
 #include "updaterd/conf.h"
 #include "updaterd/failure.h"
 #include "updaterd/medium.h"
+#include "updaterd/update_time.h"
 
 struct trust;
 
 /* base is the repository's URL; or NULL, then medium is read. metadata_fd is the directory of the
- * trusted copies. All borrowed. Starts from the newer of the kept root and conf->root_file, and runs
- * the whole workflow: what is found later was signed, fresh and not older than what was seen before. */
-_must_check_ int trust_refresh(const struct conf *conf, int metadata_fd, struct http *http,
-			       const char *base, struct medium *medium, struct trust **ret,
-			       struct failure *failure);
+ * trusted copies. All borrowed. Starts from the newest root that descends from conf->root_file, and
+ * runs the whole workflow: what is found later was signed, fresh and not older than what was seen
+ * before. That it passed becomes the time of the last trust. */
+_must_check_ int trust_refresh(const struct conf *conf, int metadata_fd,
+			       const struct update_time *time, struct http *http, const char *base,
+			       struct medium *medium, struct trust **ret, struct failure *failure);
 struct trust *trust_free(struct trust *t);
 DEFINE_CLEANUP(struct trust *, trust_free);
 

@@ -13,7 +13,9 @@
 #include "common/version.h"
 #include "updaterd/release_version.h"
 
-#define MIB (UINT64_C(1) << 20)
+#define KIB	(UINT64_C(1) << 10)
+#define MIB	(UINT64_C(1) << 20)
+#define DAY_SEC 86400
 
 #if defined(__x86_64__)
 #define BUILT_FOR_ARCH "amd64"
@@ -92,6 +94,10 @@ static const struct config_key keys[] = {
 	STRING("network", proxy),
 	STRING("network", interface),
 	PATH("trust", root_file),
+	NUMBER("trust", max_root_bytes, 4 * KIB, 4 * MIB),
+	NUMBER("trust", max_timestamp_bytes, 2 * KIB, MIB),
+	NUMBER("trust", max_snapshot_bytes, 4 * KIB, 8 * MIB),
+	NUMBER("trust", max_targets_bytes, 4 * KIB, 8 * MIB),
 	NUMBER("limits", max_program_bytes, MIB, 4096 * MIB),
 	PATH("paths", agent_dir),
 	PATH("paths", installer_dir),
@@ -418,9 +424,29 @@ const struct conf_program *conf_program(const struct conf *c, char letter)
 	return NULL;
 }
 
+static void take_limit(size_t *limit, uint64_t bytes)
+{
+	if (bytes > 0)
+		*limit = (size_t)bytes;
+}
+
+struct tuf_limits conf_tuf_limits(const struct conf *c)
+{
+	struct tuf_limits limits = TUF_LIMITS_DEFAULT;
+
+	take_limit(&limits.root_bytes, c->max_root_bytes);
+	take_limit(&limits.timestamp_bytes, c->max_timestamp_bytes);
+	take_limit(&limits.snapshot_bytes, c->max_snapshot_bytes);
+	take_limit(&limits.targets_bytes, c->max_targets_bytes);
+	return limits;
+}
+
+/* ---- time ---- */
+
 /* The date in the release's own number stands for the time of the build: it is true to the day and
- * the same for everybody who builds the release again. */
-static int64_t build_time_sec(void)
+ * the same for everybody who builds the release again. That day begins in the east before it does in
+ * UTC, and a time that has not come yet would make what is signed look expired: hence the day before. */
+int64_t conf_build_time_sec(void)
 {
 	struct version v;
 	struct tm tm = { 0 };
@@ -430,12 +456,12 @@ static int64_t build_time_sec(void)
 	tm.tm_year = (int)(v.date / 10000) - 1900;
 	tm.tm_mon = (int)(v.date / 100 % 100) - 1;
 	tm.tm_mday = (int)(v.date % 100);
-	return timegm(&tm);
+	return timegm(&tm) - DAY_SEC;
 }
 
 int64_t conf_effective_time_sec(int64_t last_trusted_sec)
 {
-	int64_t now = time(NULL), build = build_time_sec();
+	int64_t now = time(NULL), build = conf_build_time_sec();
 
 	if (build > now)
 		now = build;

@@ -53,6 +53,33 @@ static int open_directories(struct context *c)
 	return EXIT_OK;
 }
 
+/* ---- the time ---- */
+
+/* --check opens no directories, but knows what an earlier run knew. */
+static int64_t load_last_trusted(const struct context *c)
+{
+	const struct tuf_limits limits = conf_tuf_limits(c->conf);
+	_cleanup_close_ int dirfd = FD_NONE, fd = FD_NONE;
+
+	if (c->metadata_fd >= 0)
+		return update_time_load(c->metadata_fd, &limits);
+	dirfd = open(c->conf->agent_dir, O_PATH | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+	if (dirfd >= 0)
+		fd = openat(dirfd, "metadata", O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+	return fd >= 0 ? update_time_load(fd, &limits) : 0;
+}
+
+static void open_time(struct context *c)
+{
+	char text[UPDATE_TIME_TEXT_BYTES];
+
+	c->time = update_time_begin(load_last_trusted(c));
+	if (!update_time_clock_is_behind(&c->time))
+		return;
+	update_time_describe(&c->time, text);
+	log_notice("%s; that counts", text);
+}
+
 /* ---- the server ---- */
 
 static int open_server(struct context *c)
@@ -70,6 +97,7 @@ static int open_server(struct context *c)
 		.low_speed_sec = conf->low_speed_sec,
 		.request_timeout_sec = conf->request_timeout_sec,
 		.rate_limit_bytes_per_sec = conf->rate_limit_bytes_per_sec,
+		.now_sec = c->time.now_sec,
 	};
 	int r;
 
@@ -200,6 +228,8 @@ int context_open(const struct conf *conf, enum context_needs needs, struct progr
 	}
 	if (code == EXIT_OK && (needs & CONTEXT_DIRECTORIES))
 		code = open_directories(c);
+	if (code == EXIT_OK)
+		open_time(c);
 	if (code == EXIT_OK && conf->url)
 		code = open_server(c);
 	if (code != EXIT_OK)

@@ -59,8 +59,8 @@ static int step_trust(struct upgrade *u, struct failure *failure)
 	if (*u->trust)
 		return 0;
 	progress_begin(c->progress, STEP_TRUST, u->attempt.version.text, 0, 0);
-	return trust_refresh(c->conf, c->metadata_fd, c->http, u->base, u->medium, u->trust,
-			     failure);
+	return trust_refresh(c->conf, c->metadata_fd, &c->time, c->http, u->base, u->medium,
+			     u->trust, failure);
 }
 
 /* ---- fetch ---- */
@@ -430,7 +430,7 @@ static void follow_offer(struct context *c, const struct offer *offer, const cha
 
 	if (!is_wanted(c, &offer->version))
 		return;
-	if (attempt_begin(&u.attempt, &offer->version) < 0) {
+	if (attempt_begin(&u.attempt, &offer->version, &c->time) < 0) {
 		log_error("'%s': no random numbers", offer->version.text);
 		context_worsen(c, EXIT_FAILED);
 		return;
@@ -464,6 +464,8 @@ static int ask(struct context *c, struct answer *ret)
 	r = query_ask(c->http, c->conf, &c->identity, c->versions, c->n_versions, ret, &failure);
 	if (r >= 0)
 		return EXIT_OK;
+	if (r == -EKEYEXPIRED)
+		(void)update_time_explain(&c->time, r, &failure);
 	if (c->progress)
 		progress_end(c->progress, "failed");
 	log_error("query: %s (%s)", failure.text, reason_name(failure.reason));
@@ -587,7 +589,7 @@ static int begin_from_medium(struct upgrade *u, char program, const struct versi
 		log_error("program %c has no version that runs", program);
 		return -ENOENT;
 	}
-	return attempt_begin(&u->attempt, version ? version : current);
+	return attempt_begin(&u->attempt, version ? version : current, &u->c->time);
 }
 
 static void install_program(struct context *c, struct medium *medium, struct trust **trust,

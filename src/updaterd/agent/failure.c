@@ -4,6 +4,15 @@
 #include <stdarg.h>
 #include <string.h>
 
+/* What failed may be told in somebody else's words, and cut within a character: bus, journal and JSON
+ * must be able to carry it all the same. */
+static void make_plain(char *text)
+{
+	for (; *text; text++)
+		if (*text < 0x20 || *text >= 0x7f)
+			*text = '?';
+}
+
 int failure_set(struct failure *f, int error, enum reason reason, const char *format, ...)
 {
 	va_list args;
@@ -12,6 +21,7 @@ int failure_set(struct failure *f, int error, enum reason reason, const char *fo
 	va_start(args, format);
 	(void)vsnprintf(f->text, sizeof f->text, format, args);
 	va_end(args);
+	make_plain(f->text);
 	return error;
 }
 
@@ -24,6 +34,7 @@ int failure_set_errno(struct failure *f, int error, const char *format, ...)
 	va_start(args, format);
 	(void)vsnprintf(f->text, sizeof f->text, format, args);
 	va_end(args);
+	make_plain(f->text);
 	used = strlen(f->text);
 	(void)snprintf(f->text + used, sizeof f->text - used, ": %s", strerror(-error));
 	return error;

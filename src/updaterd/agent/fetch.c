@@ -322,7 +322,8 @@ static int judge_error(struct state *s, int error)
 		return failure_set(s->failure, error, REASON_RANGE_IGNORED,
 				   "the file server does not honour Range");
 	(void)failure_set_http(s->failure, error, s->f->http, s->f->url);
-	return error == -EKEYREJECTED || error == -EREMCHG || error == -EINVAL || error == -ENOMEM
+	return error == -EKEYREJECTED || error == -EKEYEXPIRED || error == -EREMCHG ||
+			       error == -EINVAL || error == -ENOMEM
 		       ? error
 		       : -EAGAIN;
 }

@@ -9,8 +9,9 @@
 #include <sys/wait.h>
 
 #include "common/fsutil.h"
+#include "tuf/name.h"
 
-#define REQUEST_MAX_BYTES 256
+#define REQUEST_MAX_BYTES 1024
 
 struct medium {
 	int dirfd;    /* opened directly … */
@@ -20,7 +21,7 @@ struct medium {
 
 static int open_regular(int dirfd, const char *path)
 {
-	return fs_is_safe_path(path) ? fs_open_regular(dirfd, path, NULL) : -EINVAL;
+	return tuf_path_is_plain(path) ? fs_open_regular(dirfd, path, NULL) : -EINVAL;
 }
 
 /* An answer is the result as an int, with the descriptor beside it if there is one. */
@@ -150,7 +151,7 @@ int medium_open_file(struct medium *m, const char *path)
 {
 	if (m->opener < 0)
 		return open_regular(m->dirfd, path);
-	if (!fs_is_safe_path(path) || strlen(path) > REQUEST_MAX_BYTES)
+	if (!tuf_path_is_plain(path) || strlen(path) > REQUEST_MAX_BYTES)
 		return -EINVAL;
 	if (send(m->opener, path, strlen(path), MSG_NOSIGNAL) < 0)
 		return -errno;

@@ -2,7 +2,6 @@
 #include "updaterd/report.h"
 
 #include <string.h>
-#include <time.h>
 
 #include "common/clock.h"
 #include "common/json.h"
@@ -12,11 +11,11 @@
 
 #define ANSWER_MAX_BYTES (16u << 10)
 
-int attempt_begin(struct attempt *a, const struct version *version)
+int attempt_begin(struct attempt *a, const struct version *version, const struct update_time *time)
 {
 	*a = (struct attempt){ .version = *version,
 			       .step = STEP_TRUST,
-			       .started_sec = (uint64_t)time(NULL),
+			       .started_sec = (uint64_t)update_time_passing_sec(time),
 			       .started_msec = clock_now_msec(CLOCK_BOOTTIME) };
 	return txid_new(a->txid);
 }

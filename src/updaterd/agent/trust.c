@@ -1,24 +1,24 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "updaterd/trust.h"
 
-#include <fcntl.h>
+#include <inttypes.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #include "common/fsutil.h"
 #include "common/json.h"
 #include "common/log.h"
 #include "tuf/name.h"
-
-#define ROOT_NAME "root.json"
+#include "updaterd/root_chain.h"
 
 struct trust {
 	const struct conf *conf; /* all borrowed */
 	int metadata_fd;
+	const struct update_time *time;
 	struct http *http;
 	const char *base;
 	struct medium *medium;
 
+	struct tuf_limits limits;
 	struct tuf_source source;
 	struct tuf_client *client;
 	bool unreachable; /* the last fetch failed on the way, not by what came */
@@ -123,98 +123,86 @@ static int source_store(void *userdata, const char *name, const void *bytes, siz
 
 /* ---- where trust starts ---- */
 
-/* Only to choose between two copies that are trusted already. */
-static uint64_t root_version(const char *bytes, size_t size)
+static int load_root(const struct trust *t, struct root_start *ret, struct failure *failure)
 {
-	const struct json_limits limits = { .max_bytes = TUF_ROOT_MAX_BYTES };
-	_cleanup_json_ cJSON *root = NULL;
-	const cJSON *body;
-	uint64_t version;
-
-	if (json_parse(bytes, size, &limits, &root, NULL) < 0 ||
-	    json_get_object(root, "signed", &body, NULL) < 0 ||
-	    json_get_u64(body, "version", UINT32_MAX, &version, NULL) < 0)
-		return 0;
-	return version;
-}
-
-static int load_root(const struct trust *t, char **ret_bytes, size_t *ret_size,
-		     struct failure *failure)
-{
-	_cleanup_free_ char *kept = NULL, *given = NULL;
-	size_t kept_size, given_size;
+	const char *file = t->conf->root_file;
 	int r;
 
-	r = fs_read_file(AT_FDCWD, t->conf->root_file, TUF_ROOT_MAX_BYTES, &given, &given_size);
-	if (r < 0) {
-		(void)failure_set_errno(failure, r, "[trust] root_file '%s'", t->conf->root_file);
-		return r;
-	}
-	r = fs_read_file(t->metadata_fd, ROOT_NAME, TUF_ROOT_MAX_BYTES, &kept, &kept_size);
-	if (r >= 0 && root_version(kept, kept_size) >= root_version(given, given_size)) {
-		*ret_size = kept_size;
-		*ret_bytes = TAKE_PTR(kept);
-		return 0;
-	}
-	*ret_size = given_size;
-	*ret_bytes = TAKE_PTR(given);
+	r = root_chain_start(t->metadata_fd, file, &t->limits, ret);
+	if (r == -EBADMSG || r == -EKEYREJECTED)
+		return failure_set(failure, r, REASON_BAD_METADATA,
+				   "[trust] root_file '%s' is not usable: %s; put the repository's "
+				   "root.json there",
+				   file,
+				   r == -EBADMSG ? "no root metadata" : "not signed by itself");
+	if (r < 0)
+		return failure_set_errno(failure, r, "[trust] root_file '%s'", file);
+	if (ret->file_error < 0)
+		log_warning("[trust] root_file '%s' is not usable (%s); root version %" PRIu64
+			    ", kept from before, stands in for it",
+			    file, strerror(-ret->file_error), ret->version);
+	if (ret->n_removed > 0)
+		log_notice("%u of the kept roots do not follow from version %" PRIu64 " of '%s' "
+			   "and are dropped: another file was put there, or a copy was damaged",
+			   ret->n_removed, ret->version, file);
 	return 0;
-}
-
-/* The clock of a gateway may stand at 1970: it is at least as late as when it last trusted. An empty
- * copy was made void, by whatever clock, and nothing was trusted then. */
-static int64_t last_trusted_sec(const struct trust *t)
-{
-	struct stat st;
-
-	return fstatat(t->metadata_fd, "timestamp.json", &st, AT_SYMLINK_NOFOLLOW) < 0 ||
-			       st.st_size == 0
-		       ? 0
-		       : (int64_t)st.st_mtim.tv_sec;
 }
 
 static int fail_trust(const struct trust *t, int error, struct failure *failure)
 {
 	if (t->unreachable) {
 		*failure = t->transport;
-		return error;
+		return error == -EKEYEXPIRED ? update_time_explain(t->time, error, failure) : error;
 	}
 	if (error == -ENOMEM || error == -ENOSPC || error == -EIO || error == -EROFS)
 		return failure_set_errno(failure, error, "metadata");
-	return failure_set(failure, error, tuf_client_reason(t->client), "%s",
-			   tuf_client_error(t->client));
+	(void)failure_set(failure, error, tuf_client_reason(t->client), "%s",
+			  tuf_client_error(t->client));
+	return failure->reason == REASON_EXPIRED ? update_time_explain(t->time, error, failure)
+						 : error;
 }
 
-int trust_refresh(const struct conf *conf, int metadata_fd, struct http *http, const char *base,
-		  struct medium *medium, struct trust **ret, struct failure *failure)
+static int run_workflow(struct trust *t, struct failure *failure)
+{
+	_cleanup_(root_start_done) struct root_start start = { 0 };
+	int r;
+
+	r = load_root(t, &start, failure);
+	if (r < 0)
+		return r;
+	r = tuf_client_new(start.bytes, start.size, t->time->now_sec, &t->source, &t->limits,
+			   &t->client);
+	if (r < 0)
+		return failure_set_errno(failure, r, "metadata");
+	r = tuf_client_refresh(t->client);
+	return r < 0 ? fail_trust(t, r, failure) : 0;
+}
+
+int trust_refresh(const struct conf *conf, int metadata_fd, const struct update_time *time,
+		  struct http *http, const char *base, struct medium *medium, struct trust **ret,
+		  struct failure *failure)
 {
 	_cleanup_(trust_freep) struct trust *t = calloc(1, sizeof *t);
-	_cleanup_free_ char *root = NULL;
-	size_t root_size;
 	int r;
 
 	if (!t)
 		return failure_set_errno(failure, -ENOMEM, "metadata");
-	t->conf = conf;
-	t->metadata_fd = metadata_fd;
-	t->http = http;
-	t->base = base;
-	t->medium = medium;
+	*t = (struct trust){ .conf = conf,
+			     .metadata_fd = metadata_fd,
+			     .time = time,
+			     .http = http,
+			     .base = base,
+			     .medium = medium,
+			     .limits = conf_tuf_limits(conf) };
 	t->source = (struct tuf_source){
 		.userdata = t, .fetch = source_fetch, .load = source_load, .store = source_store
 	};
-	r = load_root(t, &root, &root_size, failure);
+	r = run_workflow(t, failure);
 	if (r < 0)
 		return r;
-	r = tuf_client_new(root, root_size, conf_effective_time_sec(last_trusted_sec(t)),
-			   &t->source, NULL, &t->client);
+	r = update_time_store(metadata_fd, time->now_sec);
 	if (r < 0)
-		return failure_set(failure, r, REASON_BAD_METADATA,
-				   "the root that trust starts from is not usable ('%s')",
-				   conf->root_file);
-	r = tuf_client_refresh(t->client);
-	if (r < 0)
-		return fail_trust(t, r, failure);
+		return failure_set_errno(failure, r, "metadata");
 	*ret = TAKE_PTR(t);
 	return 0;
 }

@@ -2,7 +2,6 @@
 #include "updaterd/transaction.h"
 
 #include <string.h>
-#include <time.h>
 
 #include "common/log.h"
 #include "common/reltar.h"
@@ -503,7 +502,7 @@ static void begin_result(struct transaction *t)
 {
 	const struct transaction_request *request = t->request;
 	struct result *result = t->result;
-	uint64_t now_sec = (uint64_t)time(NULL);
+	uint64_t now_sec = (uint64_t)verify_time(t->state).now_sec;
 
 	result->program = request->program;
 	result->kind = request->is_rollback ? RESULT_KIND_ROLLBACK : RESULT_KIND_UPGRADE;

@@ -9,6 +9,8 @@
 #include "common/log.h"
 #include "tuf/client.h"
 #include "tuf/name.h"
+#include "updaterd/root_chain.h"
+#include "updaterd/update_time.h"
 
 #define TRUST		 "trust"
 #define ROOT_NAME	 "root.json"
@@ -47,17 +49,19 @@ static const char *plain_name(const char *name)
 	return digits > 0 && name[digits] == '.' ? name + digits + 1 : NULL;
 }
 
-/* The agent keeps all but root by plain name: only the root chain is asked for by number. */
+/* The agent keeps all but root by plain name: only the root chain is asked for by number. The plain
+ * one comes first, since a role may be called "7.B" and have a copy of its own. */
 static int metadata_fetch(void *userdata, const char *name, size_t max_bytes, char **ret_bytes,
 			  size_t *ret_size)
 {
 	const struct metadata *m = userdata;
 	const char *plain = plain_name(name);
-	int r;
+	int r = -ENOENT;
 
-	r = read_beneath(m->agent_fd, name, max_bytes, ret_bytes, ret_size);
-	if (r == -ENOENT && plain && strcmp(plain, ROOT_NAME) != 0)
+	if (plain && strcmp(plain, ROOT_NAME) != 0)
 		r = read_beneath(m->agent_fd, plain, max_bytes, ret_bytes, ret_size);
+	if (r == -ENOENT)
+		r = read_beneath(m->agent_fd, name, max_bytes, ret_bytes, ret_size);
 	return r;
 }
 
@@ -78,6 +82,18 @@ static int metadata_store(void *userdata, const char *name, const void *bytes, s
 	return fs_write_file_atomic(m->trust_fd, name, bytes, size, 0600);
 }
 
+struct update_time verify_time(const struct state *s)
+{
+	_cleanup_close_ int trust_fd = fs_open_beneath(s->dirfd, TRUST, O_RDONLY | O_DIRECTORY, 0);
+	const struct tuf_limits limits = conf_tuf_limits(s->conf);
+	uint64_t kept_sec = journal_get_u64(s->journal, LAST_TRUSTED_SEC);
+
+	if (trust_fd < 0)
+		return update_time_begin(0);
+	return update_time_begin(
+		update_time_vouched(trust_fd, (int64_t)(kept_sec & INT64_MAX), &limits));
+}
+
 static int open_trust(const struct state *s)
 {
 	int r = fs_mkdir_p(s->dirfd, TRUST, 0700);
@@ -87,38 +103,46 @@ static int open_trust(const struct state *s)
 
 /* ---- the TUF workflow ---- */
 
-/* From the newest root that was trusted here; the configured one at first, or when ours is damaged. */
-static int start_client(const struct state *s, const struct tuf_source *source, int64_t now_sec,
-			struct tuf_client **ret)
-{
-	_cleanup_free_ char *root = NULL;
-	size_t size;
-	int r;
+struct session {
+	struct metadata metadata;
+	struct tuf_source source;
+	struct tuf_limits limits;
+	struct update_time time;
+	struct tuf_client *client;
+};
 
-	r = metadata_load(source->userdata, ROOT_NAME, TUF_ROOT_MAX_BYTES, &root, &size);
-	if (r == 0) {
-		r = tuf_client_new(root, size, now_sec, source, NULL, ret);
-		if (r == 0 || r == -ENOMEM)
-			return r;
-		log_debug(TRUST "/" ROOT_NAME ": %s", strerror(-r));
-		free(root);
-		root = NULL;
-	}
-	r = fs_read_file(AT_FDCWD, s->conf->root_file, TUF_ROOT_MAX_BYTES, &root, &size);
-	if (r < 0)
-		return r;
-	return tuf_client_new(root, size, now_sec, source, NULL, ret);
+static void session_done(struct session *session)
+{
+	(void)tuf_client_free(session->client);
+	close_fd(&session->metadata.trust_fd);
 }
 
-static int tuf_failure(struct failure *failure, const struct tuf_client *client, int error)
+static int start_client(struct session *session, const char *root_file, struct failure *failure)
 {
-	enum reason reason = tuf_client_reason(client);
+	_cleanup_(root_start_done) struct root_start start = { 0 };
+	int r;
+
+	r = root_chain_start(session->metadata.trust_fd, root_file, &session->limits, &start);
+	if (r >= 0)
+		r = tuf_client_new(start.bytes, start.size, session->time.now_sec, &session->source,
+				   &session->limits, &session->client);
+	if (r >= 0)
+		return 0;
+	return failure_set(failure, r, r == -ENOMEM ? REASON_NO_MEMORY : REASON_BAD_METADATA,
+			   "no root of trust in '%s': %s", root_file, strerror(-r));
+}
+
+static int tuf_failure(struct failure *failure, const struct session *session, int error)
+{
+	enum reason reason = tuf_client_reason(session->client);
 
 	/* There is no network here: a file that is missing or no file is the agent's doing. */
 	if (reason == REASON_NONE || reason == REASON_NETWORK)
 		reason = error == -ENOMEM || error == -ENOSPC ? reason_from_errno(error)
 							      : REASON_BAD_METADATA;
-	return failure_set(failure, error, reason, "%s", tuf_client_error(client));
+	(void)failure_set(failure, error, reason, "%s", tuf_client_error(session->client));
+	return reason == REASON_EXPIRED ? update_time_explain(&session->time, error, failure)
+					: error;
 }
 
 /* ---- what the target says of itself ---- */
@@ -289,43 +313,47 @@ static int parse_target(const struct tuf_target *target, const struct conf *conf
 	return 0;
 }
 
+static int refresh(struct state *s, struct session *session, struct failure *failure)
+{
+	int r;
+
+	session->metadata.trust_fd = open_trust(s);
+	if (session->metadata.trust_fd < 0)
+		return failure_set_errno(failure, session->metadata.trust_fd, "cannot open '%s'",
+					 TRUST);
+	session->source = (struct tuf_source){ .userdata = &session->metadata,
+					       .fetch = metadata_fetch,
+					       .load = metadata_load,
+					       .store = metadata_store };
+	session->limits = conf_tuf_limits(s->conf);
+	session->time = verify_time(s);
+	r = start_client(session, s->conf->root_file, failure);
+	if (r < 0)
+		return r;
+	r = tuf_client_refresh(session->client);
+	if (r < 0)
+		return tuf_failure(failure, session, r);
+	r = journal_set_u64(s->journal, LAST_TRUSTED_SEC, (uint64_t)session->time.now_sec);
+	return r < 0 ? failure_set_errno(failure, r, "journal") : 0;
+}
+
 int verify_target(struct state *s, int metadata_fd, const char *target_path,
 		  struct release_target *ret, struct failure *failure)
 {
-	_cleanup_(tuf_client_freep) struct tuf_client *client = NULL;
-	_cleanup_close_ int trust_fd = open_trust(s);
-	struct metadata metadata = { .agent_fd = metadata_fd, .trust_fd = trust_fd };
-	const struct tuf_source source = { .userdata = &metadata,
-					   .fetch = metadata_fetch,
-					   .load = metadata_load,
-					   .store = metadata_store };
+	_cleanup_(session_done) struct session session = { .metadata = { .agent_fd = metadata_fd,
+									 .trust_fd = FD_NONE } };
 	struct tuf_target target;
-	int64_t now_sec;
 	int r;
 
-	if (trust_fd < 0)
-		return failure_set_errno(failure, trust_fd, "cannot open '%s'", TRUST);
-	now_sec = conf_effective_time_sec(
-		(int64_t)(journal_get_u64(s->journal, LAST_TRUSTED_SEC) & INT64_MAX));
-	r = start_client(s, &source, now_sec, &client);
+	r = refresh(s, &session, failure);
 	if (r < 0)
-		return failure_set(
-			failure, r, r == -ENOMEM ? REASON_NO_MEMORY : REASON_BAD_METADATA,
-			"no root of trust in '%s': %s", s->conf->root_file, strerror(-r));
-	r = tuf_client_refresh(client);
-	if (r < 0)
-		return tuf_failure(failure, client, r);
-	/* Metadata that is not expired was signed for this time, so a clock that is wrong raises this
-	 * by no more than the life of a timestamp. */
-	r = journal_set_u64(s->journal, LAST_TRUSTED_SEC, (uint64_t)now_sec);
-	if (r < 0)
-		return failure_set_errno(failure, r, "journal");
-	r = tuf_client_find_target(client, target_path, &target);
+		return r;
+	r = tuf_client_find_target(session.client, target_path, &target);
 	if (r == -ENOENT)
 		return failure_set(failure, r, REASON_NO_TARGET, "nobody signs for '%s'",
 				   target_path);
 	if (r < 0)
-		return tuf_failure(failure, client, r);
+		return tuf_failure(failure, &session, r);
 	return parse_target(&target, s->conf, ret, failure);
 }
 

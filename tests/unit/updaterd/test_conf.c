@@ -225,9 +225,10 @@ time_t __wrap_time(time_t *t)
 /* The latest of three: the clock, the day of the release, what was trusted last. */
 static void test_effective_time(void **state)
 {
-	const int64_t built = 1627776000; /* A202108010001 */
+	const int64_t built = 1627776000 - 86400; /* A202108010001, the day before */
 
 	(void)state;
+	assert_int_equal(conf_build_time_sec(), built);
 	system_clock = 0;
 	assert_int_equal(conf_effective_time_sec(0), built);
 	assert_int_equal(conf_effective_time_sec(built + 5), built + 5);

@@ -144,14 +144,15 @@ int __wrap_query_ask(struct http *http, const struct conf *conf, const struct id
 	return 0;
 }
 
-int __wrap_trust_refresh(const struct conf *conf, int metadata_fd, struct http *http,
-			 const char *base, struct medium *medium, struct trust **ret,
-			 struct failure *failure);
-int __wrap_trust_refresh(const struct conf *conf, int metadata_fd, struct http *http,
-			 const char *base, struct medium *medium, struct trust **ret,
-			 struct failure *failure)
+int __wrap_trust_refresh(const struct conf *conf, int metadata_fd, const struct update_time *time,
+			 struct http *http, const char *base, struct medium *medium,
+			 struct trust **ret, struct failure *failure);
+int __wrap_trust_refresh(const struct conf *conf, int metadata_fd, const struct update_time *time,
+			 struct http *http, const char *base, struct medium *medium,
+			 struct trust **ret, struct failure *failure)
 {
 	(void)conf, (void)metadata_fd, (void)http, (void)base, (void)medium, (void)failure;
+	assert_true(time->now_sec > 0);
 	*ret = (struct trust *)(void *)&dummy;
 	return 0;
 }

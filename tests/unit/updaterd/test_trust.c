@@ -13,6 +13,7 @@
 #include <cmocka.h>
 
 #include "common/json.h"
+#include "common/log.h"
 #include "range_server.h"
 #include "scratch.h"
 #include "tuf_repo.h"
@@ -26,6 +27,8 @@
 #define TARGET(v)	     "B/" v "-arm64.tar.xz"
 #define FAR_FUTURE	     "2190-01-01T00:00:00Z"
 #define AFTER_FAR_FUTURE_SEC 7000000000
+#define BUILT_SEC	     INT64_C(1627689600) /* 2021-07-31 */
+#define YEAR_SEC	     INT64_C(31536000)
 
 struct online {
 	struct range_server server;
@@ -43,6 +46,8 @@ struct fixture {
 	int repository_fd, metadata_fd;
 	struct medium *medium;
 	struct trust *trust;
+	int64_t clock_sec;
+	struct update_time time;
 	struct failure failure;
 };
 
@@ -134,6 +139,8 @@ static int setup(void **state)
 	(void)strcpy(f->model, "gw1");
 	f->conf = (struct conf){ .root_file = f->root_file, .arch = f->arch, .model = f->model };
 	assert_int_equal(medium_open(f->repository, &f->medium), 0);
+	f->clock_sec = REPO_NOW_SEC;
+	log_set_level(LOG_CRIT);
 	*state = f;
 	return 0;
 }
@@ -163,11 +170,27 @@ static int teardown(void **state)
 	return 0;
 }
 
-static int refresh(struct fixture *f)
+/* As a run does at its start. */
+static void begin_run(struct fixture *f)
 {
+	const struct tuf_limits limits = conf_tuf_limits(&f->conf);
+
 	f->trust = trust_free(f->trust);
 	memset(&f->failure, 0, sizeof f->failure);
-	return trust_refresh(&f->conf, f->metadata_fd, NULL, NULL, f->medium, &f->trust,
+	f->time = (struct update_time){ .clock_sec = f->clock_sec,
+					.built_sec = BUILT_SEC,
+					.trusted_sec = update_time_load(f->metadata_fd, &limits),
+					.now_sec = BUILT_SEC };
+	if (f->time.now_sec < f->time.clock_sec)
+		f->time.now_sec = f->time.clock_sec;
+	if (f->time.now_sec < f->time.trusted_sec)
+		f->time.now_sec = f->time.trusted_sec;
+}
+
+static int refresh(struct fixture *f)
+{
+	begin_run(f);
+	return trust_refresh(&f->conf, f->metadata_fd, &f->time, NULL, NULL, f->medium, &f->trust,
 			     &f->failure);
 }
 
@@ -265,33 +288,80 @@ static void test_expired(void **state)
 	assert_refused(f, REASON_EXPIRED);
 }
 
-static void keep_timestamp_at(struct fixture *f, time_t sec)
-{
-	const struct timespec times[2] = { { .tv_sec = sec }, { .tv_sec = sec } };
-
-	assert_int_equal(utimensat(f->metadata_fd, "timestamp.json", times, 0), 0);
-}
-
 /* When something was trusted last it was at least so late, whatever the clock says now. */
 static void test_time_does_not_go_back(void **state)
 {
 	struct fixture *f = *state;
 
 	assert_refreshed(f);
-	keep_timestamp_at(f, AFTER_FAR_FUTURE_SEC);
+	f->clock_sec = 60;
+	assert_refreshed(f);
+	assert_int_equal(f->time.now_sec, REPO_NOW_SEC);
+	repo_set_string(repo_role(f->repo, "timestamp")->body, "expires", REPO_PAST);
+	repo_next(f->repo);
+	lay_out(f);
 	assert_refused(f, REASON_EXPIRED);
+	assert_non_null(strstr(f->failure.text, "the clock says 1970-01-01"));
 }
 
-/* A copy that a rotation of keys made void, while the clock was wrong: nothing was trusted then, and
- * the gateway would never trust anything again. */
+/* A gateway that never knew the time: what is signed is judged by the day of its own release. */
+static void test_clock_at_1970(void **state)
+{
+	struct fixture *f = *state;
+
+	f->clock_sec = 0;
+	assert_refreshed(f);
+	assert_int_equal(f->time.now_sec, BUILT_SEC);
+}
+
+static void test_clock_ten_years_ahead(void **state)
+{
+	struct fixture *f = *state;
+
+	repo_set_string(repo_role(f->repo, "timestamp")->body, "expires", REPO_EXPIRES);
+	repo_publish(f->repo);
+	lay_out(f);
+	assert_refreshed(f);
+	repo_next(f->repo);
+	lay_out(f);
+	f->clock_sec = REPO_NOW_SEC + 10 * YEAR_SEC;
+	assert_refused(f, REASON_EXPIRED);
+	assert_non_null(strstr(f->failure.text, "3650 days after metadata was last trusted"));
+	/* As soon as the clock is right: nothing that was learnt meanwhile stands in the way. */
+	f->clock_sec = REPO_NOW_SEC + 5;
+	assert_refreshed(f);
+	assert_int_equal(f->time.now_sec, REPO_NOW_SEC + 5);
+}
+
+static void write_record(struct fixture *f, int64_t sec)
+{
+	assert_int_equal(update_time_store(f->metadata_fd, sec), 0);
+}
+
+/* Nobody has signed anything that was to be believed so late. */
+static void test_a_record_that_nothing_vouches_for(void **state)
+{
+	struct fixture *f = *state;
+
+	assert_refreshed(f);
+	write_record(f, AFTER_FAR_FUTURE_SEC);
+	assert_refreshed(f);
+	assert_int_equal(f->time.now_sec, REPO_NOW_SEC);
+	write_record(f, REPO_NOW_SEC + 100);
+	assert_refreshed(f);
+	assert_int_equal(f->time.now_sec, REPO_NOW_SEC + 100);
+}
+
+/* A copy that a rotation of keys made void: what it vouched for is void too. */
 static void test_a_void_copy_tells_no_time(void **state)
 {
 	struct fixture *f = *state;
 
 	assert_refreshed(f);
+	write_record(f, REPO_NOW_SEC + 100);
 	scratch_text(f->metadata_fd, "timestamp.json", "", 0644);
-	keep_timestamp_at(f, AFTER_FAR_FUTURE_SEC);
 	assert_refreshed(f);
+	assert_int_equal(f->time.now_sec, REPO_NOW_SEC);
 }
 
 static void test_too_large(void **state)
@@ -342,6 +412,203 @@ static void test_starts_from_the_kept_root(void **state)
 	scratch_text(f->metadata_fd, "root.json", "{\"signed\":", 0644);
 	lay_out(f);
 	assert_refreshed(f);
+}
+
+static void test_limits_are_configured(void **state)
+{
+	struct fixture *f = *state;
+	struct program_file file = { 0 };
+	struct version v;
+
+	f->conf.max_timestamp_bytes = files_get(&f->repo->files, "timestamp.json")->size;
+	assert_refreshed(f);
+	f->conf.max_timestamp_bytes--;
+	assert_refused(f, REASON_BAD_METADATA);
+	assert_non_null(strstr(f->failure.text, "timestamp.json: larger than"));
+	f->conf.max_timestamp_bytes = 0;
+	f->conf.max_root_bytes = 100;
+	assert_true(refresh(f) < 0);
+	f->conf.max_root_bytes = 0;
+	f->conf.max_targets_bytes = files_get(&f->repo->files, "1.targets.json")->size;
+	assert_true(files_get(&f->repo->files, "1.B.json")->size > f->conf.max_targets_bytes);
+	assert_refreshed(f);
+	assert_int_equal(version_parse(NEW, &v), 0);
+	assert_true(trust_find_program_file(f->trust, TARGET(NEW), &v, &file, &f->failure) < 0);
+	assert_non_null(strstr(f->failure.text, "B.json: larger than"));
+	f->conf.max_targets_bytes = 0;
+	f->conf.max_snapshot_bytes = 16;
+	assert_int_equal(unlinkat(f->metadata_fd, "snapshot.json", 0), 0);
+	assert_refused(f, REASON_BAD_METADATA);
+}
+
+/* ---- the kept copies ---- */
+
+static void assert_finds(struct fixture *f, const char *what, size_t at)
+{
+	struct program_file file = { 0 };
+	struct version v;
+
+	assert_int_equal(version_parse(NEW, &v), 0);
+	if (refresh(f) < 0 ||
+	    trust_find_program_file(f->trust, TARGET(NEW), &v, &file, &f->failure) < 0)
+		fail_msg("%s, byte %zu: %s", what, at, f->failure.text);
+	program_file_done(&file);
+}
+
+/* Three roots, the second and the third kept; every other file as well. */
+static void keep_everything(struct fixture *f)
+{
+	repo_next_root(f->repo);
+	repo_next_root(f->repo);
+	lay_out(f);
+	assert_finds(f, "all of it", 0);
+	assert_true(is_kept(f, "2.root.json") && is_kept(f, "3.root.json") &&
+		    is_kept(f, "root.json") && is_kept(f, "B.json") && is_kept(f, "last-trusted"));
+}
+
+static const char *const kept_names[] = { "2.root.json",    "3.root.json",   "root.json",
+					  "timestamp.json", "snapshot.json", "targets.json",
+					  "B.json",	    "last-trusted" };
+
+/* Each byte takes a whole run: all of them with CHECK_BYTES=all, else a part. */
+static size_t bytes_apart(void)
+{
+	const char *which = getenv("CHECK_BYTES");
+
+	return which && strcmp(which, "all") == 0 ? 1 : 17;
+}
+
+static void for_each_kept_byte(struct fixture *f, void (*try)(struct fixture *f, const char *name,
+							      char *bytes, size_t size, size_t at))
+{
+	keep_everything(f);
+	for (size_t i = 0; i < ELEMENTSOF(kept_names); i++) {
+		_cleanup_free_ char *bytes = NULL;
+		size_t size;
+
+		assert_int_equal(
+			fs_read_file(f->metadata_fd, kept_names[i], 1 << 20, &bytes, &size), 0);
+		for (size_t at = 0; at < size; at += at < 24 ? 1 : bytes_apart()) {
+			try(f, kept_names[i], bytes, size, at);
+			assert_finds(f, kept_names[i], at);
+		}
+	}
+}
+
+static void cut(struct fixture *f, const char *name, char *bytes, size_t size, size_t at)
+{
+	(void)size;
+	scratch_write(f->metadata_fd, name, bytes, at, 0644);
+}
+
+static void flip_a_bit(struct fixture *f, const char *name, char *bytes, size_t size, size_t at)
+{
+	char right = bytes[at];
+
+	bytes[at] = (char)(right ^ (1 << (at % 8)));
+	scratch_write(f->metadata_fd, name, bytes, size, 0644);
+	bytes[at] = right;
+}
+
+/* However a copy was cut or changed, the next run is none the worse. */
+static void test_kept_copies_cut_anywhere(void **state)
+{
+	for_each_kept_byte(*state, cut);
+}
+
+static void test_kept_copies_with_a_wrong_byte(void **state)
+{
+	for_each_kept_byte(*state, flip_a_bit);
+}
+
+/* A copy that was cut is fetched again, and counts as before: the chain, and what was seen last. */
+static void test_what_was_cut_is_made_whole(void **state)
+{
+	struct fixture *f = *state;
+
+	keep_everything(f);
+	scratch_text(f->metadata_fd, "2.root.json", "{}", 0644);
+	assert_refreshed(f);
+	assert_true(is_kept(f, "2.root.json") && is_kept(f, "3.root.json"));
+	/* A server that has no chain any more is no reason to forget it. */
+	assert_int_equal(unlinkat(f->repository_fd, "metadata/2.root.json", 0), 0);
+	assert_int_equal(unlinkat(f->repository_fd, "metadata/3.root.json", 0), 0);
+	assert_refreshed(f);
+	assert_true(is_kept(f, "3.root.json"));
+}
+
+static void test_a_kept_chain_that_skips_one(void **state)
+{
+	struct fixture *f = *state;
+
+	keep_everything(f);
+	assert_int_equal(unlinkat(f->metadata_fd, "2.root.json", 0), 0);
+	assert_int_equal(unlinkat(f->repository_fd, "metadata/2.root.json", 0), 0);
+	assert_refreshed(f);
+	assert_false(is_kept(f, "3.root.json"));
+}
+
+/* ---- another root_file ---- */
+
+static void install_root_file(struct fixture *f, struct repo *repo, const char *name)
+{
+	const struct repo_file *root = files_get(&repo->files, name);
+
+	assert_non_null(root);
+	scratch_write(f->scratch->dirfd, "root.json", root->bytes, root->size, 0644);
+}
+
+/* The operator's word: a gateway that goes over to another repository, and back again. */
+static void test_an_unrelated_root_file(void **state)
+{
+	struct fixture *f = *state;
+	struct repo *first = f->repo;
+
+	keep_everything(f);
+	new_repository(f);
+	install_root_file(f, f->repo, "1.root.json");
+	/* The server is still the old one: nothing that it has counts, nor what was kept. */
+	assert_refused(f, REASON_BAD_SIGNATURE);
+	assert_false(is_kept(f, "2.root.json") || is_kept(f, "3.root.json"));
+	lay_out(f);
+	assert_finds(f, "the new repository", 0);
+	repo_next_root(f->repo);
+	lay_out(f);
+	assert_refreshed(f);
+	assert_true(is_kept(f, "2.root.json"));
+	repo_free(f->repo);
+	f->repo = first;
+	install_root_file(f, first, "1.root.json");
+	lay_out(f);
+	assert_finds(f, "the old repository", 0);
+	assert_true(is_kept(f, "3.root.json"));
+}
+
+static void test_a_newer_root_file_of_the_same_chain(void **state)
+{
+	struct fixture *f = *state;
+
+	keep_everything(f);
+	install_root_file(f, f->repo, "2.root.json");
+	assert_refreshed(f);
+	assert_true(is_kept(f, "3.root.json"));
+	install_root_file(f, f->repo, "3.root.json");
+	assert_refreshed(f);
+}
+
+/* What was kept descended from it once. */
+static void test_a_root_file_that_is_lost(void **state)
+{
+	struct fixture *f = *state;
+
+	keep_everything(f);
+	scratch_text(f->scratch->dirfd, "root.json", "{\"signatures", 0644);
+	assert_finds(f, "damaged", 0);
+	assert_int_equal(unlinkat(f->scratch->dirfd, "root.json", 0), 0);
+	assert_finds(f, "gone", 0);
+	assert_int_equal(unlinkat(f->metadata_fd, "root.json", 0), 0);
+	assert_true(refresh(f) < 0);
+	assert_non_null(strstr(f->failure.text, "root_file"));
 }
 
 /* ---- what a target is allowed to be ---- */
@@ -510,9 +777,8 @@ static struct online *go_online(struct fixture *f)
 
 static int refresh_online(struct fixture *f, struct online *o)
 {
-	f->trust = trust_free(f->trust);
-	memset(&f->failure, 0, sizeof f->failure);
-	return trust_refresh(&f->conf, f->metadata_fd, o->http, o->base, NULL, &f->trust,
+	begin_run(f);
+	return trust_refresh(&f->conf, f->metadata_fd, &f->time, o->http, o->base, NULL, &f->trust,
 			     &f->failure);
 }
 
@@ -621,6 +887,14 @@ static void test_medium_without_permission(void **state)
 	assert_int_equal(status, 0);
 }
 
+/* Nothing here depends on a disk, and the sweeps make much of it. */
+int __wrap_fsync(int fd);
+int __wrap_fsync(int fd)
+{
+	assert_true(fd >= 0);
+	return 0;
+}
+
 #define WITH_FIXTURE(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
 
 int main(void)
@@ -632,10 +906,21 @@ int main(void)
 		WITH_FIXTURE(test_wrong_signature),
 		WITH_FIXTURE(test_expired),
 		WITH_FIXTURE(test_time_does_not_go_back),
+		WITH_FIXTURE(test_clock_at_1970),
+		WITH_FIXTURE(test_clock_ten_years_ahead),
+		WITH_FIXTURE(test_a_record_that_nothing_vouches_for),
 		WITH_FIXTURE(test_a_void_copy_tells_no_time),
 		WITH_FIXTURE(test_too_large),
 		WITH_FIXTURE(test_no_root),
 		WITH_FIXTURE(test_starts_from_the_kept_root),
+		WITH_FIXTURE(test_limits_are_configured),
+		WITH_FIXTURE(test_kept_copies_cut_anywhere),
+		WITH_FIXTURE(test_kept_copies_with_a_wrong_byte),
+		WITH_FIXTURE(test_what_was_cut_is_made_whole),
+		WITH_FIXTURE(test_a_kept_chain_that_skips_one),
+		WITH_FIXTURE(test_an_unrelated_root_file),
+		WITH_FIXTURE(test_a_newer_root_file_of_the_same_chain),
+		WITH_FIXTURE(test_a_root_file_that_is_lost),
 		WITH_FIXTURE(test_judged),
 		WITH_FIXTURE(test_models),
 		WITH_FIXTURE(test_role_of_another_program),

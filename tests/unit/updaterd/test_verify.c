@@ -85,8 +85,8 @@ static void test_takes_what_is_signed(void **state)
 	assert_memory_equal(target.sha256, sha256, sizeof sha256);
 	assert_true(target.tar_length_bytes % 512 == 0 && target.tar_length_bytes > 0);
 	assert_int_equal(target.n_requires, 0);
-	/* Its own copies: timestamp, snapshot, targets, B. */
-	assert_int_equal(gateway_count(g, "installer/trust"), 4);
+	/* Its own copies: root, timestamp, snapshot, targets, B. */
+	assert_int_equal(gateway_count(g, "installer/trust"), 5);
 	gateway_publish(g, NEXT_B, NULL);
 	expect_accepted(g, NEXT_B);
 }
@@ -133,6 +133,38 @@ static void test_refuses_expired_metadata(void **state)
 	expect_refused(g, NEW_B, REASON_EXPIRED);
 }
 
+static void set_last_trusted(struct gateway *g, uint64_t sec)
+{
+	_cleanup_(state_closep) struct state *s = NULL;
+
+	assert_int_equal(state_open(&g->conf, STATE_TRY, &s), 0);
+	assert_int_equal(journal_set_u64(s->journal, "last_trusted_sec", sec), 0);
+	assert_int_equal(journal_write(s->journal), 0);
+}
+
+/* Nothing that was signed vouches for it: it must not make the gateway refuse for ever. */
+static void test_a_time_that_nothing_vouches_for(void **state)
+{
+	struct gateway *g = *state;
+
+	set_last_trusted(g, 7000000000);
+	gateway_publish(g, NEW_B, NULL);
+	expect_accepted(g, NEW_B);
+	assert_int_equal(asked_with_sec, 0);
+	expect_accepted(g, NEW_B);
+	assert_true(asked_with_sec == REPO_NOW_SEC);
+	set_last_trusted(g, 7000000000);
+	expect_accepted(g, NEW_B);
+	assert_int_equal(asked_with_sec, 0);
+	set_last_trusted(g, UINT64_MAX);
+	expect_accepted(g, NEW_B);
+	/* What a rotation of the timestamp's key made void vouches for nothing either. */
+	set_last_trusted(g, REPO_NOW_SEC + 1000);
+	scratch_text(g->scratch->dirfd, "installer/trust/timestamp.json", "", 0600);
+	expect_accepted(g, NEW_B);
+	assert_int_equal(asked_with_sec, 0);
+}
+
 /* A clock that falls back to 1970 does not make old metadata fresh again. */
 static void test_time_does_not_go_back(void **state)
 {
@@ -160,7 +192,7 @@ static void test_follows_a_new_root(void **state)
 	gateway_publish(g, NEXT_B, NULL);
 	expect_accepted(g, NEXT_B);
 	assert_int_equal(fstatat(g->scratch->dirfd, "installer/trust/2.root.json", &st, 0), 0);
-	/* From now on the configured root is history. */
+	/* What was kept stands in for a root_file that is lost. */
 	scratch_text(g->scratch->dirfd, "root.json", "gone", 0644);
 	expect_accepted(g, NEXT_B);
 }
@@ -176,6 +208,184 @@ static void test_a_damaged_own_root_is_not_the_end(void **state)
 	scratch_text(g->scratch->dirfd, "installer/trust/root.json", "", 0600);
 	scratch_text(g->scratch->dirfd, "root.json", "", 0644);
 	expect_refused(g, NEW_B, REASON_BAD_METADATA);
+}
+
+/* Each byte takes a whole refresh: all of them with CHECK_BYTES=all, else a part. */
+static size_t bytes_apart(void)
+{
+	const char *which = getenv("CHECK_BYTES");
+
+	return which && strcmp(which, "all") == 0 ? 1 : 13;
+}
+
+static const char *const own_names[] = { "2.root.json",	   "3.root.json",   "root.json",
+					 "timestamp.json", "snapshot.json", "targets.json",
+					 "B.json" };
+
+/* However one of its own copies was cut or changed, the next attempt is none the worse. */
+static void test_damaged_own_copies(void **state)
+{
+	struct gateway *g = *state;
+	int trust_fd;
+
+	repo_next_root(g->repo);
+	repo_next_root(g->repo);
+	gateway_publish(g, NEW_B, NULL);
+	expect_accepted(g, NEW_B);
+	trust_fd = gateway_open(g, "installer/trust", O_RDONLY | O_DIRECTORY);
+	for (size_t i = 0; i < ELEMENTSOF(own_names); i++) {
+		_cleanup_free_ char *bytes = NULL;
+		size_t size;
+
+		assert_int_equal(fs_read_file(trust_fd, own_names[i], 1 << 20, &bytes, &size), 0);
+		for (size_t at = 0; at < size; at += bytes_apart()) {
+			scratch_write(trust_fd, own_names[i], bytes, at, 0600);
+			expect_accepted(g, NEW_B);
+			bytes[at] = (char)(bytes[at] ^ (1 << (at % 8)));
+			scratch_write(trust_fd, own_names[i], bytes, size, 0600);
+			expect_accepted(g, NEW_B);
+			bytes[at] = (char)(bytes[at] ^ (1 << (at % 8)));
+		}
+	}
+	(void)close(trust_fd);
+}
+
+static void install_root_file(struct gateway *g, struct repo *repo)
+{
+	const struct repo_file *root = files_get(&repo->files, "1.root.json");
+
+	scratch_write(g->scratch->dirfd, "root.json", root->bytes, root->size, 0644);
+}
+
+/* The operator's word: what was kept does not descend from it and does not count. */
+static void test_an_unrelated_root_file(void **state)
+{
+	struct gateway *g = *state;
+	struct repo *first = g->repo;
+
+	repo_next_root(g->repo);
+	gateway_publish(g, NEW_B, NULL);
+	expect_accepted(g, NEW_B);
+	g->repo = repo_new();
+	install_root_file(g, g->repo);
+	expect_refused(g, NEW_B, REASON_BAD_SIGNATURE);
+	assert_true(faccessat(g->scratch->dirfd, "installer/trust/2.root.json", F_OK, 0) < 0);
+	gateway_publish(g, NEW_B, NULL);
+	expect_accepted(g, NEW_B);
+	repo_free(first);
+}
+
+/* ---- a directory in hostile hands ---- */
+
+static void copy_root_as(struct gateway *g, unsigned from, unsigned number)
+{
+	char name[64];
+	const struct repo_file *root;
+
+	(void)snprintf(name, sizeof name, "%u.root.json", from);
+	root = files_get(&g->repo->files, name);
+	assert_non_null(root);
+	(void)snprintf(name, sizeof name, "metadata/%u.root.json", number);
+	scratch_write(g->scratch->dirfd, name, root->bytes, root->size, 0644);
+}
+
+/* The chain ends where it has a gap: what the root after it allows is not allowed yet. */
+static void test_a_chain_that_skips_a_root(void **state)
+{
+	struct gateway *g = *state;
+	struct repo_key *key = repo_new_key(g->repo);
+
+	repo_next_root(g->repo);
+	repo_root_says(g->repo, "timestamp", 1, 1, key);
+	repo_set_signers(g->repo, "timestamp", 1, key);
+	repo_next_root(g->repo);
+	gateway_publish(g, NEW_B, NULL);
+	assert_int_equal(unlinkat(g->scratch->dirfd, "metadata/2.root.json", 0), 0);
+	expect_refused(g, NEW_B, REASON_BAD_SIGNATURE);
+	copy_root_as(g, 3, 2);
+	expect_refused(g, NEW_B, REASON_BAD_METADATA);
+	copy_root_as(g, 1, 2);
+	expect_refused(g, NEW_B, REASON_METADATA_ROLLBACK);
+	copy_root_as(g, 2, 2);
+	expect_accepted(g, NEW_B);
+}
+
+static void test_thousands_of_roots(void **state)
+{
+	struct gateway *g = *state;
+
+	gateway_publish(g, NEW_B, NULL);
+	for (unsigned i = 2; i < 3000; i++)
+		copy_root_as(g, 1, i);
+	expect_refused(g, NEW_B, REASON_METADATA_ROLLBACK);
+	assert_int_equal(gateway_count(g, "installer/trust"), 1);
+}
+
+static void test_files_without_end(void **state)
+{
+	static const char *const names[] = { "2.root.json", "timestamp.json", "snapshot.json",
+					     "targets.json", "B.json" };
+	struct gateway *g = *state;
+
+	for (size_t i = 0; i < ELEMENTSOF(names); i++) {
+		char path[64];
+		int fd;
+
+		gateway_publish(g, NEW_B, NULL);
+		(void)snprintf(path, sizeof path, "metadata/%s", names[i]);
+		fd = openat(g->scratch->dirfd, path, O_WRONLY | O_CREAT | O_CLOEXEC, 0644);
+		assert_true(fd >= 0);
+		assert_int_equal(ftruncate(fd, INT64_C(1) << 40), 0);
+		expect_refused(g, NEW_B, REASON_BAD_METADATA);
+		(void)close(fd);
+	}
+}
+
+static void test_what_is_no_file(void **state)
+{
+	static const char *const names[] = { "2.root.json", "snapshot.json", "B.json" };
+	struct gateway *g = *state;
+	int dirfd = g->scratch->dirfd;
+
+	for (size_t i = 0; i < ELEMENTSOF(names); i++) {
+		char path[64];
+
+		gateway_publish(g, NEW_B, NULL);
+		(void)snprintf(path, sizeof path, "metadata/%s", names[i]);
+		(void)unlinkat(dirfd, path, 0);
+		assert_int_equal(mkfifoat(dirfd, path, 0644), 0);
+		expect_refused(g, NEW_B, REASON_BAD_METADATA);
+		assert_int_equal(unlinkat(dirfd, path, 0), 0);
+		assert_int_equal(symlinkat("/dev/zero", dirfd, path), 0);
+		expect_refused(g, NEW_B, REASON_BAD_METADATA);
+		assert_int_equal(unlinkat(dirfd, path, 0), 0);
+		assert_int_equal(mkdirat(dirfd, path, 0755), 0);
+		expect_refused(g, NEW_B, REASON_BAD_METADATA);
+		assert_int_equal(unlinkat(dirfd, path, AT_REMOVEDIR), 0);
+	}
+}
+
+/* Roles that a search visits on its way, named so that their files could be mistaken for others. */
+static void test_odd_role_names(void **state)
+{
+	static const char *const odd[] = {
+		"../B", "7.B", "B.json", "%42", "a b/\xc3\xa4", ".", ".."
+	};
+	struct gateway *g = *state;
+	cJSON *delegations = cJSON_GetObjectItemCaseSensitive(body_of(g, "targets"), "delegations");
+	cJSON *roles = cJSON_GetObjectItemCaseSensitive(delegations, "roles");
+
+	for (size_t i = 0; i < ELEMENTSOF(odd); i++) {
+		repo_delegate(g->repo, "targets", odd[i], "B/*", NULL);
+		/* Before B, so that each is looked into first. */
+		cJSON_InsertItemInArray(
+			roles, 0, cJSON_DetachItemFromArray(roles, cJSON_GetArraySize(roles) - 1));
+	}
+	for (int i = 0; i < 8; i++)
+		gateway_publish(g, NEW_B, NULL);
+	expect_accepted(g, NEW_B);
+	assert_int_equal(gateway_count(g, "installer/trust"), 5 + ELEMENTSOF(odd));
+	assert_int_equal(gateway_count(g, "installer"), 4);
 }
 
 /* The directory is the agent's: nothing in it may lead elsewhere or hold us up. */
@@ -367,8 +577,16 @@ int main(void)
 		TEST(test_refuses_metadata_older_than_its_own),
 		TEST(test_refuses_expired_metadata),
 		TEST(test_time_does_not_go_back),
+		TEST(test_a_time_that_nothing_vouches_for),
 		TEST(test_follows_a_new_root),
 		TEST(test_a_damaged_own_root_is_not_the_end),
+		TEST(test_damaged_own_copies),
+		TEST(test_an_unrelated_root_file),
+		TEST(test_a_chain_that_skips_a_root),
+		TEST(test_thousands_of_roots),
+		TEST(test_files_without_end),
+		TEST(test_what_is_no_file),
+		TEST(test_odd_role_names),
 		TEST(test_takes_only_files_from_the_agent),
 		TEST(test_judges_the_custom_part),
 		TEST(test_judges_lengths),
