@@ -210,7 +210,8 @@ static int fetch_target(struct program *p, const char *name, const struct tuf_ta
 	size_t size;
 	int r;
 
-	r = tuf_client_target_file(p->client, target, &path);
+	/* A leading slash would be lost in the URL, which then is another artifact's. */
+	r = *target->path == '/' ? -EINVAL : tuf_client_target_file(p->client, target, &path);
 	if (r >= 0)
 		r = http_join_url(p->target_base_url, path, &url);
 	if (r < 0)
