@@ -16,8 +16,15 @@
 
 struct tuf_key;
 
-/* From a key object: {"keytype":"ed25519","scheme":"ed25519","keyval":{"public":"<hex>"}}. -ENOTSUP
- * for a type or scheme that is not known here, -EBADMSG if it is malformed. */
+/* From a key object: {"keytype":"ed25519","scheme":"ed25519","keyval":{"public":"<hex>"}}. Known are
+ *
+ *	keytype					scheme
+ *	ed25519					ed25519
+ *	ecdsa, ecdsa-sha2-nistp256		ecdsa-sha2-nistp256
+ *	ecdsa, ecdsa-sha2-nistp384		ecdsa-sha2-nistp384
+ *	rsa (2048 to 8192 bits)			rsassa-pss-sha256, rsa-pkcs1v15-sha256
+ *
+ * -ENOTSUP for another type or scheme, -EBADMSG if it is malformed. */
 _must_check_ int tuf_key_parse(const cJSON *object, struct tuf_key **ret);
 struct tuf_key *tuf_key_free(struct tuf_key *k);
 DEFINE_CLEANUP(struct tuf_key *, tuf_key_free);

@@ -21,9 +21,16 @@
  * -ENAMETOOLONG. */
 _must_check_ int tuf_file_name(uint64_t version, const char *role, char ret[TUF_FILE_NAME_BYTES]);
 
+/* "root", "timestamp", "snapshot", "targets". */
+#define TUF_TOP_LEVEL_ROLES 4u
+extern const char *const tuf_top_level_roles[TUF_TOP_LEVEL_ROLES];
+
 /* Whether a delegated role may have this name: not empty, none of the four top-level ones, and no
  * "<digits>.root", whose copy would take the place of a root's. */
 bool tuf_role_name_is_free(const char *name);
+
+/* Whether two of them are the same. Sorts them. */
+bool tuf_names_repeat(const char **names, size_t n);
 
 /* For who makes a file name or a URL of a target's path: relative, at most 1024 bytes, neither empty
  * nor '.' nor '..' components, no control character, no backslash. Metadata may hold other paths. */

@@ -23,7 +23,7 @@ struct key_type {
 	const char *scheme;
 	int (*load)(const char *public_text, EVP_PKEY **ret);
 	const EVP_MD *(*md)(void); /* NULL: the scheme hashes by itself */
-	bool is_pss;
+	bool is_pss;		   /* else an RSA signature is padded as PKCS #1 v1.5 says */
 };
 
 struct tuf_key {
@@ -111,13 +111,23 @@ static bool is_sound_point(EVP_PKEY *pkey)
 	return sound;
 }
 
-static bool is_p256(EVP_PKEY *pkey)
+static bool is_point_of(EVP_PKEY *pkey, const char *curve)
 {
 	char group[32];
 
 	return EVP_PKEY_is_a(pkey, "EC") == 1 &&
 	       EVP_PKEY_get_group_name(pkey, group, sizeof group, NULL) == 1 &&
-	       strcmp(group, "prime256v1") == 0 && is_sound_point(pkey);
+	       strcmp(group, curve) == 0 && is_sound_point(pkey);
+}
+
+static bool is_p256(EVP_PKEY *pkey)
+{
+	return is_point_of(pkey, "prime256v1");
+}
+
+static bool is_p384(EVP_PKEY *pkey)
+{
+	return is_point_of(pkey, "secp384r1");
 }
 
 /* With an exponent of 1 a signature is its own padding. OpenSSL's own check would also try whether
@@ -157,6 +167,11 @@ static int load_p256(const char *public_text, EVP_PKEY **ret)
 	return load_pem_checked(public_text, is_p256, ret);
 }
 
+static int load_p384(const char *public_text, EVP_PKEY **ret)
+{
+	return load_pem_checked(public_text, is_p384, ret);
+}
+
 static int load_rsa(const char *public_text, EVP_PKEY **ret)
 {
 	return load_pem_checked(public_text, is_rsa, ret);
@@ -166,7 +181,10 @@ static const struct key_type key_types[] = {
 	{ "ed25519", "ed25519", load_ed25519, NULL, false },
 	{ "ecdsa", "ecdsa-sha2-nistp256", load_p256, EVP_sha256, false },
 	{ "ecdsa-sha2-nistp256", "ecdsa-sha2-nistp256", load_p256, EVP_sha256, false },
+	{ "ecdsa", "ecdsa-sha2-nistp384", load_p384, EVP_sha384, false },
+	{ "ecdsa-sha2-nistp384", "ecdsa-sha2-nistp384", load_p384, EVP_sha384, false },
 	{ "rsa", "rsassa-pss-sha256", load_rsa, EVP_sha256, true },
+	{ "rsa", "rsa-pkcs1v15-sha256", load_rsa, EVP_sha256, false },
 };
 
 static const struct key_type *find_type(const char *keytype, const char *scheme)

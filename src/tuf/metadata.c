@@ -10,36 +10,26 @@
 #define MIN_JSON_TOKENS	     (64u << 10)
 #define BYTES_PER_JSON_TOKEN 16
 #define MAX_JSON_DEPTH	     32u
-#define MAX_INTEGER	     ((UINT64_C(1) << 53) - 1)
-#define MAX_SIGNATURE_BYTES  1024u
-
-static const char *const type_names[] = {
-	[TUF_ROOT] = "root",
-	[TUF_TIMESTAMP] = "timestamp",
-	[TUF_SNAPSHOT] = "snapshot",
-	[TUF_TARGETS] = "targets",
-};
-
-/* An array that holds only strings. */
-static int get_strings(const cJSON *object, const char *key, const cJSON **ret,
-		       struct json_error *error)
-{
-	const cJSON *array, *item;
-	int r;
-
-	r = json_get_array(object, key, &array, error);
-	if (r < 0)
-		return r;
-	cJSON_ArrayForEach (item, array)
-		if (!cJSON_IsString(item))
-			return json_refuse(error, key, "must hold only strings");
-	*ret = array;
-	return 0;
-}
 
 /* ---- what all types have ---- */
 
 /* "1.0.31" or "1.0": only the first number says whether it can be read. */
+static bool is_spec_version(const char *text)
+{
+	unsigned n_parts = 0;
+
+	for (const char *part = text;; part++) {
+		size_t digits = strspn(part, "0123456789");
+
+		n_parts++;
+		part += digits;
+		if (digits == 0 || (*part != '.' && *part != '\0'))
+			return false;
+		if (*part == '\0')
+			return strncmp(text, "1.", 2) == 0 && n_parts <= 3;
+	}
+}
+
 static int check_spec_version(const cJSON *object, struct json_error *error)
 {
 	const char *text;
@@ -48,9 +38,8 @@ static int check_spec_version(const cJSON *object, struct json_error *error)
 	r = json_get_string(object, "spec_version", &text, error);
 	if (r < 0)
 		return r;
-	if (strncmp(text, "1.", 2) != 0 || text[strspn(text, "0123456789.")] != '\0')
-		return json_refuse(error, "spec_version", "is not a 1.x version");
-	return 0;
+	return is_spec_version(text) ? 0
+				     : json_refuse(error, "spec_version", "is not a 1.x version");
 }
 
 static bool has_shape(const char *text, const char *shape)
@@ -90,12 +79,12 @@ static int parse_common(struct tuf_metadata *m, const cJSON *object, struct json
 	r = json_get_string(object, "_type", &type, error);
 	if (r < 0)
 		return r;
-	if (strcmp(type, type_names[m->type]) != 0)
-		return json_refuse(error, "_type", "is not '%s'", type_names[m->type]);
+	if (strcmp(type, tuf_top_level_roles[m->type]) != 0)
+		return json_refuse(error, "_type", "is not '%s'", tuf_top_level_roles[m->type]);
 	r = check_spec_version(object, error);
 	if (r < 0)
 		return r;
-	r = json_get_u64(object, "version", MAX_INTEGER, &m->version, error);
+	r = json_get_u64(object, "version", TUF_MAX_INTEGER, &m->version, error);
 	if (r < 0)
 		return r;
 	if (m->version == 0)
@@ -108,174 +97,49 @@ static int parse_common(struct tuf_metadata *m, const cJSON *object, struct json
 	return 0;
 }
 
+static int check_signature(const cJSON *item, const char **id, struct json_error *error)
+{
+	const char *text;
+	int r;
+
+	if (!cJSON_IsObject(item))
+		return json_refuse(error, "", "must hold only objects");
+	r = json_get_string(item, "keyid", id, error);
+	return r < 0 ? r : json_get_string(item, "sig", &text, error);
+}
+
 static int check_signatures(const cJSON *signatures, struct json_error *error)
 {
+	_cleanup_free_ const char **ids = calloc((size_t)cJSON_GetArraySize(signatures) + 1,
+						 sizeof *ids);
 	const cJSON *item;
-	const char *text;
-	int r = 0;
+	size_t n = 0;
+	int r;
 
+	if (!ids)
+		return -ENOMEM;
 	cJSON_ArrayForEach (item, signatures) {
-		if (!cJSON_IsObject(item))
-			return json_refuse(error, "signatures", "must hold only objects");
-		r = json_get_string(item, "keyid", &text, error);
-		if (r >= 0)
-			r = json_get_string(item, "sig", &text, error);
+		r = check_signature(item, &ids[n++], error);
 		if (r < 0) {
 			json_error_prefix(error, "signatures");
 			return r;
 		}
 	}
+	if (tuf_names_repeat(ids, n))
+		return json_refuse(error, "signatures", "has two of one keyid");
 	return 0;
 }
 
-/* ---- keys and roles ---- */
-
-static int parse_keys(struct tuf_roles *roles, const cJSON *keys, struct json_error *error)
-{
-	const cJSON *item;
-	int r;
-
-	roles->keys = calloc((size_t)cJSON_GetArraySize(keys) + 1, sizeof *roles->keys);
-	if (!roles->keys)
-		return -ENOMEM;
-	cJSON_ArrayForEach (item, keys) {
-		struct tuf_named_key *k = &roles->keys[roles->n_keys];
-
-		if (!cJSON_IsObject(item))
-			return json_refuse(error, "keys", "must hold only objects");
-		r = tuf_key_parse(item, &k->key);
-		if (r == -ENOMEM)
-			return r;
-		if (r < 0 && r != -ENOTSUP)
-			return json_refuse(error, "keys", "key %.16s is malformed", item->string);
-		k->id = item->string;
-		roles->n_keys++;
-	}
-	return 0;
-}
-
-static int parse_role(struct tuf_role *role, const cJSON *object, struct json_error *error)
-{
-	int r;
-
-	r = get_strings(object, "keyids", &role->keyids, error);
-	if (r < 0)
-		return r;
-	if ((unsigned)cJSON_GetArraySize(role->keyids) > TUF_MAX_ROLE_KEYS)
-		return json_refuse(error, "keyids", "has more than %u entries", TUF_MAX_ROLE_KEYS);
-	r = json_get_u64(object, "threshold", MAX_INTEGER, &role->threshold, error);
-	if (r < 0)
-		return r;
-	if (role->threshold == 0)
-		return json_refuse(error, "threshold", "must be at least 1");
-	return 0;
-}
+/* ---- root ---- */
 
 static int parse_root(struct tuf_metadata *m, const cJSON *object, struct json_error *error)
 {
-	const cJSON *keys, *roles, *entry;
 	int r;
 
 	r = json_get_bool(object, "consistent_snapshot", &m->consistent_snapshot, error);
 	if (r < 0 && r != -ENOENT)
 		return r;
-	r = json_get_object(object, "keys", &keys, error);
-	if (r >= 0)
-		r = parse_keys(&m->roles, keys, error);
-	if (r >= 0)
-		r = json_get_object(object, "roles", &roles, error);
-	if (r < 0)
-		return r;
-	m->roles.roles = calloc(ELEMENTSOF(type_names), sizeof *m->roles.roles);
-	if (!m->roles.roles)
-		return -ENOMEM;
-	for (size_t i = 0; i < ELEMENTSOF(type_names); i++) {
-		struct tuf_role *role = &m->roles.roles[m->roles.n_roles];
-
-		role->name = type_names[i];
-		r = json_get_object(roles, role->name, &entry, error);
-		if (r >= 0)
-			r = parse_role(role, entry, error);
-		if (r < 0) {
-			json_error_prefix(error, "roles");
-			return r;
-		}
-		m->roles.n_roles++;
-	}
-	return 0;
-}
-
-static int parse_prefixes(struct tuf_role *role, const cJSON *object, struct json_error *error)
-{
-	const cJSON *item;
-	int r;
-
-	r = get_strings(object, "path_hash_prefixes", &role->path_hash_prefixes, error);
-	if (r < 0)
-		return r;
-	cJSON_ArrayForEach (item, role->path_hash_prefixes) {
-		size_t length = strlen(item->valuestring);
-
-		if (length == 0 || length > SHA256_HEX_LENGTH ||
-		    strspn(item->valuestring, "0123456789abcdef") != length)
-			return json_refuse(error, "path_hash_prefixes", "must be lower-case hex");
-	}
-	return 0;
-}
-
-static int parse_delegated_role(const struct tuf_roles *roles, struct tuf_role *role,
-				const cJSON *object, struct json_error *error)
-{
-	bool has_paths = cJSON_GetObjectItemCaseSensitive(object, "paths") != NULL;
-	bool has_prefixes = cJSON_GetObjectItemCaseSensitive(object, "path_hash_prefixes") != NULL;
-	int r;
-
-	r = json_get_string(object, "name", &role->name, error);
-	if (r < 0)
-		return r;
-	if (!tuf_role_name_is_free(role->name))
-		return json_refuse(error, "name", "cannot be a role's name");
-	if (tuf_roles_find(roles, role->name))
-		return json_refuse(error, "name", "role %s is there twice", role->name);
-	r = parse_role(role, object, error);
-	if (r < 0)
-		return r;
-	r = json_get_bool(object, "terminating", &role->terminating, error);
-	if (r < 0 && r != -ENOENT)
-		return r;
-	if (has_paths == has_prefixes)
-		return json_refuse(error, "paths",
-				   "or path_hash_prefixes must be there, one of them");
-	return has_paths ? get_strings(object, "paths", &role->paths, error)
-			 : parse_prefixes(role, object, error);
-}
-
-static int parse_delegations(struct tuf_roles *ret, const cJSON *object, struct json_error *error)
-{
-	const cJSON *keys, *roles, *item;
-	int r;
-
-	r = json_get_object(object, "keys", &keys, error);
-	if (r >= 0)
-		r = parse_keys(ret, keys, error);
-	if (r >= 0)
-		r = json_get_array(object, "roles", &roles, error);
-	if (r < 0)
-		return r;
-	ret->roles = calloc((size_t)cJSON_GetArraySize(roles) + 1, sizeof *ret->roles);
-	if (!ret->roles)
-		return -ENOMEM;
-	cJSON_ArrayForEach (item, roles) {
-		if (!cJSON_IsObject(item))
-			return json_refuse(error, "roles", "must hold only objects");
-		r = parse_delegated_role(ret, &ret->roles[ret->n_roles], item, error);
-		if (r < 0) {
-			json_error_prefix(error, "roles");
-			return r;
-		}
-		ret->n_roles++;
-	}
-	return 0;
+	return tuf_roles_parse_root(object, &m->roles, error);
 }
 
 /* ---- timestamp and snapshot ---- */
@@ -348,12 +212,12 @@ static int parse_meta_entry(struct tuf_meta *meta, const cJSON *item, struct jso
 	meta->name = item->string;
 	if (!cJSON_IsObject(item))
 		return json_refuse(error, "meta", "must hold only objects");
-	r = json_get_u64(item, "version", MAX_INTEGER, &meta->version, error);
+	r = json_get_u64(item, "version", TUF_MAX_INTEGER, &meta->version, error);
 	if (r < 0)
 		return r;
 	if (meta->version == 0)
 		return json_refuse(error, "version", "must be at least 1");
-	r = json_get_u64(item, "length", MAX_INTEGER, &meta->length_bytes, error);
+	r = json_get_u64(item, "length", TUF_MAX_INTEGER, &meta->length_bytes, error);
 	if (r < 0 && r != -ENOENT)
 		return r;
 	meta->has_length = r == 0;
@@ -405,7 +269,7 @@ static int parse_target(struct tuf_target *target, const cJSON *item, struct jso
 	if (!*item->string)
 		return json_refuse(error, "targets", "has an empty path");
 	target->path = item->string;
-	r = json_get_u64(item, "length", MAX_INTEGER, &target->length, error);
+	r = json_get_u64(item, "length", TUF_MAX_INTEGER, &target->length, error);
 	if (r >= 0)
 		r = get_hashes(item, &hashes, error);
 	if (r < 0)
@@ -450,7 +314,7 @@ static int parse_targets(struct tuf_metadata *m, const cJSON *object, struct jso
 	if (r == -ENOENT)
 		return 0;
 	if (r >= 0)
-		r = parse_delegations(&m->roles, delegations, error);
+		r = tuf_roles_parse_delegations(delegations, &m->roles, error);
 	if (r < 0)
 		json_error_prefix(error, "delegations");
 	return r;
@@ -522,10 +386,7 @@ struct tuf_metadata *tuf_metadata_free(struct tuf_metadata *m)
 {
 	if (!m)
 		return NULL;
-	for (size_t i = 0; i < m->roles.n_keys; i++)
-		(void)tuf_key_free(m->roles.keys[i].key);
-	free(m->roles.keys);
-	free(m->roles.roles);
+	tuf_roles_done(&m->roles);
 	free(m->meta);
 	free(m->targets);
 	free(m->signed_bytes);
@@ -535,14 +396,6 @@ struct tuf_metadata *tuf_metadata_free(struct tuf_metadata *m)
 }
 
 /* ---- questions ---- */
-
-const struct tuf_role *tuf_roles_find(const struct tuf_roles *roles, const char *name)
-{
-	for (size_t i = 0; i < roles->n_roles; i++)
-		if (strcmp(roles->roles[i].name, name) == 0)
-			return &roles->roles[i];
-	return NULL;
-}
 
 const struct tuf_meta *tuf_metadata_find_meta(const struct tuf_metadata *m, const char *name)
 {
@@ -558,121 +411,6 @@ const struct tuf_target *tuf_metadata_find_target(const struct tuf_metadata *m, 
 	return m->n_targets
 		       ? bsearch(&wanted, m->targets, m->n_targets, sizeof wanted, compare_targets)
 		       : NULL;
-}
-
-static const struct tuf_key *find_key(const struct tuf_roles *roles, const char *id)
-{
-	for (size_t i = 0; i < roles->n_keys; i++)
-		if (strcmp(roles->keys[i].id, id) == 0)
-			return roles->keys[i].key;
-	return NULL;
-}
-
-static bool is_signed_by(const struct tuf_metadata *m, const char *key_id,
-			 const struct tuf_key *key)
-{
-	uint8_t signature[MAX_SIGNATURE_BYTES];
-	const cJSON *item;
-
-	cJSON_ArrayForEach (item, m->signatures) {
-		const char *id = cJSON_GetObjectItemCaseSensitive(item, "keyid")->valuestring;
-		const char *hex = cJSON_GetObjectItemCaseSensitive(item, "sig")->valuestring;
-		size_t size = strlen(hex) / 2;
-
-		if (strcmp(id, key_id) == 0 && size <= sizeof signature &&
-		    hex_decode(hex, signature, size) == 0 &&
-		    tuf_key_verify(key, signature, size, m->signed_bytes, m->signed_size) == 0)
-			return true;
-	}
-	return false;
-}
-
-static bool has_key(const struct tuf_key *const *keys, size_t n, const struct tuf_key *key)
-{
-	for (size_t i = 0; i < n; i++)
-		if (tuf_key_equal(keys[i], key))
-			return true;
-	return false;
-}
-
-int tuf_role_verify(const struct tuf_roles *roles, const struct tuf_role *role,
-		    const struct tuf_metadata *m, unsigned *ret_signed)
-{
-	const struct tuf_key *counted[TUF_MAX_ROLE_KEYS];
-	const cJSON *id;
-	unsigned n = 0;
-
-	cJSON_ArrayForEach (id, role->keyids) {
-		const struct tuf_key *key = find_key(roles, id->valuestring);
-
-		if (key && !has_key(counted, n, key) && is_signed_by(m, id->valuestring, key))
-			counted[n++] = key;
-	}
-	*ret_signed = n;
-	return n >= role->threshold ? 0 : -EKEYREJECTED;
-}
-
-static bool role_has_key(const struct tuf_roles *roles, const char *name, const struct tuf_key *key)
-{
-	const cJSON *id;
-
-	cJSON_ArrayForEach (id, tuf_roles_find(roles, name)->keyids) {
-		const struct tuf_key *other = find_key(roles, id->valuestring);
-
-		if (other && tuf_key_equal(other, key))
-			return true;
-	}
-	return false;
-}
-
-bool tuf_role_rotated(const struct tuf_roles *a, const struct tuf_roles *b, const char *name)
-{
-	const cJSON *id;
-
-	cJSON_ArrayForEach (id, tuf_roles_find(a, name)->keyids) {
-		const struct tuf_key *key = find_key(a, id->valuestring);
-
-		if (key && !role_has_key(b, name, key))
-			return true;
-	}
-	return false;
-}
-
-/* Goes back to the last '*' only, so the time is bounded by the product of the lengths. */
-static bool glob_matches(const char *pattern, const char *path)
-{
-	const char *star = NULL, *retry = NULL;
-
-	while (*path) {
-		if (*pattern == '*') {
-			star = ++pattern;
-			retry = path;
-		} else if (*pattern == *path || (*pattern == '?' && *path != '/')) {
-			pattern++;
-			path++;
-		} else if (star && *retry != '/') {
-			pattern = star;
-			path = ++retry;
-		} else {
-			return false;
-		}
-	}
-	while (*pattern == '*')
-		pattern++;
-	return *pattern == '\0';
-}
-
-bool tuf_role_matches(const struct tuf_role *role, const char *path, const char *sha256_hex)
-{
-	const cJSON *item;
-
-	cJSON_ArrayForEach (item, role->paths)
-		if (glob_matches(item->valuestring, path))
-			return true;
-	cJSON_ArrayForEach (item, role->path_hash_prefixes)
-		if (strncmp(sha256_hex, item->valuestring, strlen(item->valuestring)) == 0)
-			return true;
-	return false;
 }
 
 int tuf_meta_check(const struct tuf_meta *meta, const void *bytes, size_t size)

@@ -4,10 +4,13 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define DIGITS		     "0123456789"
 #define PLAIN_PATH_MAX_BYTES 1024
+
+const char *const tuf_top_level_roles[] = { "root", "timestamp", "snapshot", "targets" };
 
 static bool is_unreserved(char c)
 {
@@ -25,16 +28,17 @@ int tuf_file_name(uint64_t version, const char *role, char ret[TUF_FILE_NAME_BYT
 		n = (size_t)snprintf(name, sizeof name, "%" PRIu64 ".", version);
 	for (; *role; role++) {
 		unsigned char c = (unsigned char)*role;
+		bool is_plain = is_unreserved(*role);
 
-		if (n + 3 + sizeof extension > sizeof name)
+		if (n + (is_plain ? 1 : 3) + sizeof extension > sizeof name)
 			return -ENAMETOOLONG;
-		if (is_unreserved(*role)) {
+		if (is_plain) {
 			name[n++] = *role;
-			continue;
+		} else {
+			name[n++] = '%';
+			name[n++] = hex[c >> 4];
+			name[n++] = hex[c & 15];
 		}
-		name[n++] = '%';
-		name[n++] = hex[c >> 4];
-		name[n++] = hex[c & 15];
 	}
 	memcpy(name + n, extension, sizeof extension);
 	memcpy(ret, name, n + sizeof extension);
@@ -43,13 +47,30 @@ int tuf_file_name(uint64_t version, const char *role, char ret[TUF_FILE_NAME_BYT
 
 bool tuf_role_name_is_free(const char *name)
 {
-	static const char *const top[] = { "root", "timestamp", "snapshot", "targets" };
 	size_t digits = strspn(name, DIGITS);
 
-	for (size_t i = 0; i < ELEMENTSOF(top); i++)
-		if (strcmp(name, top[i]) == 0)
+	for (size_t i = 0; i < TUF_TOP_LEVEL_ROLES; i++)
+		if (strcmp(name, tuf_top_level_roles[i]) == 0)
 			return false;
 	return *name && !(digits > 0 && strcmp(name + digits, ".root") == 0);
+}
+
+static int compare_names(const void *a, const void *b)
+{
+	const char *const *left = a, *const *right = b;
+
+	return strcmp(*left, *right);
+}
+
+bool tuf_names_repeat(const char **names, size_t n)
+{
+	if (n < 2)
+		return false;
+	qsort(names, n, sizeof *names, compare_names);
+	for (size_t i = 1; i < n; i++)
+		if (strcmp(names[i - 1], names[i]) == 0)
+			return true;
+	return false;
 }
 
 bool tuf_path_is_plain(const char *path)
