@@ -17,6 +17,7 @@
 #include "common/json.h"
 #include "tuf/canonical.h"
 #include "tuf/key.h"
+#include "tuf/name.h"
 
 /* ---- keys ---- */
 
@@ -444,26 +445,23 @@ void repo_add_target(struct repo *r, const char *role, const char *path, const c
 
 /* ---- publishing ---- */
 
-static void file_name(struct repo *r, const char *role, char *ret, size_t size)
+static void file_name(struct repo *r, const char *role, char ret[TUF_FILE_NAME_BYTES])
 {
 	bool is_numbered = strcmp(role, "timestamp") != 0 &&
 			   (r->is_consistent || strcmp(role, "root") == 0);
 
-	if (is_numbered)
-		(void)snprintf(ret, size, "%u.%s.json", repo_version(r, role), role);
-	else
-		(void)snprintf(ret, size, "%s.json", role);
+	assert_int_equal(tuf_file_name(is_numbered ? repo_version(r, role) : 0, role, ret), 0);
 }
 
 void repo_write(struct repo *r, const char *name)
 {
 	const struct repo_role *role = repo_role(r, name);
 	_cleanup_free_ char *bytes = NULL;
-	char file[128];
+	char file[TUF_FILE_NAME_BYTES];
 	size_t size;
 
 	bytes = repo_sign(role->body, role->keys, role->n_keys, &size);
-	file_name(r, name, file, sizeof file);
+	file_name(r, name, file);
 	files_put(&r->files, file, bytes, size);
 }
 
@@ -471,10 +469,10 @@ static void describe(struct repo *r, cJSON *meta, const char *role)
 {
 	cJSON *entry = cJSON_CreateObject();
 	uint8_t sha256[SHA256_BYTES];
-	char hex[SHA256_HEX_LENGTH + 1], file[128], name[128];
+	char hex[SHA256_HEX_LENGTH + 1], file[TUF_FILE_NAME_BYTES], name[128];
 	const struct repo_file *f;
 
-	file_name(r, role, file, sizeof file);
+	file_name(r, role, file);
 	f = files_get(&r->files, file);
 	assert_non_null(f);
 	cJSON_AddNumberToObject(entry, "version", repo_version(r, role));

@@ -290,10 +290,10 @@ static void test_bad_root(void **state)
 	expect_bad(good, TUF_ROOT, "roles,root", "keyids", NULL, "keyids");
 	expect_bad(good, TUF_ROOT, "keys", "abc", "1", "keys");
 	expect_bad(good, TUF_ROOT, "keys", "abc", "{}", "keys");
-	expect_bad(
-		good, TUF_ROOT, "keys", "abc",
-		"{\"keytype\":\"ed25519\",\"scheme\":\"ed25519\",\"keyval\":{\"public\":\"00\"}}",
-		"keys");
+	expect_bad(good, TUF_ROOT, "keys", "abc", "{\"keytype\":\"x\",\"scheme\":\"x\"}", "keyval");
+	expect_bad(good, TUF_ROOT, "keys", "abc", "{\"keytype\":\"x\",\"keyval\":{}}", "scheme");
+	expect_bad(good, TUF_ROOT, "keys", "abc", "{\"keytype\":1,\"scheme\":\"x\",\"keyval\":{}}",
+		   "keytype");
 }
 
 static void test_too_many_key_ids(void **state)
@@ -373,7 +373,6 @@ static void test_bad_delegations(void **state)
 	for (size_t i = 0; i < ELEMENTSOF(names); i++)
 		expect_bad(good, TUF_TARGETS, role, "name", names[i], "delegations.roles.name");
 	expect_bad(good, TUF_TARGETS, role, "name", NULL, "name");
-	expect_bad(good, TUF_TARGETS, role, "paths", NULL, "paths");
 	expect_bad(good, TUF_TARGETS, role, "paths", "\"*\"", "paths");
 	expect_bad(good, TUF_TARGETS, role, "paths", "[1]", "paths");
 	expect_bad(good, TUF_TARGETS, role, "path_hash_prefixes", "[\"0\"]", "paths");
@@ -384,6 +383,54 @@ static void test_bad_delegations(void **state)
 	expect_bad(good, TUF_TARGETS, "delegations", "roles", "[1]", "roles");
 	expect_bad(good, TUF_TARGETS, "delegations", "keys", NULL, "keys");
 	expect_bad(good, TUF_TARGETS, "", "delegations", "[]", "delegations");
+	expect_bad(good, TUF_TARGETS, "delegations", "succinct_roles", "{}", "succinct_roles");
+}
+
+/* "OPTIONAL": a role without either speaks for nothing. */
+static void test_delegation_without_paths(void **state)
+{
+	struct repo *r = *state;
+	cJSON *delegations = cJSON_GetObjectItemCaseSensitive(repo_role(r, "targets")->body,
+							      "delegations");
+	cJSON *role = cJSON_GetArrayItem(cJSON_GetObjectItemCaseSensitive(delegations, "roles"), 0);
+	_cleanup_(tuf_metadata_freep) struct tuf_metadata *m = NULL;
+
+	cJSON_DeleteItemFromObjectCaseSensitive(role, "paths");
+	m = parse_role(r, "targets");
+	assert_false(tuf_role_matches(tuf_roles_find(&m->roles, "A"), "A/x", HASH_A));
+}
+
+static void test_spec_versions(void **state)
+{
+	static const char *const good[] = { "1.0", "1.0.31", "1.99.99", "1.0.0" };
+	static const char *const bad[] = { "",	      "1",	 "1.",	   "1..0",
+					   "1.0.",    "1.0.0.0", "2.0.0",  "11.0",
+					   "1.0.0-x", "1.0.0+x", " 1.0.0", "01.0" };
+	struct repo *r = *state;
+	cJSON *body = repo_role(r, "B")->body;
+
+	for (size_t i = 0; i < ELEMENTSOF(good); i++) {
+		repo_set_string(body, "spec_version", good[i]);
+		(void)tuf_metadata_free(parse_role(r, "B"));
+	}
+	for (size_t i = 0; i < ELEMENTSOF(bad); i++) {
+		repo_set_string(body, "spec_version", bad[i]);
+		expect_malformed(body, TUF_TARGETS, "spec_version");
+	}
+}
+
+static void test_many_names(void **state)
+{
+	struct repo *r = *state;
+	char name[16];
+
+	for (unsigned i = 0; i < 40; i++) {
+		(void)snprintf(name, sizeof name, "role%u", i);
+		(void)repo_delegate(r, "B", name, "B/*", NULL);
+	}
+	(void)tuf_metadata_free(parse_role(r, "B"));
+	(void)repo_delegate(r, "B", "role0", "B/*", NULL);
+	expect_malformed(repo_role(r, "B")->body, TUF_TARGETS, "delegations.roles.name");
 }
 
 static void test_bad_hash_prefixes(void **state)
@@ -497,6 +544,8 @@ static void test_meta_check(void **state)
 	assert_int_equal(tuf_meta_check(&meta, "abc", 3), -EBADMSG);
 	meta.has_length = meta.has_sha256 = meta.has_sha512 = false;
 	assert_int_equal(tuf_meta_check(&meta, "anything", 8), 0);
+	meta.has_hashes = true;
+	assert_int_equal(tuf_meta_check(&meta, "anything", 8), -EBADMSG);
 }
 
 #define repo_test(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
@@ -519,6 +568,9 @@ int main(void)
 		repo_test(test_bad_meta),
 		repo_test(test_bad_targets),
 		repo_test(test_bad_delegations),
+		repo_test(test_delegation_without_paths),
+		repo_test(test_spec_versions),
+		repo_test(test_many_names),
 		repo_test(test_bad_hash_prefixes),
 		cmocka_unit_test(test_path_patterns),
 		cmocka_unit_test(test_hostile_pattern),
