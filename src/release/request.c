@@ -6,7 +6,6 @@
 
 #include "common/fsutil.h"
 #include "common/json.h"
-#include "tuf/canonical.h"
 
 #define TYPE		"bms-signing-request"
 #define VERSION		1
@@ -82,21 +81,20 @@ static enum tuf_type type_of(const char *role)
 	return TUF_TARGETS;
 }
 
-/* By way of its canonical bytes, so that what is shown and signed is what these bytes say. */
+/* By way of its text: the reader makes the canonical bytes of what it read, so what is shown and what
+ * is signed are one. (The canonical form itself is no JSON where a string, a PEM key, has lines.) */
 static int parse_metadata(const cJSON *envelope, const char *role, struct tuf_metadata **ret,
 			  struct json_error *error)
 {
 	static const char *const members[] = { "signatures", "signed", NULL };
-	_cleanup_free_ char *bytes = NULL;
-	size_t size;
+	_cleanup_free_ char *text = NULL;
 	int r;
 
 	r = json_only_keys(envelope, members, error);
-	if (r == 0)
-		r = tuf_canonical(envelope, &bytes, &size);
-	if (r == 0)
-		r = tuf_metadata_parse(bytes, size, type_of(role), ret, error);
-	return r;
+	if (r < 0)
+		return r;
+	text = json_print(envelope);
+	return text ? tuf_metadata_parse(text, strlen(text), type_of(role), ret, error) : -ENOMEM;
 }
 
 static int check_text(const cJSON *text, const char *what, struct json_error *error)

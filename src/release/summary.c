@@ -328,6 +328,20 @@ static void tell_contents(struct summary *s)
 		say(s, s->contents, "no targets");
 }
 
+static void compare(struct summary *s)
+{
+	int warnings = cJSON_GetArraySize(s->warnings);
+
+	compare_roles(s);
+	compare_targets(s);
+	if (s->m->consistent_snapshot != s->previous->consistent_snapshot)
+		say(s, s->warnings, "consistent snapshots are turned %s",
+		    s->m->consistent_snapshot ? "on" : "off");
+	if (cJSON_GetArraySize(s->differences) == 0 && cJSON_GetArraySize(s->warnings) == warnings)
+		say(s, s->differences, "nothing is different but version and expiry%s",
+		    s->m->n_meta ? ", and the versions of other files" : "");
+}
+
 int summary_make(const struct tuf_metadata *m, const struct tuf_metadata *previous, int64_t now_sec,
 		 cJSON **ret)
 {
@@ -347,10 +361,8 @@ int summary_make(const struct tuf_metadata *m, const struct tuf_metadata *previo
 	warn_of_head(&s);
 	warn_of_unknown_members(&s);
 	tell_contents(&s);
-	if (previous) {
-		compare_roles(&s);
-		compare_targets(&s);
-	}
+	if (previous)
+		compare(&s);
 	if (s.failed)
 		return -ENOMEM;
 	*ret = TAKE_PTR(json);
