@@ -360,7 +360,7 @@ class Client:
             # A sanitizer would like to be the first library, which the fake time is.
             environment["ASAN_OPTIONS"] = environment.get("ASAN_OPTIONS", "") + ":verify_asan_link_order=0"
         done = subprocess.run(
-            command, env=environment, timeout=60, capture_output=True, text=True, errors="replace", check=False
+            command, env=environment, timeout=120, capture_output=True, text=True, errors="replace", check=False
         )
         self.error = done.stderr
         self.output = done.stdout

@@ -148,7 +148,7 @@ def _(bed, spoil):
 @case("an artifact without an end, and one that takes for ever")
 def _(bed):
     repo, client = bed.start()
-    client.timeout = ["--timeout", "1"]
+    client.timeout = ["--timeout", "3"]
     repo.add_artifact("a", b"A" * 100)
     repo.publish("targets", "snapshot", "timestamp")
     endless = repo.files[repo.target_request("a")] = Endless(b"A" * 100)

@@ -3,7 +3,6 @@
 from bed import case, each
 from tuf_simulator import TOP_LEVEL, Key, digest, quote
 
-
 ENDS = {"terminating": True}
 PY = {"paths": ["*.py"]}
 
@@ -17,7 +16,7 @@ GRAPHS = {
     "terminating: only itself": ([("targets", "A"), ("targets", "B"), ("A", "C", ENDS), ("A", "D")], "AC"),
     "terminating: its children": ([("targets", "A"), ("targets", "B"), ("A", "C", ENDS), ("C", "D")], "ACD"),
     "terminating at the top": ([("targets", "A", ENDS), ("targets", "B")], "A"),
-    "terminating, but of another path": ([("targets", "A", {"terminating": True, "paths": ["*.py"]}), ("targets", "B")], "B"),
+    "terminating, but of another path": ([("targets", "A", ENDS | PY), ("targets", "B")], "B"),
     "other paths at the top": ([("targets", "A", PY), ("targets", "B"), ("A", "C")], "B"),
     "other paths below": ([("targets", "A"), ("targets", "B"), ("A", "C", PY), ("C", "D")], "AB"),
     "an empty list of paths": ([("targets", "A", {"paths": []}), ("targets", "B")], "B"),
@@ -281,7 +280,8 @@ def _(bed):
 
 ODD_ROLES = [
     "?", "#", "/delegatedrole", "../delegatedrole", "..", ".", "a b", "a/b/c", "%2F", "100%", "x.json", "1.snapshot",
-    "root.json", "1.root.json", "Root", "\\", "a\nb", '"', "ünïcödé", "日本", "\U0001f600", "+", "a&b=c;d", "~-._", "-rf",
+    "root.json", "1.root.json", "Root", "\\", "a\nb", '"', "ünïcödé", "日本", "\U0001f600",
+    "+", "a&b=c;d", "~-._", "-rf",
     "con", "targets.json", "x" * 240, ".#root", "*",
 ]  # fmt: skip
 

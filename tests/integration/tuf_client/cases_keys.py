@@ -145,6 +145,20 @@ def _(bed):
     bed.true("timestamp" not in client.trusted(), "it is trusted")
 
 
+@case("keys that are no keys are tolerated, and never count")
+def _(bed):
+    repo, client = bed.start()
+    for public in ("", "00" * 32, "zz" * 32, "-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----\n"):
+        key = Key.new()
+        key.object["keyval"] = {"public": public}
+        repo.add_key("timestamp", key)
+    repo.publish_all()
+    bed.accepted(client.refresh())
+    repo.root["roles"]["timestamp"]["threshold"] = 2
+    repo.publish_all()
+    bed.refused(client.refresh(), "signed by 1 of 2")
+
+
 @case("keys of unknown types and schemes are tolerated, and never count")
 def _(bed):
     repo, client = bed.start()

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Time and versions: freeze, rollback, fast-forward."""
-from bed import case, each, day
+from bed import case, day, each
 from tuf_simulator import TOP_LEVEL, when
 
 
