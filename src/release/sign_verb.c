@@ -154,9 +154,10 @@ static void tell_outcome(const struct options *o, const struct request_role *rol
 	(void)cJSON_AddStringToObject(report, "outcome", words[outcome]);
 	(void)cJSON_ReplaceItemInObjectCaseSensitive(report, "signatures", cJSON_CreateNumber(n));
 	if (!o->json)
-		(void)printf("%s version %" PRIu64 ": %s; it carries %d of %" PRIu64
-			     " signatures\n",
-			     name ? name : "?", m->version, sentences[outcome], n, role->threshold);
+		(void)printf("%s version %" PRIu64 ": %s; it carries %d signature%s, its threshold "
+			     "is %" PRIu64 "\n",
+			     name ? name : "?", m->version, sentences[outcome], n,
+			     n == 1 ? "" : "s", role->threshold);
 }
 
 struct tally {
