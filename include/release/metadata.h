@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * TUF metadata documents: the signed part as a cJSON tree, the envelope as bytes. The envelope is
- * written in canonical form too, {"signatures":[…],"signed":{…}}, so what a signature covers is a
- * literal part of the file.
+ * The signed part of TUF metadata as a cJSON tree, while it is made or changed. The whole file, with
+ * signatures, is release/role_file.h's.
  */
 #ifndef RELEASE_METADATA_H
 #define RELEASE_METADATA_H
@@ -13,26 +12,19 @@
 
 #include "common/cleanup.h"
 #include "release/problem.h"
-#include "release/signer.h"
 
 #define METADATA_SPEC_VERSION "1.0.31"
 #define METADATA_TIME_LENGTH  20 /* 2026-11-22T11:34:00Z */
 #define METADATA_MAX_VERSION  (UINT64_C(1) << 31)
 
-/* A signed part with _type and spec_version; version and expiry are set when it is signed. */
+/* A signed part with _type and spec_version. */
 _must_check_ int metadata_new(const char *type, cJSON **ret);
-/* Sets version and expiry, signs, gives the bytes of the file. */
-_must_check_ int metadata_sign(cJSON *document, uint64_t version, int64_t expires_sec,
-			       const struct signer *signer, char **ret_bytes, size_t *ret_size);
+_must_check_ int metadata_set(cJSON *document, uint64_t version, int64_t expires_sec);
 
 /* The signed part, without a look at the signatures. -EBADMSG with a sentence that has no subject
  * ("is no TUF metadata"). */
 _must_check_ int metadata_parse(const void *bytes, size_t size, cJSON **ret,
 				struct problem *problem);
-/* The signed part if this key signed it; else -EKEYREJECTED. */
-_must_check_ int metadata_open(const void *bytes, size_t size, const cJSON *key, cJSON **ret,
-			       struct problem *problem);
-
 _must_check_ int metadata_version(const cJSON *document, uint64_t *ret);
 _must_check_ int metadata_expires_sec(const cJSON *document, int64_t *ret);
 

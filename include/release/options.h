@@ -30,6 +30,7 @@ struct options {
 	int64_t time_sec; /* negative: the clock's */
 	int64_t expires_sec;
 	bool json;
+	bool dry_run;
 };
 
 struct verb {
@@ -47,6 +48,7 @@ enum {
 	OPTION_TIME,
 	OPTION_EXPIRES_SEC,
 	OPTION_JSON,
+	OPTION_DRY_RUN,
 	OPTION_HELP,
 	OPTION_VERSION,
 	OPTION_OWN, /* a verb's own options count from here */
@@ -64,6 +66,10 @@ enum {
 	{ "expires-sec", required_argument, NULL, OPTION_EXPIRES_SEC },          \
 	{ "json", no_argument, NULL, OPTION_JSON },                              \
 	{ "help", no_argument, NULL, OPTION_HELP }
+/* Of verbs that change something; the others do not know it. */
+#define OPTIONS_CHANGING                                                     \
+	{ "dry-run", no_argument, NULL, OPTION_DRY_RUN },                        \
+	OPTIONS_COMMON
 /* clang-format on */
 
 void options_init(struct options *o);
@@ -116,7 +122,14 @@ int verb_publish(struct options *o, int argc, char **argv);
 int verb_list(struct options *o, int argc, char **argv);
 int verb_verify(struct options *o, int argc, char **argv);
 int verb_manifest(struct options *o, int argc, char **argv);
+int verb_rotate(struct options *o, int argc, char **argv);
+int verb_delegate(struct options *o, int argc, char **argv);
+int verb_undelegate(struct options *o, int argc, char **argv);
+int verb_revoke(struct options *o, int argc, char **argv);
+int verb_export(struct options *o, int argc, char **argv);
+int verb_import(struct options *o, int argc, char **argv);
 int verb_keygen(struct options *o, int argc, char **argv);
 int verb_sign(struct options *o, int argc, char **argv);
+int verb_renew(struct options *o, int argc, char **argv);
 
 #endif

@@ -9,6 +9,7 @@
 #include "common/json.h"
 #include "release/program_file.h"
 #include "release/release_tar.h"
+#include "release/stage.h"
 #include "release/target.h"
 
 /* ---- what is signed ---- */
@@ -248,8 +249,7 @@ int add_release(struct repository *r, const struct add_request *request, struct 
 		n = make_files(dirfd, request, tar, document, TAKE_PTR(custom), &answer, problem);
 		if (n < 0)
 			return n;
-		n = repository_stage(r, (const char[]){ request->id.program, 0 }, document,
-				     problem);
+		n = stage_role(r, (const char[]){ request->id.program, 0 }, document, problem);
 		if (n < 0)
 			return n;
 		answer.added = true;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The verb keys: which role has which key, where it is, when the role expires. */
+/* The verb keys: which role has which keys, where they are, when the role expires. */
+#include <inttypes.h>
 #include <string.h>
 
 #include "common/json.h"
@@ -9,33 +10,19 @@
 
 struct key_line {
 	const char *role;
-	struct keystore_key key;
+	const char *keyid;
+	const struct keystore_key *key; /* NULL: keys/ does not know it */
+	uint64_t threshold;
+	unsigned n_keys;
 	int64_t expires_sec; /* negative: the role was never signed */
 };
 
-static int read_line(struct repository *r, const char *role, struct key_line *ret,
-		     struct problem *problem)
-{
-	_cleanup_json_ cJSON *document = NULL;
-	struct key_line line = { .role = role, .expires_sec = -1 };
-	int n;
-
-	n = repository_load(r, role, REPOSITORY_NEWEST, &document, problem);
-	if (n < 0 && n != -ENOENT)
-		return n;
-	if (document && metadata_expires_sec(document, &line.expires_sec) < 0)
-		return problem_set(problem, -EBADMSG, "the metadata of %s has no expiry", role);
-	n = keystore_public(repository_keys(r), role, &line.key, problem);
-	if (n < 0)
-		return n;
-	*ret = line;
-	return 0;
-}
-
 static const char *where(const struct keystore_key *key)
 {
-	if (!key->has_private)
+	if (!key || !key->has_private)
 		return "elsewhere";
+	if (key->in_token)
+		return "token";
 	return key->encrypted ? "encrypted" : "plain";
 }
 
@@ -45,12 +32,14 @@ static void print_line(const struct key_line *line)
 
 	if (line->expires_sec >= 0 && metadata_format_time(line->expires_sec, expires) < 0)
 		return;
-	(void)printf("%-10s %-10s %-21s %s\n", line->role, where(&line->key), expires,
-		     line->key.id);
+	(void)printf("%-10s %-10s %-21s %s %" PRIu64 "/%u %s\n", line->role, where(line->key),
+		     expires, line->keyid, line->threshold, line->n_keys,
+		     line->key ? line->key->name : "-");
 }
 
 static int add_line(cJSON *keys, const struct key_line *line)
 {
+	const struct keystore_key *key = line->key;
 	cJSON *object = cJSON_CreateObject();
 
 	if (!object || !cJSON_AddItemToArray(keys, object)) {
@@ -58,9 +47,12 @@ static int add_line(cJSON *keys, const struct key_line *line)
 		return -ENOMEM;
 	}
 	if (!cJSON_AddStringToObject(object, "role", line->role) ||
-	    !cJSON_AddStringToObject(object, "keyid", line->key.id) ||
-	    !cJSON_AddBoolToObject(object, "private", line->key.has_private) ||
-	    !cJSON_AddBoolToObject(object, "encrypted", line->key.encrypted))
+	    !cJSON_AddStringToObject(object, "keyid", line->keyid) ||
+	    (key && !cJSON_AddStringToObject(object, "name", key->name)) ||
+	    !json_add_u64(object, "threshold", line->threshold) ||
+	    !cJSON_AddBoolToObject(object, "private", key && key->has_private) ||
+	    !cJSON_AddBoolToObject(object, "encrypted", key && key->encrypted) ||
+	    !cJSON_AddBoolToObject(object, "token", key && key->in_token))
 		return -ENOMEM;
 	if (line->expires_sec >= 0 &&
 	    !json_add_u64(object, "expires_sec", (uint64_t)line->expires_sec))
@@ -68,31 +60,58 @@ static int add_line(cJSON *keys, const struct key_line *line)
 	return 0;
 }
 
+static int load_expiry(struct repository *r, const char *role, int64_t *ret,
+		       struct problem *problem)
+{
+	_cleanup_(role_file_unrefp) struct role_file *file = NULL;
+	int n = repository_load_file(r, role, REPOSITORY_NEWEST, &file, problem);
+
+	if (n < 0 && n != -ENOENT)
+		return n;
+	*ret = file ? role_file_metadata(file)->expires_sec : -1;
+	return 0;
+}
+
+/* A line for each key of the role, as the newest metadata has them. */
 static int show_role(struct repository *r, const char *role, cJSON *keys, struct problem *problem)
 {
-	struct key_line line = { 0 };
-	int n = read_line(r, role, &line, problem);
+	const char *by = authority_of(role);
+	_cleanup_json_ cJSON *document = NULL;
+	struct key_line line = { .role = role };
+	const cJSON *keyid;
+	int n;
 
+	n = repository_load(r, by ? by : "root", REPOSITORY_NEWEST, &document, problem);
+	if (n == -ENOENT)
+		return problem_set(problem, n, "the repository has no root metadata");
+	if (n == 0)
+		n = load_expiry(r, role, &line.expires_sec, problem);
 	if (n < 0)
 		return n;
-	if (!keys)
-		print_line(&line);
-	else if (add_line(keys, &line) < 0)
-		n = problem_no_memory(problem);
-	keystore_key_done(&line.key);
-	return n;
+	line.threshold = authority_threshold(document, role);
+	line.n_keys = authority_count(document, role);
+	cJSON_ArrayForEach (
+		keyid, cJSON_GetObjectItemCaseSensitive(authority_find(document, role), "keyids")) {
+		line.keyid = keyid->valuestring;
+		line.key = keystore_find(repository_keys(r), line.keyid);
+		if (!keys)
+			print_line(&line);
+		else if (add_line(keys, &line) < 0)
+			return problem_no_memory(problem);
+	}
+	return 0;
 }
 
 static int show_roles(struct repository *r, cJSON *keys, struct problem *problem)
 {
 	static const char *const top_roles[] = { "root", "targets", "snapshot", "timestamp" };
-	char programs[REPOSITORY_MAX_PROGRAMS + 1];
-	int n = repository_programs(r, programs, problem);
+	struct role_names names;
+	int n = repository_delegated(r, &names, problem);
 
 	for (size_t i = 0; n == 0 && i < ELEMENTSOF(top_roles); i++)
 		n = show_role(r, top_roles[i], keys, problem);
-	for (const char *p = programs; n == 0 && *p; p++)
-		n = show_role(r, (const char[]){ *p, 0 }, keys, problem);
+	for (unsigned i = 0; n == 0 && i < names.n; i++)
+		n = show_role(r, names.name[i], keys, problem);
 	return n;
 }
 
@@ -115,7 +134,8 @@ int verb_keys(struct options *o, int argc, char **argv)
 		answer = cJSON_CreateObject();
 		keys = cJSON_AddArrayToObject(answer, "keys");
 	} else {
-		(void)printf("%-10s %-10s %-21s %s\n", "ROLE", "KEY", "EXPIRES", "KEY-ID");
+		(void)printf("%-10s %-10s %-21s %-64s %s %s\n", "ROLE", "KEY", "EXPIRES", "KEY-ID",
+			     "OF", "NAME");
 	}
 	if (show_roles(r, keys, &problem) < 0) {
 		log_error("%s", problem.text);

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The verb list: the releases, published or staged. */
+/* The verb list: the releases, published or staged, and how far what is staged is signed. */
 #include <inttypes.h>
 #include <string.h>
 
 #include "common/json.h"
 #include "common/log.h"
 #include "release/options.h"
+#include "release/stage.h"
 #include "release/target.h"
 
 struct row {
@@ -103,6 +104,29 @@ static int show_programs(struct repository *r, cJSON *releases, struct problem *
 	return n;
 }
 
+/* What waits for signatures or for the next publishing. */
+static int show_staged(struct repository *r, cJSON *answer, struct problem *problem)
+{
+	_cleanup_json_ cJSON *staged = NULL;
+	const cJSON *status;
+	int n = stage_status_all(r, &staged, problem);
+
+	if (n < 0)
+		return n;
+	if (answer)
+		return cJSON_AddItemToObject(answer, "staged", TAKE_PTR(staged))
+			       ? 0
+			       : problem_no_memory(problem);
+	if (cJSON_GetArraySize(staged) > 0)
+		(void)puts("\nStaged:");
+	cJSON_ArrayForEach (status, staged) {
+		_cleanup_free_ char *sentence = stage_sentence(status);
+
+		(void)printf("  %s\n", sentence ? sentence : "out of memory");
+	}
+	return 0;
+}
+
 int verb_list(struct options *o, int argc, char **argv)
 {
 	static const struct option table[] = { OPTIONS_COMMON, { 0 } };
@@ -125,7 +149,7 @@ int verb_list(struct options *o, int argc, char **argv)
 		(void)printf("%-8s %-14s %-8s %10s  %-10s %s\n", "PROGRAM", "VERSION", "ARCH",
 			     "BYTES", "STATE", "MODELS");
 	}
-	if (show_programs(r, releases, &problem) < 0) {
+	if (show_programs(r, releases, &problem) < 0 || show_staged(r, answer, &problem) < 0) {
 		log_error("%s", problem.text);
 		return RELEASE_FAILED;
 	}

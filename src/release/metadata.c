@@ -6,9 +6,7 @@
 
 #include "common/digest.h"
 #include "common/json.h"
-#include "tuf/canonical.h"
 #include "tuf/client.h"
-#include "tuf/key.h"
 
 #define LAST_SEC INT64_C(253402300799) /* 9999-12-31T23:59:59Z */
 
@@ -39,33 +37,16 @@ static bool put(cJSON *object, const char *key, cJSON *item)
 	return false;
 }
 
-int metadata_sign(cJSON *document, uint64_t version, int64_t expires_sec,
-		  const struct signer *signer, char **ret_bytes, size_t *ret_size)
+int metadata_set(cJSON *document, uint64_t version, int64_t expires_sec)
 {
-	_cleanup_free_ char *signature_hex = NULL;
 	char expires[METADATA_TIME_LENGTH + 1];
-	_cleanup_free_ char *canonical = NULL;
-	size_t canonical_size;
-	int r;
+	int r = metadata_format_time(expires_sec, expires);
 
-	r = metadata_format_time(expires_sec, expires);
 	if (r < 0)
 		return r;
 	if (!put(document, "version", cJSON_CreateNumber((double)version)) ||
 	    !put(document, "expires", cJSON_CreateString(expires)))
 		return -ENOMEM;
-	r = tuf_canonical(document, &canonical, &canonical_size);
-	if (r < 0)
-		return r;
-	r = signer_sign(signer, canonical, canonical_size, &signature_hex);
-	if (r < 0)
-		return r;
-	r = asprintf(ret_bytes,
-		     "{\"signatures\":[{\"keyid\":\"%s\",\"sig\":\"%s\"}],\"signed\":%s}",
-		     signer_id(signer), signature_hex, canonical);
-	if (r < 0)
-		return -ENOMEM;
-	*ret_size = (size_t)r;
 	return 0;
 }
 
@@ -95,68 +76,6 @@ int metadata_parse(const void *bytes, size_t size, cJSON **ret, struct problem *
 
 	if (r < 0)
 		return r;
-	*ret = cJSON_DetachItemFromObjectCaseSensitive(envelope, "signed");
-	return 0;
-}
-
-/* The signature of a key id in an envelope; -ENOENT if there is none of the right form. */
-static int find_signature(const cJSON *envelope, const char *id,
-			  uint8_t ret[SIGNER_SIGNATURE_MAX_BYTES], size_t *ret_size)
-{
-	const cJSON *signature;
-
-	cJSON_ArrayForEach (signature, cJSON_GetObjectItemCaseSensitive(envelope, "signatures")) {
-		const char *keyid, *sig;
-
-		if (json_get_string(signature, "keyid", &keyid, NULL) == 0 &&
-		    strcmp(keyid, id) == 0 && json_get_string(signature, "sig", &sig, NULL) == 0) {
-			*ret_size = strlen(sig) / 2;
-			return *ret_size > SIGNER_SIGNATURE_MAX_BYTES ||
-					       hex_decode(sig, ret, *ret_size) < 0
-				       ? -ENOENT
-				       : 0;
-		}
-	}
-	return -ENOENT;
-}
-
-static int check_signature(const cJSON *envelope, const cJSON *key_object)
-{
-	_cleanup_(tuf_key_freep) struct tuf_key *key = NULL;
-	_cleanup_free_ char *canonical = NULL;
-	uint8_t signature[SIGNER_SIGNATURE_MAX_BYTES];
-	size_t signature_size;
-	char id[SHA256_HEX_LENGTH + 1];
-	size_t size;
-	int r;
-
-	r = tuf_key_parse(key_object, &key);
-	if (r < 0)
-		return r;
-	r = tuf_key_id(key_object, id);
-	if (r < 0)
-		return r;
-	if (find_signature(envelope, id, signature, &signature_size) < 0)
-		return -EKEYREJECTED;
-	r = tuf_canonical(cJSON_GetObjectItemCaseSensitive(envelope, "signed"), &canonical, &size);
-	if (r < 0)
-		return r;
-	return tuf_key_verify(key, signature, signature_size, canonical, size);
-}
-
-int metadata_open(const void *bytes, size_t size, const cJSON *key, cJSON **ret,
-		  struct problem *problem)
-{
-	_cleanup_json_ cJSON *envelope = NULL;
-	int r = parse_envelope(bytes, size, &envelope, problem);
-
-	if (r < 0)
-		return r;
-	r = check_signature(envelope, key);
-	if (r == -ENOMEM)
-		return problem_no_memory(problem);
-	if (r < 0)
-		return problem_set(problem, -EKEYREJECTED, "is not signed by its role's key");
 	*ret = cJSON_DetachItemFromObjectCaseSensitive(envelope, "signed");
 	return 0;
 }

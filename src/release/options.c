@@ -79,6 +79,7 @@ static int take_common(struct options *o, int option, int *exit_code)
 	case OPTION_PASSPHRASE_FILE: o->passphrase_file = optarg; return 0;
 	case OPTION_PIN_FILE: o->pin_file = optarg; return 0;
 	case OPTION_JSON: o->json = true; return 0;
+	case OPTION_DRY_RUN: o->dry_run = true; return 0;
 	case OPTION_TIME: return take_number("time", &o->time_sec, exit_code);
 	case OPTION_EXPIRES_SEC: return take_number("expires-sec", &o->expires_sec, exit_code);
 	case OPTION_VERSION: (void)puts("bms-release " PROJECT_VERSION); return OPTION_STOP;

@@ -1,473 +1,717 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "release/publish.h"
 
-#include <fcntl.h>
 #include <inttypes.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #include "common/digest.h"
 #include "common/fsutil.h"
 #include "common/json.h"
 #include "release/metadata.h"
-#include "release/target.h"
-#include "tuf/client.h"
+#include "release/stage.h"
+#include "release/target_store.h"
 
-/* A role's new version: what is signed and what is written. */
-struct fresh_role {
-	char name[16];
-	uint64_t version;
-	cJSON *document;
-	char *bytes;
-	size_t size;
+/* A role as clients will see it. */
+struct visible {
+	char name[AUTHORITY_NAME_MAX_LENGTH + 1];
+	struct role_file *file;	  /* NULL: there is none */
+	struct role_file *before; /* as clients see it now; may be NULL */
+	bool fresh;
 };
 
-struct fresh_roles {
-	struct fresh_role role[2 + REPOSITORY_MAX_PROGRAMS];
+struct publication {
+	struct repository *r;
+	struct publish_request request;
+	bool dry_run;
+	struct visible role[REPOSITORY_MAX_ROLES]; /* root, targets, the delegated ones */
 	unsigned n;
+	struct role_file *snapshot, *timestamp; /* NULL: they stay */
+	struct publish_outcome outcome;
 };
 
-static void fresh_roles_done(struct fresh_roles *fresh)
+enum { ROOT_INDEX, TARGETS_INDEX, FIRST_DELEGATED };
+
+struct publication *publication_free(struct publication *p)
 {
-	for (unsigned i = 0; i < fresh->n; i++) {
-		cJSON_Delete(fresh->role[i].document);
-		free(fresh->role[i].bytes);
+	if (!p)
+		return NULL;
+	for (unsigned i = 0; i < p->n; i++) {
+		role_file_unref(p->role[i].file);
+		role_file_unref(p->role[i].before);
 	}
+	role_file_unref(p->snapshot);
+	role_file_unref(p->timestamp);
+	free(p);
+	return NULL;
+}
+
+const struct publish_outcome *publication_outcome(const struct publication *p)
+{
+	return &p->outcome;
 }
 
 /* ---- what is staged ---- */
 
-static int collect_role(struct repository *r, const char *name, struct fresh_roles *fresh,
-			struct problem *problem)
+static bool is_wanted(const struct publish_request *request, const char *role)
 {
-	struct fresh_role *role = &fresh->role[fresh->n];
-	_cleanup_json_ cJSON *document = NULL;
-	char file[REPOSITORY_NAME_BYTES];
-	int n;
-
-	n = repository_load(r, name, REPOSITORY_STAGED_ONLY, &document, problem);
-	if (n == -ENOENT)
-		return 0;
-	if (n < 0)
-		return n;
-	(void)snprintf(file, sizeof file, REPOSITORY_STAGED "/%s.json", name);
-	n = fs_read_file(repository_fd(r), file, TUF_TARGETS_MAX_BYTES, &role->bytes, &role->size);
-	if (n == 0)
-		n = metadata_version(document, &role->version);
-	if (n < 0)
-		return problem_set(problem, n, "cannot read '%s': %s", file, strerror(-n));
-	(void)snprintf(role->name, sizeof role->name, "%s", name);
-	role->document = TAKE_PTR(document);
-	fresh->n++;
-	return 0;
+	if (request->online_only)
+		return false;
+	for (size_t i = 0; i < request->n_roles; i++)
+		if (strcmp(request->roles[i], role) == 0)
+			return true;
+	return request->n_roles == 0;
 }
 
-static int collect_staged(struct repository *r, const char *programs, struct fresh_roles *fresh,
-			  struct problem *problem)
+static int check_unchanged(struct repository *r, const char *role, struct role_file *file,
+			   struct problem *problem)
 {
-	int n;
+	_cleanup_(authorities_done) struct authorities a = { .n = 0 };
+	int n = repository_authorities(r, role, file, &a, problem);
 
-	n = collect_role(r, "root", fresh, problem);
-	if (n == 0)
-		n = collect_role(r, "targets", fresh, problem);
-	for (; n == 0 && *programs; programs++)
-		n = collect_role(r, (const char[]){ *programs, 0 }, fresh, problem);
+	for (unsigned i = 0; n == 0 && i < a.n; i++)
+		if (role_file_was_changed(file, a.by[i], role))
+			return problem_set(problem, -EBADMSG,
+					   "'" REPOSITORY_STAGED
+					   "/%s.json' was changed after it was signed",
+					   role);
 	return n;
 }
 
-/* ---- target files ---- */
-
-static int stat_target(int fd, const char *directory, const char *file, uint64_t length)
+/* Keys that were put back to keys/ since the role was staged sign it now. */
+static int complete(struct publication *p, const char *role, struct role_file **file,
+		    struct problem *problem)
 {
-	_cleanup_free_ char *path = NULL;
-	struct stat st;
+	_cleanup_(role_file_unrefp) struct role_file *before = role_file_ref(*file);
+	int n = stage_sign(p->r, role, file, problem);
 
-	if (asprintf(&path, "%s/%s", directory, file) < 0)
-		return -ENOMEM;
-	if (fstatat(fd, path, &st, AT_SYMLINK_NOFOLLOW) < 0)
-		return -errno;
-	return S_ISREG(st.st_mode) && (uint64_t)st.st_size == length ? 0 : -EBADMSG;
+	if (n < 0 || *file == before || p->dry_run)
+		return n;
+	return stage_write(p->r, role, *file, problem);
 }
 
-static int move_target(int fd, const char *file)
+/* What is missing is appended to the sentence in problem; -EKEYREJECTED in the end. */
+static int say_missing(const cJSON *status, struct problem *problem)
 {
-	_cleanup_free_ char *from = NULL, *to = NULL, *directory = NULL;
-	int r;
+	_cleanup_free_ char *sentence = stage_sentence(status);
+	size_t length = strlen(problem->text);
 
-	if (asprintf(&from, REPOSITORY_STAGED_TARGETS "/%s", file) < 0)
-		return -ENOMEM;
-	if (asprintf(&to, REPOSITORY_TARGETS "/%s", file) < 0)
-		return -ENOMEM;
-	directory = strndup(to, (size_t)(strrchr(to, '/') - to));
-	if (!directory)
-		return -ENOMEM;
-	r = fs_mkdir_p(fd, directory, 0755);
-	if (r < 0)
-		return r;
-	return renameat(fd, from, fd, to) < 0 ? -errno : 1;
-}
-
-/* 1 if it was moved, 0 if it is where it belongs already. */
-static int place_target(int fd, const cJSON *entry, struct problem *problem)
-{
-	struct target_entry target = { 0 };
-	_cleanup_free_ char *file = NULL;
-	int r = target_parse(entry, &target);
-
-	if (r == 0)
-		r = target_file(entry->string, target.sha256, &file);
-	if (r < 0)
-		return problem_set(problem, r, "staged metadata: '%s' is no target", entry->string);
-	r = stat_target(fd, REPOSITORY_STAGED_TARGETS, file, target.length);
-	if (r == 0)
-		r = move_target(fd, file);
-	else if (r == -ENOENT)
-		r = stat_target(fd, REPOSITORY_TARGETS, file, target.length);
-	if (r == -ENOENT)
-		return problem_set(problem, r,
-				   "the file of '%s' is neither in '" REPOSITORY_STAGED_TARGETS
-				   "/' nor in '" REPOSITORY_TARGETS "/'",
-				   entry->string);
-	if (r == -EBADMSG)
-		return problem_set(problem, r, "the file of '%s' has another length than signed",
-				   entry->string);
-	return r < 0 ? problem_set(problem, r, "cannot publish '%s': %s", file, strerror(-r)) : r;
-}
-
-static int place_targets(int fd, const struct fresh_role *role, unsigned *count,
-			 struct problem *problem)
-{
-	const cJSON *entry;
-	char directory[REPOSITORY_NAME_BYTES];
-	unsigned moved = 0;
-	int r;
-
-	cJSON_ArrayForEach (entry, cJSON_GetObjectItemCaseSensitive(role->document, "targets")) {
-		r = place_target(fd, entry, problem);
-		if (r < 0)
-			return r;
-		moved += (unsigned)r;
-	}
-	if (moved == 0)
-		return 0;
-	(void)snprintf(directory, sizeof directory, REPOSITORY_TARGETS "/%s", role->name);
-	r = fs_fsync_dir(fd, directory);
-	if (r == 0)
-		r = fs_fsync_dir(fd, REPOSITORY_TARGETS);
-	if (r < 0)
-		return problem_set(problem, r, "cannot sync '%s': %s", directory, strerror(-r));
-	*count += moved;
+	if (!sentence)
+		return problem_no_memory(problem);
+	(void)snprintf(problem->text + length, sizeof problem->text - length, "%s%s",
+		       length ? "; " : "", sentence);
 	return 0;
 }
 
-/* ---- metadata ---- */
-
-static int write_public(int fd, const char *name, const char *bytes, size_t size,
-			struct problem *problem)
+/* 1: it is signed as it must be, 0: it is not, and problem says so. */
+static int check_signatures(struct publication *p, const char *role, struct role_file **file,
+			    struct problem *problem)
 {
-	char path[REPOSITORY_NAME_BYTES];
-	int r;
+	_cleanup_json_ cJSON *status = NULL;
+	struct problem inner = { 0 };
+	int n = check_unchanged(p->r, role, *file, &inner);
 
-	(void)snprintf(path, sizeof path, REPOSITORY_METADATA "/%s", name);
-	r = fs_write_file_atomic(fd, path, bytes, size, 0644);
-	return r < 0 ? problem_set(problem, r, "cannot write '%s': %s", path, strerror(-r)) : 0;
+	if (n == 0)
+		n = stage_status(p->r, role, *file, &status, &inner);
+	if (n == 0 && !stage_is_complete(status)) {
+		cJSON_Delete(TAKE_PTR(status));
+		n = complete(p, role, file, &inner);
+		if (n == 0)
+			n = stage_status(p->r, role, *file, &status, &inner);
+	}
+	if (n < 0) {
+		*problem = inner;
+		return n;
+	}
+	if (stage_is_complete(status))
+		return 1;
+	n = say_missing(status, problem);
+	return n < 0 ? n : 0;
 }
 
-static int write_versioned(int fd, const char *role, uint64_t version, const char *bytes,
-			   size_t size, struct problem *problem)
+/* 1, or 0 with what is missing in problem. */
+static int collect_role(struct publication *p, const char *role, struct problem *problem)
 {
-	char name[REPOSITORY_NAME_BYTES];
+	struct visible *v = &p->role[p->n];
+	struct problem inner = { 0 };
+	int n;
 
-	(void)snprintf(name, sizeof name, "%" PRIu64 ".%s.json", version, role);
-	return write_public(fd, name, bytes, size, problem);
+	(void)snprintf(v->name, sizeof v->name, "%s", role);
+	p->n++;
+	n = repository_load_file(p->r, role, REPOSITORY_PUBLISHED, &v->before, &inner);
+	if (n == 0 || n == -ENOENT)
+		n = is_wanted(&p->request, role)
+			    ? repository_load_file(p->r, role, REPOSITORY_STAGED_ONLY, &v->file,
+						   &inner)
+			    : -ENOENT;
+	v->fresh = n == 0;
+	if (n == -ENOENT) {
+		v->file = role_file_ref(v->before);
+		return 1;
+	}
+	if (n < 0) {
+		*problem = inner;
+		return n;
+	}
+	p->outcome.roles++;
+	return check_signatures(p, role, &v->file, problem);
 }
+
+static int check_wanted(struct publication *p, struct problem *problem)
+{
+	for (size_t i = 0; i < p->request.n_roles; i++) {
+		int n = repository_check_role(p->r, p->request.roles[i], problem);
+
+		if (n < 0)
+			return n;
+	}
+	return 0;
+}
+
+/* The delegated roles of the targets that will be visible. */
+static int collect_delegated(struct publication *p, bool *signed_all, struct problem *problem)
+{
+	const struct role_file *targets = p->role[TARGETS_INDEX].file;
+	const struct tuf_roles *roles;
+
+	if (!targets)
+		return 0;
+	roles = &role_file_metadata(targets)->roles;
+	for (size_t i = 0; i < roles->n_roles; i++) {
+		const char *name = roles->roles[i].name;
+		int n;
+
+		if (!authority_name_is_delegable(name) || p->n == ELEMENTSOF(p->role))
+			return problem_set(problem, -EBADMSG,
+					   "the targets metadata delegates to too many roles");
+		n = collect_role(p, name, problem);
+		if (n < 0)
+			return n;
+		*signed_all &= n == 1;
+	}
+	return 0;
+}
+
+static int collect(struct publication *p, struct problem *problem)
+{
+	static const char *const top[] = { "root", "targets" };
+	bool signed_all = true;
+	size_t length;
+	int n = check_wanted(p, problem);
+
+	if (n < 0)
+		return n;
+	problem->text[0] = '\0';
+	for (size_t i = 0; i < ELEMENTSOF(top); i++) {
+		n = collect_role(p, top[i], problem);
+		if (n < 0)
+			return n;
+		signed_all &= n == 1;
+	}
+	n = collect_delegated(p, &signed_all, problem);
+	if (n < 0 || signed_all)
+		return n;
+	length = strlen(problem->text);
+	(void)snprintf(problem->text + length, sizeof problem->text - length,
+		       ": put the keys into '" REPOSITORY_KEYS
+		       "/', or bring the signatures with 'bms-release export' and 'import'");
+	return -EKEYREJECTED;
+}
+
+/* ---- whether it holds ---- */
+
+static int check_visible(const struct visible *v, const struct visible *by, struct problem *problem)
+{
+	struct role_signatures signatures = { 0 };
+
+	if (!v->file)
+		return problem_set(problem, -ENOENT, "there is no metadata of %s to publish",
+				   v->name);
+	if (role_file_verify(v->file, by->file, v->name, &signatures) == 0)
+		return 0;
+	return problem_set(problem, -EKEYREJECTED,
+			   "%s version %" PRIu64 " has %u of the %" PRIu64
+			   " signatures that %s version %" PRIu64
+			   " demands; publish or renew the two together",
+			   v->name, role_file_version(v->file), signatures.have,
+			   signatures.threshold, by->name, role_file_version(by->file));
+}
+
+/* Clients take roots one after the other, without a gap. */
+static int check_root(const struct visible *root, struct problem *problem)
+{
+	if (!root->file)
+		return problem_set(problem, -ENOENT, "the repository has no root metadata");
+	if (root->fresh && role_file_version(root->file) !=
+				   (root->before ? role_file_version(root->before) : 0) + 1)
+		return problem_set(problem, -EBADMSG,
+				   "'" REPOSITORY_STAGED "/root.json' is version %" PRIu64
+				   ", which is not the next one",
+				   role_file_version(root->file));
+	return 0;
+}
+
+static int check(const struct publication *p, struct problem *problem)
+{
+	int n = check_root(&p->role[ROOT_INDEX], problem);
+
+	if (n == 0)
+		n = check_visible(&p->role[TARGETS_INDEX], &p->role[ROOT_INDEX], problem);
+	for (unsigned i = FIRST_DELEGATED; n == 0 && i < p->n; i++)
+		n = check_visible(&p->role[i], &p->role[TARGETS_INDEX], problem);
+	for (unsigned i = TARGETS_INDEX; n == 0 && i < p->n; i++)
+		if (p->role[i].fresh)
+			n = target_store_check(repository_fd(p->r),
+					       role_file_document(p->role[i].file), problem);
+	return n;
+}
+
+/* ---- snapshot and timestamp ---- */
 
 /* What timestamp and snapshot say of a file: {"version":…,"length":…,"hashes":…}. */
-static int describe_file(const char *bytes, size_t size, uint64_t version, cJSON **ret)
+static int describe_file(const struct role_file *f, cJSON **ret)
 {
 	_cleanup_json_ cJSON *meta = NULL;
 	uint8_t sha256[SHA256_BYTES];
-	int r;
+	size_t size;
+	const char *bytes = role_file_bytes(f, &size);
+	int r = digest_sha256(bytes, size, sha256);
 
-	r = digest_sha256(bytes, size, sha256);
+	if (r == 0)
+		r = metadata_describe(size, sha256, &meta);
 	if (r < 0)
 		return r;
-	r = metadata_describe(size, sha256, &meta);
-	if (r < 0)
-		return r;
-	if (!json_add_u64(meta, "version", version))
+	if (!json_add_u64(meta, "version", role_file_version(f)))
 		return -ENOMEM;
 	*ret = TAKE_PTR(meta);
 	return 0;
 }
 
-/* The entry of a role in the new snapshot: of its fresh version, or as it was. */
-static int snapshot_entry(const char *role, const struct fresh_roles *fresh, const cJSON *old_metas,
-			  cJSON **ret)
+static int put_meta(cJSON *metas, const char *role, const struct role_file *f)
 {
 	char name[REPOSITORY_NAME_BYTES];
-	const cJSON *old;
+	cJSON *entry = NULL;
+	int r = describe_file(f, &entry);
 
-	for (unsigned i = 0; i < fresh->n; i++)
-		if (strcmp(fresh->role[i].name, role) == 0)
-			return describe_file(fresh->role[i].bytes, fresh->role[i].size,
-					     fresh->role[i].version, ret);
+	if (r < 0)
+		return r;
 	(void)snprintf(name, sizeof name, "%s.json", role);
-	old = cJSON_GetObjectItemCaseSensitive(old_metas, name);
-	if (!old)
-		return -ENOENT;
-	*ret = cJSON_Duplicate(old, true);
-	return *ret ? 0 : -ENOMEM;
-}
-
-/* A document of type holding "meta":{"<role>.json":entry}. Takes entry over. */
-static int add_meta(cJSON *document, const char *role, cJSON *entry)
-{
-	char name[REPOSITORY_NAME_BYTES];
-	cJSON *metas = cJSON_GetObjectItemCaseSensitive(document, "meta");
-
-	if (!metas)
-		metas = cJSON_AddObjectToObject(document, "meta");
-	(void)snprintf(name, sizeof name, "%s.json", role);
+	cJSON_DeleteItemFromObjectCaseSensitive(metas, name);
 	if (metas && cJSON_AddItemToObject(metas, name, entry))
 		return 0;
 	cJSON_Delete(entry);
 	return -ENOMEM;
 }
 
-static int build_snapshot(struct repository *r, const char *programs,
-			  const struct fresh_roles *fresh, cJSON **ret, struct problem *problem)
+/* Roles that are none any more keep their entries. */
+static int build_snapshot(struct publication *p, cJSON **ret, struct problem *problem)
 {
 	_cleanup_json_ cJSON *snapshot = NULL;
 	_cleanup_json_ cJSON *old = NULL;
-	const cJSON *old_metas;
-	char role[16] = "targets";
+	cJSON *metas;
 	int n;
 
-	n = repository_load(r, "snapshot", REPOSITORY_PUBLISHED, &old, problem);
+	n = repository_load(p->r, "snapshot", REPOSITORY_PUBLISHED, &old, problem);
 	if (n < 0 && n != -ENOENT)
 		return n;
-	old_metas = cJSON_GetObjectItemCaseSensitive(old, "meta");
 	if (metadata_new("snapshot", &snapshot) < 0)
 		return problem_no_memory(problem);
-	for (;;) {
-		cJSON *entry = NULL;
-
-		n = snapshot_entry(role, fresh, old_metas, &entry);
-		if (n == 0)
-			n = add_meta(snapshot, role, entry);
-		if (n < 0)
-			return problem_set(problem, n, "no metadata of %s to publish", role);
-		if (!*programs)
-			break;
-		(void)snprintf(role, sizeof role, "%c", *programs++);
+	metas = old ? cJSON_DetachItemFromObjectCaseSensitive(old, "meta") : cJSON_CreateObject();
+	if (!metas || !cJSON_AddItemToObject(snapshot, "meta", metas)) {
+		cJSON_Delete(metas);
+		return problem_no_memory(problem);
 	}
+	for (unsigned i = TARGETS_INDEX; i < p->n; i++)
+		if (p->role[i].fresh && put_meta(metas, p->role[i].name, p->role[i].file) < 0)
+			return problem_no_memory(problem);
 	*ret = TAKE_PTR(snapshot);
 	return 0;
 }
 
-/* Signs the next version of snapshot or timestamp. */
-static int sign_next(struct repository *r, const char *role, cJSON *document,
-		     struct fresh_role *ret, struct problem *problem)
+static int build_timestamp(const struct role_file *snapshot, cJSON **ret, struct problem *problem)
 {
+	_cleanup_json_ cJSON *timestamp = NULL;
+
+	if (metadata_new("timestamp", &timestamp) < 0 ||
+	    put_meta(cJSON_AddObjectToObject(timestamp, "meta"), "snapshot", snapshot) < 0)
+		return problem_no_memory(problem);
+	*ret = TAKE_PTR(timestamp);
+	return 0;
+}
+
+/* These two are signed when they are published, so their keys must be here. */
+static int sign_online(struct publication *p, const char *role, cJSON *document,
+		       struct role_file **ret, struct problem *problem)
+{
+	_cleanup_(role_file_unrefp) struct role_file *f = NULL;
+	struct role_file *root = p->role[ROOT_INDEX].file;
+	struct role_signatures signatures = { 0 };
 	uint64_t published;
 	int n;
 
-	n = repository_published_version(r, role, &published, problem);
+	n = repository_published_version(p->r, role, &published, problem);
 	if (n < 0)
 		return n;
-	ret->version = published + 1;
-	return repository_sign(r, role, document, ret->version, &ret->bytes, &ret->size, problem);
-}
-
-static int write_snapshot(struct repository *r, const char *programs,
-			  const struct fresh_roles *fresh, cJSON **ret_meta, uint64_t *ret_version,
-			  struct problem *problem)
-{
-	_cleanup_json_ cJSON *document = NULL;
-	struct fresh_role snapshot = { 0 };
-	_cleanup_free_ char *bytes = NULL;
-	int n;
-
-	n = build_snapshot(r, programs, fresh, &document, problem);
+	n = metadata_set(document, published + 1, repository_expires_sec(p->r, role));
+	if (n < 0)
+		return problem_set(problem, n, "cannot make the %s: %s", role, strerror(-n));
+	n = role_file_new(document, role_file_type(role), &f, problem);
+	if (n == 0)
+		n = role_file_sign(&f, root, role, repository_keys(p->r), problem);
 	if (n < 0)
 		return n;
-	n = sign_next(r, "snapshot", document, &snapshot, problem);
-	if (n < 0)
-		return n;
-	bytes = snapshot.bytes;
-	n = write_versioned(repository_fd(r), "snapshot", snapshot.version, bytes, snapshot.size,
-			    problem);
-	if (n < 0)
-		return n;
-	if (describe_file(bytes, snapshot.size, snapshot.version, ret_meta) < 0)
-		return problem_no_memory(problem);
-	*ret_version = snapshot.version;
+	if (role_file_verify(f, root, role, &signatures) < 0)
+		return problem_set(problem, -EKEYREJECTED,
+				   "%s needs %" PRIu64
+				   " signatures and the keys in '" REPOSITORY_KEYS
+				   "/' give %u; it is signed with each publishing, so its keys "
+				   "must be there",
+				   role, signatures.threshold, signatures.have);
+	*ret = TAKE_PTR(f);
 	return 0;
 }
 
-/* The entry of the snapshot in the timestamp that clients see. */
-static int published_snapshot_meta(struct repository *r, cJSON **ret_meta, uint64_t *ret_version,
-				   struct problem *problem)
+/* It would not be accepted by who has the root that will be visible, or not for long. */
+static int needs_signing(struct publication *p, const char *role, bool *ret,
+			 struct problem *problem)
 {
-	_cleanup_json_ cJSON *timestamp = NULL;
-	const cJSON *meta;
+	_cleanup_(role_file_unrefp) struct role_file *f = NULL;
+	const struct role_file *root = p->role[ROOT_INDEX].file, *anchor = NULL;
+	struct role_signatures signatures;
+	bool due;
 	int n;
 
-	n = repository_load(r, "timestamp", REPOSITORY_PUBLISHED, &timestamp, problem);
+	n = repository_is_due(p->r, role, &due, problem);
+	if (n == 0)
+		n = repository_anchor(p->r, &anchor, problem);
 	if (n < 0)
-		return n == -ENOENT ? problem_set(problem, n, "nothing is published yet") : n;
-	meta = cJSON_GetObjectItemCaseSensitive(cJSON_GetObjectItemCaseSensitive(timestamp, "meta"),
-						"snapshot.json");
-	if (metadata_version(meta, ret_version) < 0)
-		return problem_set(problem, -EBADMSG, "timestamp.json names no snapshot");
-	*ret_meta = cJSON_Duplicate(meta, true);
-	return *ret_meta ? 0 : problem_no_memory(problem);
+		return n;
+	n = repository_load_file(p->r, role, REPOSITORY_PUBLISHED, &f, problem);
+	if (n < 0 && n != -ENOENT)
+		return n;
+	*ret = due || !f || !anchor || role_file_verify(f, root, role, &signatures) < 0 ||
+	       !authority_same(role_file_document(anchor), role_file_document(root), role);
+	return 0;
 }
 
-/* Takes meta over. Its rename is the moment at which everything new becomes visible. */
-static int write_timestamp(struct repository *r, cJSON *meta, uint64_t *ret_version,
-			   struct problem *problem)
+static int prepare_snapshot(struct publication *p, struct problem *problem)
 {
 	_cleanup_json_ cJSON *document = NULL;
-	struct fresh_role timestamp = { 0 };
-	_cleanup_free_ char *bytes = NULL;
-	int n;
+	bool needed;
+	int n = needs_signing(p, "snapshot", &needed, problem);
 
-	if (metadata_new("timestamp", &document) < 0) {
-		cJSON_Delete(meta);
-		return problem_no_memory(problem);
+	for (unsigned i = TARGETS_INDEX; i < p->n; i++)
+		needed |= p->role[i].fresh;
+	if (n < 0 || !(needed || p->request.renew_snapshot))
+		return n;
+	n = build_snapshot(p, &document, problem);
+	return n < 0 ? n : sign_online(p, "snapshot", document, &p->snapshot, problem);
+}
+
+static int prepare_timestamp(struct publication *p, struct problem *problem)
+{
+	_cleanup_(role_file_unrefp) struct role_file *snapshot = role_file_ref(p->snapshot);
+	_cleanup_json_ cJSON *document = NULL;
+	bool needed;
+	int n = needs_signing(p, "timestamp", &needed, problem);
+
+	if (n < 0)
+		return n;
+	if (!snapshot) {
+		n = repository_load_file(p->r, "snapshot", REPOSITORY_PUBLISHED, &snapshot,
+					 problem);
+		if (n < 0)
+			return n == -ENOENT ? problem_set(problem, n, "nothing is published yet")
+					    : n;
 	}
-	if (add_meta(document, "snapshot", meta) < 0)
-		return problem_no_memory(problem);
-	n = sign_next(r, "timestamp", document, &timestamp, problem);
+	p->outcome.snapshot_version = role_file_version(snapshot);
+	if (!(needed || p->snapshot || p->request.renew_timestamp))
+		return 0;
+	n = build_timestamp(snapshot, &document, problem);
+	if (n == 0)
+		n = sign_online(p, "timestamp", document, &p->timestamp, problem);
 	if (n < 0)
 		return n;
-	bytes = timestamp.bytes;
-	n = write_public(repository_fd(r), "timestamp.json", bytes, timestamp.size, problem);
-	if (n < 0)
-		return n;
-	*ret_version = timestamp.version;
+	p->outcome.timestamp = true;
+	p->outcome.timestamp_version = role_file_version(p->timestamp);
 	return 0;
 }
 
-/* ---- the story ---- */
+/* ---- preparing ---- */
 
-static int clean_staged(struct repository *r, const char *programs, struct problem *problem)
+static size_t visible_documents(const struct publication *p,
+				const cJSON *documents[REPOSITORY_MAX_ROLES])
 {
-	int fd = repository_fd(r);
+	size_t n = 0;
+
+	for (unsigned i = TARGETS_INDEX; i < p->n; i++)
+		documents[n++] = role_file_document(p->role[i].file);
+	return n;
+}
+
+static void tell(const struct publication *p, struct changes *changes)
+{
+	const cJSON *documents[REPOSITORY_MAX_ROLES];
+	size_t n = visible_documents(p, documents);
+
+	for (unsigned i = 0; i < p->n; i++) {
+		const struct visible *v = &p->role[i];
+		const cJSON *before = v->before ? role_file_document(v->before) : NULL;
+
+		if (!v->fresh)
+			continue;
+		changes_compare(changes, repository_keys(p->r), v->name, before,
+				role_file_document(v->file));
+		target_store_tell(before, documents, n, changes);
+	}
+	if (p->snapshot)
+		changes_add(changes, "snapshot version %" PRIu64 ", valid until %s",
+			    role_file_version(p->snapshot),
+			    role_file_metadata(p->snapshot)->expires);
+	if (p->timestamp)
+		changes_add(changes, "timestamp version %" PRIu64 ", valid until %s",
+			    role_file_version(p->timestamp),
+			    role_file_metadata(p->timestamp)->expires);
+}
+
+int publish_prepare(struct repository *r, const struct publish_request *request, bool dry_run,
+		    struct publication **ret, struct changes *changes, struct problem *problem)
+{
+	_cleanup_(publication_freep) struct publication *p = calloc(1, sizeof *p);
+	int n;
+
+	if (!p)
+		return problem_no_memory(problem);
+	p->r = r;
+	p->request = *request;
+	p->dry_run = dry_run;
+	n = collect(p, problem);
+	if (n == 0)
+		n = check(p, problem);
+	if (n == 0)
+		n = prepare_snapshot(p, problem);
+	if (n == 0)
+		n = prepare_timestamp(p, problem);
+	if (n < 0)
+		return n;
+	if (changes)
+		tell(p, changes);
+	*ret = TAKE_PTR(p);
+	return 0;
+}
+
+/* ---- writing ---- */
+
+/* timestamp.json is the one without a version in its name. */
+static int write_public(const struct publication *p, const char *role, const struct role_file *f,
+			struct problem *problem)
+{
+	char path[REPOSITORY_NAME_BYTES];
+	size_t size;
+	const char *bytes = role_file_bytes(f, &size);
+	int r;
+
+	if (strcmp(role, "timestamp") == 0)
+		(void)snprintf(path, sizeof path, REPOSITORY_METADATA "/timestamp.json");
+	else
+		(void)snprintf(path, sizeof path, REPOSITORY_METADATA "/%" PRIu64 ".%s.json",
+			       role_file_version(f), role);
+	r = fs_write_file_atomic(repository_fd(p->r), path, bytes, size, 0644);
+	return r < 0 ? problem_set(problem, r, "cannot write '%s': %s", path, strerror(-r)) : 0;
+}
+
+/* What no client can see yet. */
+static int write_hidden(struct publication *p, struct problem *problem)
+{
+	int n = 0;
+
+	for (unsigned i = TARGETS_INDEX; n == 0 && i < p->n; i++)
+		if (p->role[i].fresh)
+			n = target_store_place(repository_fd(p->r),
+					       role_file_document(p->role[i].file),
+					       &p->outcome.files, problem);
+	for (unsigned i = TARGETS_INDEX; n == 0 && i < p->n; i++)
+		if (p->role[i].fresh)
+			n = write_public(p, p->role[i].name, p->role[i].file, problem);
+	if (n == 0 && p->snapshot)
+		n = write_public(p, "snapshot", p->snapshot, problem);
+	return n;
+}
+
+/* Its last rename is the moment at which everything new becomes visible. */
+static int write_visible(const struct publication *p, struct problem *problem)
+{
+	const struct visible *root = &p->role[ROOT_INDEX];
+	int n = root->fresh ? write_public(p, "root", root->file, problem) : 0;
+
+	if (n == 0 && p->timestamp)
+		n = write_public(p, "timestamp", p->timestamp, problem);
+	return n;
+}
+
+/* After a crash the version before is found in repository/metadata/. */
+static int purge_role(struct publication *p, struct visible *v, const cJSON *const *documents,
+		      size_t n_documents, struct problem *problem)
+{
+	char name[REPOSITORY_NAME_BYTES];
+	struct problem ignored;
+	uint64_t version = v->file ? role_file_version(v->file) : 0;
+
+	(void)snprintf(name, sizeof name, REPOSITORY_STAGED "/%s.json", v->name);
+	if (!v->fresh && faccessat(repository_fd(p->r), name, F_OK, 0) == 0 && version > 1) {
+		v->before = role_file_unref(v->before);
+		if (repository_load_version(p->r, v->name, version - 1, &v->before, &ignored) < 0)
+			return 0;
+	}
+	if (!v->before)
+		return 0;
+	return target_store_purge(repository_fd(p->r), role_file_document(v->before), documents,
+				  n_documents, &p->outcome.removed, problem);
+}
+
+static int purge(struct publication *p, struct problem *problem)
+{
+	const cJSON *documents[REPOSITORY_MAX_ROLES];
+	size_t n_documents = visible_documents(p, documents);
+	int n = 0;
+
+	for (unsigned i = TARGETS_INDEX; n == 0 && i < p->n; i++)
+		n = purge_role(p, &p->role[i], documents, n_documents, problem);
+	return n;
+}
+
+static int remember_root(struct publication *p, struct problem *problem)
+{
+	const struct role_file *root = p->role[ROOT_INDEX].file, *anchor = NULL;
+	int n = repository_anchor(p->r, &anchor, problem);
+
+	if (n < 0)
+		return n;
+	if (anchor && role_file_version(anchor) == role_file_version(root) &&
+	    faccessat(repository_fd(p->r), REPOSITORY_ROOT, F_OK, 0) == 0)
+		return 0;
+	return repository_set_anchor(p->r, root, problem);
+}
+
+/* What is staged and not newer than what is published was published. */
+static int clean_role(struct publication *p, const char *role, bool *kept, struct problem *problem)
+{
+	_cleanup_(role_file_unrefp) struct role_file *staged = NULL;
 	char name[REPOSITORY_NAME_BYTES];
 	int n;
 
-	n = fs_remove_tree(fd, REPOSITORY_STAGED "/root.json");
-	if (n == 0)
-		n = fs_remove_tree(fd, REPOSITORY_STAGED "/targets.json");
-	for (; n == 0 && *programs; programs++) {
-		(void)snprintf(name, sizeof name, REPOSITORY_STAGED "/%c.json", *programs);
-		n = fs_remove_tree(fd, name);
+	n = repository_load_file(p->r, role, REPOSITORY_STAGED_ONLY, &staged, problem);
+	if (n != -ENOENT) {
+		*kept = true;
+		return n;
 	}
+	(void)snprintf(name, sizeof name, REPOSITORY_STAGED "/%s.json", role);
+	n = fs_remove_tree(repository_fd(p->r), name);
+	if (n == 0) {
+		(void)snprintf(name, sizeof name, REPOSITORY_STAGED_TARGETS "/%s", role);
+		n = fs_remove_tree(repository_fd(p->r), name);
+	}
+	return n < 0 ? problem_set(problem, n, "cannot remove '%s': %s", name, strerror(-n)) : 0;
+}
+
+static int clean_staged(struct publication *p, struct problem *problem)
+{
+	struct role_names names;
+	bool kept = false;
+	int n = repository_delegated(p->r, &names, problem);
+
 	if (n == 0)
-		n = fs_remove_tree(fd, REPOSITORY_STAGED_TARGETS);
+		n = clean_role(p, "root", &kept, problem);
+	if (n == 0)
+		n = clean_role(p, "targets", &kept, problem);
+	for (unsigned i = 0; n == 0 && i < names.n; i++)
+		n = clean_role(p, names.name[i], &kept, problem);
+	if (n < 0 || kept)
+		return n;
+	n = fs_remove_tree(repository_fd(p->r), REPOSITORY_STAGED_TARGETS);
 	return n < 0 ? problem_set(problem, n, "cannot clean '" REPOSITORY_STAGED "/': %s",
 				   strerror(-n))
 		     : 0;
 }
 
-static int place_roles(struct repository *r, const struct fresh_roles *fresh, unsigned *files,
-		       struct problem *problem)
+int publish_write(struct publication *p, struct publish_outcome *ret, struct problem *problem)
 {
-	int fd = repository_fd(r);
-	int n;
+	int n = write_hidden(p, problem);
 
-	for (unsigned i = 0; i < fresh->n; i++) {
-		n = place_targets(fd, &fresh->role[i], files, problem);
-		if (n < 0)
-			return n;
-	}
-	for (unsigned i = 0; i < fresh->n; i++) {
-		const struct fresh_role *role = &fresh->role[i];
-
-		n = write_versioned(fd, role->name, role->version, role->bytes, role->size,
-				    problem);
-		if (n < 0)
-			return n;
-	}
+	if (n == 0)
+		n = write_visible(p, problem);
+	if (n == 0)
+		n = purge(p, problem);
+	if (n == 0)
+		n = remember_root(p, problem);
+	if (n < 0)
+		return n;
+	repository_reload(p->r);
+	n = clean_staged(p, problem);
+	if (n < 0)
+		return n;
+	*ret = p->outcome;
 	return 0;
 }
 
-/* The root is no part of the snapshot: a new one alone needs no new snapshot. */
-static bool has_snapshot_role(const struct fresh_roles *fresh)
-{
-	for (unsigned i = 0; i < fresh->n; i++)
-		if (strcmp(fresh->role[i].name, "root") != 0)
-			return true;
-	return false;
-}
-
-static int sign_online_roles(struct repository *r, const char *programs,
-			     const struct fresh_roles *fresh, bool new_snapshot,
-			     struct publish_outcome *outcome, struct problem *problem)
-{
-	cJSON *meta = NULL;
-	int n;
-
-	if (new_snapshot)
-		n = write_snapshot(r, programs, fresh, &meta, &outcome->snapshot_version, problem);
-	else
-		n = published_snapshot_meta(r, &meta, &outcome->snapshot_version, problem);
-	if (n < 0)
-		return n;
-	return write_timestamp(r, meta, &outcome->timestamp_version, problem);
-}
-
-int publish_run(struct repository *r, bool renew_snapshot, bool renew_timestamp,
+int publish_run(struct repository *r, const struct publish_request *request,
 		struct publish_outcome *ret, struct problem *problem)
 {
-	_cleanup_(fresh_roles_done) struct fresh_roles fresh = { 0 };
-	struct publish_outcome outcome = { 0 };
-	char programs[REPOSITORY_MAX_PROGRAMS + 1];
-	bool snapshot_due, timestamp_due;
-	int n;
+	_cleanup_(publication_freep) struct publication *p = NULL;
+	int n = publish_prepare(r, request, false, &p, NULL, problem);
 
-	n = repository_programs(r, programs, problem);
-	if (n < 0)
-		return n;
-	n = collect_staged(r, programs, &fresh, problem);
-	if (n < 0)
-		return n;
-	n = repository_is_due(r, "snapshot", &snapshot_due, problem);
-	if (n < 0)
-		return n;
-	n = repository_is_due(r, "timestamp", &timestamp_due, problem);
-	if (n < 0)
-		return n;
-	n = place_roles(r, &fresh, &outcome.files, problem);
-	if (n < 0)
-		return n;
-	snapshot_due |= renew_snapshot || has_snapshot_role(&fresh);
-	outcome.roles = fresh.n;
-	outcome.timestamp = snapshot_due || timestamp_due || renew_timestamp;
-	if (outcome.timestamp) {
-		n = sign_online_roles(r, programs, &fresh, snapshot_due, &outcome, problem);
-		if (n < 0)
-			return n;
-	}
-	repository_reload(r);
-	n = clean_staged(r, programs, problem);
-	if (n < 0)
-		return n;
-	*ret = outcome;
-	return 0;
+	return n < 0 ? n : publish_write(p, ret, problem);
 }
 
-int publish_renew(struct repository *r, const char *role, struct problem *problem)
+/* ---- renewing what is signed offline ---- */
+
+/* Where the first missing key would be looked for. */
+static const char *missing_name(const cJSON *status, const char *role)
+{
+	const cJSON *item;
+
+	cJSON_ArrayForEach (item, cJSON_GetObjectItemCaseSensitive(status, "missing"))
+		if (cJSON_GetObjectItemCaseSensitive(item, "name"))
+			return json_text_or(item, "name", role);
+	return role;
+}
+
+static int check_renewable(struct repository *r, const char *role, struct problem *problem)
+{
+	_cleanup_(role_file_unrefp) struct role_file *file = NULL;
+	_cleanup_free_ char *sentence = NULL;
+	_cleanup_json_ cJSON *status = NULL;
+	int n;
+
+	n = repository_load_file(r, role, REPOSITORY_NEWEST, &file, problem);
+	if (n == 0)
+		n = stage_sign(r, role, &file, problem);
+	if (n == 0)
+		n = stage_status(r, role, file, &status, problem);
+	if (n < 0 || stage_is_complete(status))
+		return n;
+	sentence = stage_sentence(status);
+	return problem_set(problem, -ENOENT,
+			   "%s by the keys that are here: put '" REPOSITORY_KEYS
+			   "/%s.pem' back, or bring the signature with 'bms-release export "
+			   "--renew %s FILE'",
+			   sentence ? sentence : role, missing_name(status, role), role);
+}
+
+int publish_renew(struct repository *r, const char *role, bool unsigned_too,
+		  struct changes *changes, struct problem *problem)
 {
 	_cleanup_json_ cJSON *document = NULL;
 	int n = repository_load(r, role, REPOSITORY_NEWEST, &document, problem);
 
 	if (n == -ENOENT)
 		return problem_set(problem, n, "the repository has no role '%s'", role);
-	if (n < 0)
+	if (n == 0)
+		n = stage_put(r, role, document, changes, problem);
+	if (n == 0 && !unsigned_too)
+		n = check_renewable(r, role, problem);
+	if (n < 0) {
+		repository_forget_plan(r);
 		return n;
-	return repository_stage(r, role, document, problem);
+	}
+	return stage_commit(r, problem);
 }

@@ -1,65 +1,73 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The verb publish: the command line around publish_run(). */
+/* The verb publish: the command line around publish_prepare() and publish_write(). */
 #include <inttypes.h>
 #include <string.h>
 
 #include "common/json.h"
 #include "common/log.h"
+#include "release/changing.h"
 #include "release/options.h"
 #include "release/publish.h"
 
-struct renewal {
-	bool kind[_ROLE_KIND_MAX]; /* all but programs */
-	bool letter[26];
-	bool all;
+struct plan {
+	const char *renew[REPOSITORY_MAX_ROLES]; /* what is staged again */
+	unsigned n_renew;
+	bool renew_all;
+	struct publish_request request;
 };
 
-static int parse_role(const struct options *o, const char *role, struct renewal *renewal)
-{
-	int kind;
+/* ---- --renew ---- */
 
-	if (strcmp(role, "all") == 0) {
-		renewal->all = true;
-		return RELEASE_OK;
-	}
-	kind = role_kind_from_name(role);
-	if (kind < 0)
+static int parse_renew(const struct options *o, const char *role, struct plan *plan)
+{
+	int kind = role_kind_from_name(role);
+
+	if (strcmp(role, "all") == 0)
+		plan->renew_all = true;
+	else if (kind == ROLE_SNAPSHOT)
+		plan->request.renew_snapshot = true;
+	else if (kind == ROLE_TIMESTAMP)
+		plan->request.renew_timestamp = true;
+	else if (kind < 0 && !authority_name_is_delegable(role))
 		return options_usage(o, "--renew: '%s' is no role", role);
-	if (kind == ROLE_PROGRAM)
-		renewal->letter[role[0] - 'A'] = true;
+	else if (plan->n_renew == ELEMENTSOF(plan->renew))
+		return options_usage(o, "--renew: too many roles");
 	else
-		renewal->kind[kind] = true;
+		plan->renew[plan->n_renew++] = role;
 	return RELEASE_OK;
 }
 
-/* A letter that is no program of this repository is an error, not silence. */
-static int renew_programs(struct repository *r, const struct renewal *renewal,
-			  struct problem *problem)
+static int renew_all(struct repository *r, struct problem *problem)
 {
-	char programs[REPOSITORY_MAX_PROGRAMS + 1];
-	int n = repository_programs(r, programs, problem);
+	struct role_names names;
+	int n = repository_delegated(r, &names, problem);
 
-	for (char letter = 'A'; n == 0 && letter <= 'Z'; letter++) {
-		bool wanted = renewal->letter[letter - 'A'];
-
-		if (wanted && !strchr(programs, letter))
-			return problem_set(problem, -ENOENT, "there is no program %c", letter);
-		if (wanted || (renewal->all && strchr(programs, letter)))
-			n = publish_renew(r, (const char[]){ letter, 0 }, problem);
-	}
+	if (n == 0)
+		n = publish_renew(r, "root", false, NULL, problem);
+	if (n == 0)
+		n = publish_renew(r, "targets", false, NULL, problem);
+	for (unsigned i = 0; n == 0 && i < names.n; i++)
+		n = publish_renew(r, names.name[i], false, NULL, problem);
 	return n;
 }
 
-static int renew(struct repository *r, const struct renewal *renewal, struct problem *problem)
+static int renew(struct repository *r, const struct plan *plan, struct problem *problem)
 {
 	int n = 0;
 
-	if (renewal->all || renewal->kind[ROLE_ROOT])
-		n = publish_renew(r, "root", problem);
-	if (n == 0 && (renewal->all || renewal->kind[ROLE_TARGETS]))
-		n = publish_renew(r, "targets", problem);
-	return n < 0 ? n : renew_programs(r, renewal, problem);
+	/* A letter that is no program of this repository is an error, not silence. */
+	for (unsigned i = 0; n == 0 && i < plan->n_renew; i++)
+		n = repository_check_role(r, plan->renew[i], problem);
+	if (n < 0)
+		return n;
+	if (plan->renew_all)
+		return renew_all(r, problem);
+	for (unsigned i = 0; n == 0 && i < plan->n_renew; i++)
+		n = publish_renew(r, plan->renew[i], false, NULL, problem);
+	return n;
 }
+
+/* ---- what is said ---- */
 
 static void print(const struct options *o, const struct publish_outcome *outcome)
 {
@@ -67,20 +75,31 @@ static void print(const struct options *o, const struct publish_outcome *outcome
 		(void)puts("Nothing to publish: nothing is staged and nothing is about to expire.");
 		return;
 	}
+	if (o->dry_run) {
+		(void)puts("Nothing was written: --dry-run.");
+		return;
+	}
 	(void)printf("Published: %u new metadata, %u files", outcome->roles, outcome->files);
+	if (outcome->removed > 0)
+		(void)printf(", %u removed", outcome->removed);
 	if (outcome->timestamp)
 		(void)printf("; snapshot %" PRIu64 ", timestamp %" PRIu64,
 			     outcome->snapshot_version, outcome->timestamp_version);
 	(void)printf(". A web server may serve '%s/" REPOSITORY_PUBLIC "'.\n", o->repo);
 }
 
-static int print_json(const struct publish_outcome *outcome)
+static int print_json(const struct options *o, const struct publish_outcome *outcome,
+		      struct changes *changes)
 {
-	_cleanup_json_ cJSON *answer = cJSON_CreateObject();
+	_cleanup_json_ cJSON *answer = NULL;
 
-	if (!cJSON_AddBoolToObject(answer, "published", outcome->timestamp || outcome->roles > 0) ||
+	if (changing_json(o, changes, NULL, &answer) < 0)
+		return -ENOMEM;
+	if (!cJSON_AddBoolToObject(answer, "published",
+				   !o->dry_run && (outcome->timestamp || outcome->roles > 0)) ||
 	    !json_add_u64(answer, "roles", outcome->roles) ||
-	    !json_add_u64(answer, "files", outcome->files))
+	    !json_add_u64(answer, "files", outcome->files) ||
+	    !json_add_u64(answer, "removed", outcome->removed))
 		return -ENOMEM;
 	if (outcome->timestamp &&
 	    (!json_add_u64(answer, "snapshot_version", outcome->snapshot_version) ||
@@ -89,45 +108,79 @@ static int print_json(const struct publish_outcome *outcome)
 	return options_print_json(answer);
 }
 
+/* ---- the story ---- */
+
+static int publish(const struct options *o, struct repository *r, const struct plan *plan,
+		   struct changes *changes, struct publish_outcome *ret, struct problem *problem)
+{
+	_cleanup_(publication_freep) struct publication *p = NULL;
+	int n = renew(r, plan, problem);
+
+	if (n == 0)
+		n = publish_prepare(r, &plan->request, o->dry_run, &p, changes, problem);
+	if (n == 0 && changes->out_of_memory)
+		n = problem_no_memory(problem);
+	if (n < 0)
+		return n;
+	if (!o->json)
+		changing_print(changes);
+	*ret = *publication_outcome(p);
+	return o->dry_run ? 0 : publish_write(p, ret, problem);
+}
+
 enum {
 	OPTION_RENEW = OPTION_OWN,
 };
 
-int verb_publish(struct options *o, int argc, char **argv)
+static int parse(struct options *o, int argc, char **argv, struct plan *plan, bool *ret_stop)
 {
 	static const struct option table[] = {
 		{ "renew", required_argument, NULL, OPTION_RENEW },
-		OPTIONS_COMMON,
+		OPTIONS_CHANGING,
 		{ 0 },
 	};
-	_cleanup_(repository_closep) struct repository *r = NULL;
-	struct publish_outcome outcome = { 0 };
-	struct problem problem = { 0 };
-	struct renewal renewal = { 0 };
-	int option, exit_code = RELEASE_OK, n;
+	int option, exit_code = RELEASE_OK;
 
+	*ret_stop = true;
 	while ((option = options_next(o, argc, argv, ":", table, &exit_code)) >= 0) {
-		exit_code = parse_role(o, optarg, &renewal);
+		exit_code = parse_renew(o, optarg, plan);
 		if (exit_code != RELEASE_OK)
 			return exit_code;
 	}
 	if (option == OPTION_STOP)
 		return exit_code;
-	if (optind < argc)
-		return options_usage(o, "'%s' is too much", argv[optind]);
+	if (o->dry_run && (plan->n_renew > 0 || plan->renew_all))
+		return options_usage(o,
+				     "--renew of a staged role and --dry-run exclude each other");
+	plan->request.renew_snapshot |= plan->renew_all;
+	plan->request.renew_timestamp |= plan->renew_all;
+	plan->request.roles = (const char *const *)(argv + optind);
+	plan->request.n_roles = (size_t)(argc - optind);
+	*ret_stop = false;
+	return RELEASE_OK;
+}
+
+int verb_publish(struct options *o, int argc, char **argv)
+{
+	_cleanup_(repository_closep) struct repository *r = NULL;
+	_cleanup_(changes_done) struct changes changes = { 0 };
+	struct publish_outcome outcome = { 0 };
+	struct problem problem = { 0 };
+	struct plan plan = { 0 };
+	bool stop;
+	int n = parse(o, argc, argv, &plan, &stop);
+
+	if (stop)
+		return n;
 	if (options_open(o, true, &r) < 0)
 		return RELEASE_FAILED;
-	n = renew(r, &renewal, &problem);
-	if (n == 0)
-		n = publish_run(r, renewal.all || renewal.kind[ROLE_SNAPSHOT],
-				renewal.all || renewal.kind[ROLE_TIMESTAMP], &outcome, &problem);
+	n = publish(o, r, &plan, &changes, &outcome, &problem);
 	if (n < 0) {
 		log_error("%s", problem.text);
 		return RELEASE_FAILED;
 	}
-	if (!o->json) {
-		print(o, &outcome);
-		return RELEASE_OK;
-	}
-	return print_json(&outcome) < 0 ? RELEASE_FAILED : RELEASE_OK;
+	if (o->json)
+		return print_json(o, &outcome, &changes) < 0 ? RELEASE_FAILED : RELEASE_OK;
+	print(o, &outcome);
+	return RELEASE_OK;
 }

@@ -5,165 +5,28 @@
 #include <inttypes.h>
 #include <string.h>
 #include <sys/file.h>
-#include <sys/stat.h>
 
-#include "common/digest.h"
 #include "common/fsutil.h"
 #include "common/json.h"
 #include "common/log.h"
 #include "release/metadata.h"
 #include "tuf/client.h"
 
-#define SETTINGS_MAX_BYTES (64u << 10)
-#define DAY_SEC		   86400
-#define MAX_DAYS	   36500
+#define DAY_SEC 86400
 
 struct repository {
 	int fd;
 	struct repository_options options;
 	struct keystore *keys;
 	struct expiry expiry;
+	struct repository_plan plan;
 	/* What clients see, read when it is first asked for; NULL if nothing was published. */
-	cJSON *timestamp, *snapshot;
-	bool loaded;
+	struct role_file *anchor, *root;
+	struct role_file *timestamp, *snapshot, *targets;
+	bool roots_are_loaded, is_loaded;
 };
-
-static const char *const kind_names[_ROLE_KIND_MAX] = {
-	[ROLE_ROOT] = "root",	      [ROLE_TARGETS] = "targets",     [ROLE_PROGRAM] = "programs",
-	[ROLE_SNAPSHOT] = "snapshot", [ROLE_TIMESTAMP] = "timestamp",
-};
-
-int role_kind_from_name(const char *role)
-{
-	if (role[0] >= 'A' && role[0] <= 'Z' && !role[1])
-		return ROLE_PROGRAM;
-	for (int i = 0; i < _ROLE_KIND_MAX; i++)
-		if (i != ROLE_PROGRAM && strcmp(role, kind_names[i]) == 0)
-			return i;
-	return -EINVAL;
-}
-
-/* ---- making one ---- */
-
-static int format_settings(const struct expiry *expiry, char **ret)
-{
-	_cleanup_json_ cJSON *settings = cJSON_CreateObject();
-	cJSON *days = cJSON_AddObjectToObject(settings, "expires_days");
-	_cleanup_free_ char *text = NULL;
-
-	for (int i = 0; i < _ROLE_KIND_MAX; i++)
-		if (!days || !json_add_u64(days, kind_names[i], expiry->days[i]))
-			return -ENOMEM;
-	text = json_print(settings);
-	if (!text || asprintf(ret, "%s\n", text) < 0)
-		return -ENOMEM;
-	return 0;
-}
-
-static const char *const parts[] = { REPOSITORY_KEYS, REPOSITORY_STAGED, REPOSITORY_PUBLIC,
-				     REPOSITORY_SETTINGS };
-
-static int check_is_new(int fd, const char *path, struct problem *problem)
-{
-	struct stat st;
-
-	for (size_t i = 0; i < ELEMENTSOF(parts); i++)
-		if (fstatat(fd, parts[i], &st, AT_SYMLINK_NOFOLLOW) == 0)
-			return problem_set(problem, -EEXIST,
-					   "'%s' has a '%s' already; init makes a new repository "
-					   "only where there is none",
-					   path, parts[i]);
-	return 0;
-}
-
-static int make_parts(int fd, const struct expiry *expiry)
-{
-	static const struct {
-		const char *path;
-		mode_t mode;
-	} directories[] = {
-		{ REPOSITORY_KEYS, 0700 },
-		{ REPOSITORY_STAGED_TARGETS, 0755 },
-		{ REPOSITORY_METADATA, 0755 },
-		{ REPOSITORY_TARGETS, 0755 },
-	};
-	_cleanup_free_ char *settings = NULL;
-	int r;
-
-	for (size_t i = 0; i < ELEMENTSOF(directories); i++) {
-		r = fs_mkdir_p(fd, directories[i].path, directories[i].mode);
-		if (r < 0)
-			return r;
-	}
-	r = format_settings(expiry, &settings);
-	if (r < 0)
-		return r;
-	return fs_write_file_atomic(fd, REPOSITORY_SETTINGS, settings, strlen(settings), 0644);
-}
-
-int repository_create(const char *path, const struct expiry *expiry, struct problem *problem)
-{
-	_cleanup_close_ int fd = FD_NONE;
-	int r;
-
-	if (mkdir(path, 0755) < 0 && errno != EEXIST)
-		return problem_set(problem, -errno, "cannot make the directory '%s': %m", path);
-	fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (fd < 0)
-		return problem_set(problem, -errno, "cannot open the directory '%s': %m", path);
-	r = check_is_new(fd, path, problem);
-	if (r < 0)
-		return r;
-	r = make_parts(fd, expiry);
-	if (r < 0) {
-		repository_discard(path);
-		return problem_set(problem, r, "cannot make a repository in '%s': %s", path,
-				   strerror(-r));
-	}
-	return 0;
-}
-
-void repository_discard(const char *path)
-{
-	_cleanup_close_ int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-
-	for (size_t i = 0; fd >= 0 && i < ELEMENTSOF(parts); i++) {
-		int r = fs_remove_tree(fd, parts[i]);
-
-		if (r < 0)
-			log_debug("cannot remove '%s': %s", parts[i], strerror(-r));
-	}
-}
 
 /* ---- opening ---- */
-
-static int parse_settings(const char *text, size_t size, struct expiry *ret,
-			  struct json_error *error)
-{
-	_cleanup_json_ cJSON *settings = NULL;
-	const cJSON *days;
-	struct expiry expiry;
-	int r;
-
-	r = json_parse(text, size, NULL, &settings, error);
-	if (r < 0)
-		return r;
-	r = json_get_object(settings, "expires_days", &days, error);
-	if (r < 0)
-		return r;
-	for (int i = 0; i < _ROLE_KIND_MAX; i++) {
-		uint64_t value;
-
-		r = json_get_u64(days, kind_names[i], MAX_DAYS, &value, error);
-		if (r < 0) {
-			json_error_prefix(error, "expires_days");
-			return r;
-		}
-		expiry.days[i] = (unsigned)value;
-	}
-	*ret = expiry;
-	return 0;
-}
 
 static int no_repository(const char *path, struct problem *problem)
 {
@@ -171,26 +34,6 @@ static int no_repository(const char *path, struct problem *problem)
 			   "'%s' is no release repository; name one with --repo, or make one with "
 			   "'bms-release init'",
 			   path);
-}
-
-static int read_settings(struct repository *r, const char *path, struct problem *problem)
-{
-	struct json_error error = { 0 };
-	_cleanup_free_ char *text = NULL;
-	size_t size;
-	int n;
-
-	n = fs_read_file(r->fd, REPOSITORY_SETTINGS, SETTINGS_MAX_BYTES, &text, &size);
-	if (n == -ENOENT)
-		return no_repository(path, problem);
-	if (n < 0)
-		return problem_set(problem, n, "cannot read '%s/" REPOSITORY_SETTINGS "': %s", path,
-				   strerror(-n));
-	n = parse_settings(text, size, &r->expiry, &error);
-	if (n < 0)
-		return problem_set(problem, -EBADMSG, "'%s/" REPOSITORY_SETTINGS "': %s %s", path,
-				   error.field, error.text);
-	return 0;
 }
 
 static int lock(int fd, bool exclusive, struct problem *problem)
@@ -224,9 +67,9 @@ int repository_open(const char *path, const struct repository_options *options,
 	n = lock(r->fd, options->exclusive, problem);
 	if (n < 0)
 		return n;
-	n = read_settings(r, path, problem);
+	n = settings_read(r->fd, path, &r->expiry, problem);
 	if (n < 0)
-		return n;
+		return n == -ENOENT ? no_repository(path, problem) : n;
 	n = keystore_open(r->fd, options->passphrase_file, options->pin_file, &r->keys, problem);
 	if (n < 0)
 		return n;
@@ -238,9 +81,9 @@ struct repository *repository_close(struct repository *r)
 {
 	if (!r)
 		return NULL;
+	repository_reload(r);
+	repository_forget_plan(r);
 	keystore_close(r->keys);
-	cJSON_Delete(r->timestamp);
-	cJSON_Delete(r->snapshot);
 	close_fd(&r->fd);
 	free(r);
 	return NULL;
@@ -248,9 +91,12 @@ struct repository *repository_close(struct repository *r)
 
 void repository_reload(struct repository *r)
 {
-	cJSON_Delete(TAKE_PTR(r->timestamp));
-	cJSON_Delete(TAKE_PTR(r->snapshot));
-	r->loaded = false;
+	struct role_file **const files[] = { &r->anchor, &r->root, &r->timestamp, &r->snapshot,
+					     &r->targets };
+
+	for (size_t i = 0; i < ELEMENTSOF(files); i++)
+		*files[i] = role_file_unref(*files[i]);
+	r->roots_are_loaded = r->is_loaded = false;
 }
 
 int repository_fd(const struct repository *r)
@@ -268,303 +114,566 @@ int64_t repository_now_sec(const struct repository *r)
 	return r->options.now_sec;
 }
 
-/* ---- reading ---- */
-
-/* The verified signed part of a file. -ENOENT leaves problem untouched. sha256_hex, if not NULL, is
- * what the file must have. */
-static int load_file(struct repository *r, const char *role, const char *name,
-		     const char *sha256_hex, cJSON **ret, struct problem *problem)
+int64_t repository_expires_sec(const struct repository *r, const char *role)
 {
-	_cleanup_(keystore_key_done) struct keystore_key key = { 0 };
-	_cleanup_free_ char *bytes = NULL;
-	struct problem inner = { 0 };
-	size_t size;
-	int n;
+	if (r->options.expires_sec)
+		return r->options.expires_sec;
+	return r->options.now_sec + (int64_t)expiry_days(&r->expiry, role) * DAY_SEC;
+}
 
-	n = fs_read_file(r->fd, name, TUF_TARGETS_MAX_BYTES, &bytes, &size);
-	if (n == -ENOENT)
-		return n;
-	if (n < 0)
+struct repository_plan *repository_plan(struct repository *r)
+{
+	return &r->plan;
+}
+
+void repository_forget_plan(struct repository *r)
+{
+	for (unsigned i = 0; i < r->plan.n; i++)
+		role_file_unref(r->plan.entry[i].file);
+	r->plan.n = 0;
+}
+
+/* ---- files ---- */
+
+static int read_file(const struct repository *r, const char *name, char **ret_bytes,
+		     size_t *ret_size, struct problem *problem)
+{
+	int n = fs_read_file(r->fd, name, TUF_TARGETS_MAX_BYTES, ret_bytes, ret_size);
+
+	if (n < 0 && n != -ENOENT)
 		return problem_set(problem, n, "cannot read '%s': %s", name, strerror(-n));
-	if (sha256_hex) {
-		uint8_t sha256[SHA256_BYTES];
-		char hex[SHA256_HEX_LENGTH + 1];
+	return n;
+}
 
-		n = digest_sha256(bytes, size, sha256);
-		if (n < 0)
-			return problem_no_memory(problem);
-		hex_encode(sha256, sizeof sha256, hex);
-		if (strcmp(hex, sha256_hex) != 0)
-			return problem_set(problem, -EBADMSG,
-					   "'%s' was changed: its hash is not the signed one",
-					   name);
-	}
-	n = keystore_public(r->keys, role, &key, problem);
-	if (n < 0)
-		return n;
-	n = metadata_open(bytes, size, key.object, ret, &inner);
+static int parse_file(const char *name, const char *bytes, size_t size, const char *role,
+		      struct role_file **ret, struct problem *problem)
+{
+	struct problem inner = { 0 };
+	int n = role_file_parse(bytes, size, role_file_type(role), ret, &inner);
+
 	return n < 0 ? problem_set(problem, n, "'%s' %s", name, inner.text) : 0;
 }
 
-/* What timestamp or snapshot metadata says of another file; -ENOENT if nothing. */
-struct meta {
-	uint64_t version;
-	const char *sha256_hex; /* borrowed */
-};
-
-static int find_meta(const cJSON *document, const char *role, struct meta *ret)
+/* -ENOENT leaves problem untouched. Nothing is verified. */
+static int load_file(const struct repository *r, const char *role, const char *name,
+		     struct role_file **ret, struct problem *problem)
 {
+	_cleanup_free_ char *bytes = NULL;
+	size_t size;
+	int n = read_file(r, name, &bytes, &size, problem);
+
+	return n < 0 ? n : parse_file(name, bytes, size, role, ret, problem);
+}
+
+static void public_name(const char *role, uint64_t version, char ret[REPOSITORY_NAME_BYTES])
+{
+	(void)snprintf(ret, REPOSITORY_NAME_BYTES, REPOSITORY_METADATA "/%" PRIu64 ".%s.json",
+		       version, role);
+}
+
+static int not_signed(const char *name, const char *role, struct problem *problem)
+{
+	return problem_set(problem, -EKEYREJECTED,
+			   "'%s' is not signed by the keys of %s, so nothing is built on it", name,
+			   role);
+}
+
+/* ---- the chain of roots ---- */
+
+static bool is_signed(const struct role_file *f, const struct role_file *by, const char *role)
+{
+	struct role_signatures signatures;
+
+	return by && role_file_verify(f, by, role, &signatures) == 0;
+}
+
+static bool knows_a_key_of(struct keystore *k, const struct role_file *root)
+{
+	const struct tuf_role *role = tuf_roles_find(&role_file_metadata(root)->roles, "root");
+	const cJSON *keyid;
+
+	cJSON_ArrayForEach (keyid, role->keyids)
+		if (keystore_find(k, keyid->valuestring))
+			return true;
+	return false;
+}
+
+/* Repositories of before 0.2 have no root.json: their first root is known by its key, in keys/. */
+static int load_first_root(struct repository *r, struct role_file **ret, struct problem *problem)
+{
+	_cleanup_(role_file_unrefp) struct role_file *first = NULL;
 	char name[REPOSITORY_NAME_BYTES];
-	const cJSON *metas, *meta, *hashes;
-	struct meta found = { 0 };
 	int n;
 
-	(void)snprintf(name, sizeof name, "%s.json", role);
-	if (json_get_object(document, "meta", &metas, NULL) < 0)
-		return -EBADMSG;
-	n = json_get_object(metas, name, &meta, NULL);
+	public_name("root", 1, name);
+	n = load_file(r, "root", name, &first, problem);
 	if (n < 0)
 		return n;
-	if (metadata_version(meta, &found.version) < 0 ||
-	    json_get_object(meta, "hashes", &hashes, NULL) < 0 ||
-	    json_get_string(hashes, "sha256", &found.sha256_hex, NULL) < 0)
-		return -EBADMSG;
-	*ret = found;
+	if (role_file_version(first) != 1 || !is_signed(first, first, "root") ||
+	    !knows_a_key_of(r->keys, first))
+		return not_signed(name, "root", problem);
+	*ret = TAKE_PTR(first);
 	return 0;
 }
 
-static int load_described(struct repository *r, const char *role, const cJSON *by, cJSON **ret,
-			  struct problem *problem)
+/* The root after this one in repository/, as a client would take it. -ENOENT at the end. */
+static int load_next_root(struct repository *r, const struct role_file *root,
+			  struct role_file **ret, struct problem *problem)
 {
-	_cleanup_json_ cJSON *document = NULL;
+	_cleanup_(role_file_unrefp) struct role_file *next = NULL;
 	char name[REPOSITORY_NAME_BYTES];
-	struct meta meta = { 0 };
-	uint64_t version;
 	int n;
 
-	n = find_meta(by, role, &meta);
-	if (n == -ENOENT)
-		return n;
-	if (n < 0)
-		return problem_set(problem, n, "published metadata describes '%s' wrongly", role);
-	(void)snprintf(name, sizeof name, REPOSITORY_METADATA "/%" PRIu64 ".%s.json", meta.version,
-		       role);
-	n = load_file(r, role, name, meta.sha256_hex, &document, problem);
-	if (n == -ENOENT)
-		return problem_set(problem, -EBADMSG, "'%s' is missing", name);
+	public_name("root", role_file_version(root) + 1, name);
+	n = load_file(r, "root", name, &next, problem);
 	if (n < 0)
 		return n;
-	if (metadata_version(document, &version) < 0 || version != meta.version)
+	if (role_file_version(next) != role_file_version(root) + 1)
 		return problem_set(problem, -EBADMSG, "'%s' holds another version", name);
-	*ret = TAKE_PTR(document);
+	if (!is_signed(next, root, "root") || !is_signed(next, next, "root"))
+		return not_signed(name, "root", problem);
+	*ret = TAKE_PTR(next);
 	return 0;
+}
+
+static int load_roots(struct repository *r, struct problem *problem)
+{
+	_cleanup_(role_file_unrefp) struct role_file *anchor = NULL;
+	_cleanup_(role_file_unrefp) struct role_file *root = NULL;
+	int n;
+
+	if (r->roots_are_loaded)
+		return 0;
+	n = load_file(r, "root", REPOSITORY_ROOT, &anchor, problem);
+	if (n == -ENOENT)
+		n = load_first_root(r, &anchor, problem);
+	if (n < 0 && n != -ENOENT)
+		return n;
+	root = role_file_ref(anchor);
+	for (unsigned i = 0; root && i < TUF_MAX_ROOT_ROTATIONS; i++) {
+		struct role_file *next = NULL;
+
+		n = load_next_root(r, root, &next, problem);
+		if (n == -ENOENT)
+			break;
+		if (n < 0)
+			return n;
+		role_file_unref(root);
+		root = next;
+	}
+	r->anchor = TAKE_PTR(anchor);
+	r->root = TAKE_PTR(root);
+	r->roots_are_loaded = true;
+	return 0;
+}
+
+int repository_anchor(struct repository *r, const struct role_file **ret, struct problem *problem)
+{
+	int n = load_roots(r, problem);
+
+	if (n < 0)
+		return n;
+	*ret = r->anchor;
+	return 0;
+}
+
+int repository_set_anchor(struct repository *r, const struct role_file *root,
+			  struct problem *problem)
+{
+	size_t size;
+	const char *bytes = role_file_bytes(root, &size);
+	int n = fs_write_file_atomic(r->fd, REPOSITORY_ROOT, bytes, size, 0644);
+
+	return n < 0 ? problem_set(problem, n, "cannot write '" REPOSITORY_ROOT "': %s",
+				   strerror(-n))
+		     : 0;
+}
+
+/* ---- what is published ---- */
+
+static const struct tuf_meta *find_meta(const struct role_file *by, const char *role)
+{
+	char name[REPOSITORY_NAME_BYTES];
+
+	(void)snprintf(name, sizeof name, "%s.json", role);
+	return tuf_metadata_find_meta(role_file_metadata(by), name);
+}
+
+/* A file that another one describes: the one that is meant, not merely one that is signed. -ENOENT if
+ * it is not described. */
+static int load_described(struct repository *r, const char *role, const struct role_file *by,
+			  struct role_file **ret, char ret_name[REPOSITORY_NAME_BYTES],
+			  struct problem *problem)
+{
+	const struct tuf_meta *meta = find_meta(by, role);
+	_cleanup_(role_file_unrefp) struct role_file *f = NULL;
+	_cleanup_free_ char *bytes = NULL;
+	size_t size;
+	int n;
+
+	if (!meta)
+		return -ENOENT;
+	public_name(role, meta->version, ret_name);
+	n = read_file(r, ret_name, &bytes, &size, problem);
+	if (n == -ENOENT)
+		return problem_set(problem, -EBADMSG, "'%s' is missing", ret_name);
+	if (n < 0)
+		return n;
+	if (tuf_meta_check(meta, bytes, size) < 0)
+		return problem_set(problem, -EBADMSG,
+				   "'%s' was changed: its hash or length is not the signed one",
+				   ret_name);
+	n = parse_file(ret_name, bytes, size, role, &f, problem);
+	if (n < 0)
+		return n;
+	if (role_file_version(f) != meta->version)
+		return problem_set(problem, -EBADMSG, "'%s' holds another version", ret_name);
+	*ret = TAKE_PTR(f);
+	return 0;
+}
+
+static bool is_signed_top_level(const struct repository *r, const struct role_file *f,
+				const char *role)
+{
+	return is_signed(f, r->root, role) || is_signed(f, r->anchor, role);
+}
+
+static int load_timestamp(struct repository *r, struct problem *problem)
+{
+	static const char name[] = REPOSITORY_METADATA "/timestamp.json";
+	int n = load_file(r, "timestamp", name, &r->timestamp, problem);
+
+	if (n == 0 && !is_signed_top_level(r, r->timestamp, "timestamp"))
+		return not_signed(name, "timestamp", problem);
+	return n;
+}
+
+static int load_top_level(struct repository *r, const char *role, const struct role_file *by,
+			  struct role_file **ret, struct problem *problem)
+{
+	char name[REPOSITORY_NAME_BYTES];
+	int n = load_described(r, role, by, ret, name, problem);
+
+	if (n == -ENOENT)
+		return problem_set(problem, -EBADMSG, "published metadata does not name %s", role);
+	if (n == 0 && !is_signed_top_level(r, *ret, role))
+		return not_signed(name, role, problem);
+	return n;
 }
 
 static int load_published_state(struct repository *r, struct problem *problem)
 {
 	int n;
 
-	if (r->loaded)
+	if (r->is_loaded)
 		return 0;
-	n = load_file(r, "timestamp", REPOSITORY_METADATA "/timestamp.json", NULL, &r->timestamp,
-		      problem);
-	if (n == 0) {
-		n = load_described(r, "snapshot", r->timestamp, &r->snapshot, problem);
-		if (n == -ENOENT)
-			return problem_set(problem, -EBADMSG, "timestamp.json names no snapshot");
-	}
-	if (n < 0 && n != -ENOENT)
-		return n;
-	r->loaded = true;
-	return 0;
-}
-
-static int load_root(struct repository *r, cJSON **ret, struct problem *problem)
-{
-	_cleanup_json_ cJSON *newest = NULL;
-	char name[REPOSITORY_NAME_BYTES];
-	uint64_t version;
-	int n;
-
-	for (unsigned i = 1; i <= TUF_MAX_ROOT_ROTATIONS; i++) {
-		_cleanup_json_ cJSON *document = NULL;
-
-		(void)snprintf(name, sizeof name, REPOSITORY_METADATA "/%u.root.json", i);
-		n = load_file(r, "root", name, NULL, &document, problem);
-		if (n == -ENOENT)
-			break;
-		if (n < 0)
-			return n;
-		if (metadata_version(document, &version) < 0 || version != i)
-			return problem_set(problem, -EBADMSG, "'%s' holds another version", name);
-		cJSON_Delete(newest);
-		newest = TAKE_PTR(document);
-	}
-	if (!newest)
-		return -ENOENT;
-	*ret = TAKE_PTR(newest);
-	return 0;
-}
-
-static int load_published(struct repository *r, const char *role, cJSON **ret,
-			  struct problem *problem)
-{
-	const cJSON *held;
-	int n;
-
-	if (strcmp(role, "root") == 0)
-		return load_root(r, ret, problem);
-	n = load_published_state(r, problem);
+	repository_reload(r);
+	n = load_roots(r, problem);
 	if (n < 0)
 		return n;
-	if (!r->timestamp)
+	n = r->root ? load_timestamp(r, problem) : -ENOENT;
+	if (n == 0)
+		n = load_top_level(r, "snapshot", r->timestamp, &r->snapshot, problem);
+	if (n == 0)
+		n = load_top_level(r, "targets", r->snapshot, &r->targets, problem);
+	if (n < 0 && n != -ENOENT)
+		return n;
+	r->is_loaded = true;
+	return 0;
+}
+
+static int load_published_delegated(struct repository *r, const char *role, struct role_file **ret,
+				    struct problem *problem)
+{
+	_cleanup_(role_file_unrefp) struct role_file *f = NULL;
+	char name[REPOSITORY_NAME_BYTES];
+	int n;
+
+	if (!tuf_roles_find(&role_file_metadata(r->targets)->roles, role))
 		return -ENOENT;
-	if (strcmp(role, "timestamp") != 0 && strcmp(role, "snapshot") != 0)
-		return load_described(r, role, r->snapshot, ret, problem);
-	held = strcmp(role, "timestamp") == 0 ? r->timestamp : r->snapshot;
-	*ret = cJSON_Duplicate(held, true);
-	return *ret ? 0 : problem_no_memory(problem);
+	n = load_described(r, role, r->snapshot, &f, name, problem);
+	if (n < 0)
+		return n;
+	if (!is_signed(f, r->targets, role))
+		return not_signed(name, role, problem);
+	*ret = TAKE_PTR(f);
+	return 0;
+}
+
+static struct role_file *published_top_level(const struct repository *r, const char *role)
+{
+	if (strcmp(role, "timestamp") == 0)
+		return r->timestamp;
+	return strcmp(role, "snapshot") == 0 ? r->snapshot : r->targets;
+}
+
+static int load_published(struct repository *r, const char *role, struct role_file **ret,
+			  struct problem *problem)
+{
+	struct role_file *f;
+	int n;
+
+	if (strcmp(role, "root") == 0) {
+		n = load_roots(r, problem);
+		f = r->root;
+	} else {
+		n = load_published_state(r, problem);
+		if (n == 0 && r->targets && strcmp(authority_of(role), "targets") == 0)
+			return load_published_delegated(r, role, ret, problem);
+		f = n == 0 ? published_top_level(r, role) : NULL;
+	}
+	if (n < 0)
+		return n;
+	if (!f)
+		return -ENOENT;
+	*ret = role_file_ref(f);
+	return 0;
 }
 
 int repository_published_version(struct repository *r, const char *role, uint64_t *ret,
 				 struct problem *problem)
 {
-	_cleanup_json_ cJSON *document = NULL;
-	int n = load_published(r, role, &document, problem);
+	_cleanup_(role_file_unrefp) struct role_file *f = NULL;
+	const struct tuf_meta *meta;
+	int n;
 
-	if (n == -ENOENT) {
-		*ret = 0;
-		return 0;
+	if (strcmp(role, "root") != 0) {
+		n = load_published_state(r, problem);
+		if (n < 0)
+			return n;
+		meta = r->snapshot ? find_meta(r->snapshot, role) : NULL;
+		if (meta) {
+			*ret = meta->version;
+			return 0;
+		}
+		if (strcmp(authority_of(role), "targets") == 0) {
+			*ret = 0;
+			return 0;
+		}
 	}
-	if (n < 0)
+	n = load_published(r, role, &f, problem);
+	if (n < 0 && n != -ENOENT)
 		return n;
-	n = metadata_version(document, ret);
-	return n < 0 ? problem_set(problem, -EBADMSG, "the published %s has no version", role) : 0;
+	*ret = f ? role_file_version(f) : 0;
+	return 0;
 }
+
+/* ---- what is staged ---- */
 
 /* A staged version that is not above the published one was published already: a crash came between
  * the publishing and the cleaning up. */
-static int load_staged(struct repository *r, const char *role, cJSON **ret, struct problem *problem)
+static int load_staged(struct repository *r, const char *role, struct role_file **ret,
+		       struct problem *problem)
 {
-	_cleanup_json_ cJSON *document = NULL;
+	_cleanup_(role_file_unrefp) struct role_file *f = NULL;
 	char name[REPOSITORY_NAME_BYTES];
-	uint64_t published = 0, version;
+	uint64_t published;
 	int n;
 
 	(void)snprintf(name, sizeof name, REPOSITORY_STAGED "/%s.json", role);
-	n = load_file(r, role, name, NULL, &document, problem);
+	n = load_file(r, role, name, &f, problem);
 	if (n < 0)
 		return n;
 	n = repository_published_version(r, role, &published, problem);
 	if (n < 0)
 		return n;
-	if (metadata_version(document, &version) < 0)
-		return problem_set(problem, -EBADMSG, "'%s' has no version", name);
-	if (version <= published)
+	if (role_file_version(f) <= published)
 		return -ENOENT;
-	*ret = TAKE_PTR(document);
+	*ret = TAKE_PTR(f);
 	return 0;
+}
+
+/* 1: *ret is what is planned, or NULL if the role is to have nothing staged; 0: no plan for it. */
+static int find_planned(const struct repository *r, const char *role, struct role_file **ret)
+{
+	for (unsigned i = 0; i < r->plan.n; i++)
+		if (strcmp(r->plan.entry[i].role, role) == 0) {
+			*ret = role_file_ref(r->plan.entry[i].file);
+			return 1;
+		}
+	return 0;
+}
+
+static int load_newest(struct repository *r, const char *role, struct role_file **ret,
+		       struct problem *problem)
+{
+	struct role_file *planned = NULL;
+	int n = find_planned(r, role, &planned);
+
+	if (planned) {
+		*ret = planned;
+		return 0;
+	}
+	n = n == 1 ? -ENOENT : load_staged(r, role, ret, problem);
+	return n == -ENOENT ? load_published(r, role, ret, problem) : n;
+}
+
+int repository_load_file(struct repository *r, const char *role, enum repository_which which,
+			 struct role_file **ret, struct problem *problem)
+{
+	switch (which) {
+	case REPOSITORY_PUBLISHED: return load_published(r, role, ret, problem);
+	case REPOSITORY_STAGED_ONLY: return load_staged(r, role, ret, problem);
+	case REPOSITORY_NEWEST: return load_newest(r, role, ret, problem);
+	}
+	return -EINVAL;
 }
 
 int repository_load(struct repository *r, const char *role, enum repository_which which,
 		    cJSON **ret, struct problem *problem)
 {
-	int n = -ENOENT;
+	_cleanup_(role_file_unrefp) struct role_file *f = NULL;
+	cJSON *document;
+	int n = repository_load_file(r, role, which, &f, problem);
 
-	if (which != REPOSITORY_PUBLISHED)
-		n = load_staged(r, role, ret, problem);
-	if (n == -ENOENT && which != REPOSITORY_STAGED_ONLY)
-		n = load_published(r, role, ret, problem);
-	return n;
+	if (n < 0)
+		return n;
+	document = cJSON_Duplicate(role_file_document(f), true);
+	if (!document)
+		return problem_no_memory(problem);
+	*ret = document;
+	return 0;
+}
+
+int repository_load_version(struct repository *r, const char *role, uint64_t version,
+			    struct role_file **ret, struct problem *problem)
+{
+	_cleanup_(role_file_unrefp) struct role_file *f = NULL;
+	_cleanup_(role_file_unrefp) struct role_file *newest = NULL;
+	char name[REPOSITORY_NAME_BYTES];
+	int n;
+
+	public_name(role, version, name);
+	n = load_file(r, role, name, &f, problem);
+	if (n < 0)
+		return n == -ENOENT ? problem_set(problem, n, "there is no '%s'", name) : n;
+	if (role_file_version(f) != version)
+		return problem_set(problem, -EBADMSG, "'%s' holds another version", name);
+	n = load_published_state(r, problem);
+	if (n < 0)
+		return n;
+	n = load_newest(r, "targets", &newest, problem);
+	if (n < 0)
+		return n == -ENOENT ? problem_set(problem, n, "there is no targets metadata") : n;
+	if (!is_signed(f, r->targets, role) && !is_signed(f, newest, role))
+		return not_signed(name, role, problem);
+	*ret = TAKE_PTR(f);
+	return 0;
+}
+
+/* ---- roles ---- */
+
+int repository_delegated(struct repository *r, struct role_names *ret, struct problem *problem)
+{
+	_cleanup_(role_file_unrefp) struct role_file *targets = NULL;
+	struct role_names names = { .n = 0 };
+	const struct tuf_roles *roles;
+	int n;
+
+	n = repository_load_file(r, "targets", REPOSITORY_NEWEST, &targets, problem);
+	if (n == -ENOENT)
+		return problem_set(problem, n, "the repository has no targets metadata");
+	if (n < 0)
+		return n;
+	roles = &role_file_metadata(targets)->roles;
+	for (size_t i = 0; i < roles->n_roles; i++) {
+		const char *name = roles->roles[i].name;
+
+		if (!authority_name_is_delegable(name) || names.n == AUTHORITY_MAX_DELEGATIONS)
+			return problem_set(problem, -EBADMSG,
+					   "the targets metadata delegates to '%.40s', which is "
+					   "more than this tool can handle",
+					   name);
+		(void)snprintf(names.name[names.n++], sizeof names.name[0], "%s", name);
+	}
+	*ret = names;
+	return 0;
 }
 
 int repository_programs(struct repository *r, char ret[REPOSITORY_MAX_PROGRAMS + 1],
 			struct problem *problem)
 {
-	_cleanup_json_ cJSON *targets = NULL;
-	const cJSON *delegations, *roles = NULL, *role;
+	struct role_names names;
 	unsigned count = 0;
-	int n;
+	int n = repository_delegated(r, &names, problem);
 
-	n = repository_load(r, "targets", REPOSITORY_NEWEST, &targets, problem);
-	if (n == -ENOENT)
-		return problem_set(problem, n, "the repository has no targets metadata");
 	if (n < 0)
 		return n;
-	n = json_get_object(targets, "delegations", &delegations, NULL);
-	if (n == 0)
-		n = json_get_array(delegations, "roles", &roles, NULL);
-	if (n < 0)
-		return problem_set(problem, n, "the targets metadata delegates to no program");
-	cJSON_ArrayForEach (role, roles) {
-		const char *name;
-
-		if (json_get_string(role, "name", &name, NULL) == 0 &&
-		    role_kind_from_name(name) == ROLE_PROGRAM && count < REPOSITORY_MAX_PROGRAMS)
-			ret[count++] = name[0];
-	}
+	for (unsigned i = 0; i < names.n; i++)
+		if (role_kind_from_name(names.name[i]) == ROLE_PROGRAM &&
+		    count < REPOSITORY_MAX_PROGRAMS)
+			ret[count++] = names.name[i][0];
 	ret[count] = 0;
 	return 0;
 }
 
-/* ---- signing ---- */
-
-static unsigned valid_days(const struct repository *r, const char *role)
+int repository_check_role(struct repository *r, const char *role, struct problem *problem)
 {
-	int kind = role_kind_from_name(role);
+	struct role_names names;
+	int n, kind = role_kind_from_name(role);
 
-	return kind < 0 ? 0 : r->expiry.days[kind];
+	if (kind >= 0 && kind != ROLE_PROGRAM)
+		return 0;
+	n = repository_delegated(r, &names, problem);
+	if (n < 0)
+		return n;
+	for (unsigned i = 0; i < names.n; i++)
+		if (strcmp(names.name[i], role) == 0)
+			return 0;
+	return problem_set(problem, -ENOENT, "this repository has no role '%s'", role);
+}
+
+/* ---- whose signatures are needed ---- */
+
+void authorities_done(struct authorities *a)
+{
+	for (unsigned i = 0; i < a->n; i++)
+		role_file_unref(a->by[i]);
+	a->n = 0;
+}
+
+static int root_authorities(struct repository *r, struct role_file *file, struct authorities *ret,
+			    struct problem *problem)
+{
+	struct role_file *published = NULL;
+	int n = load_published(r, "root", &published, problem);
+
+	if (n < 0 && n != -ENOENT)
+		return n;
+	*ret = (struct authorities){ .by = { role_file_ref(file), published },
+				     .n = published ? 2 : 1 };
+	return 0;
+}
+
+int repository_authorities(struct repository *r, const char *role, struct role_file *file,
+			   struct authorities *ret, struct problem *problem)
+{
+	const char *by = authority_of(role);
+	struct role_file *newest = NULL;
+	int n;
+
+	if (!by)
+		return root_authorities(r, file, ret, problem);
+	n = load_newest(r, by, &newest, problem);
+	if (n < 0)
+		return n == -ENOENT ? problem_set(problem, n, "there is no %s metadata", by) : n;
+	if (!tuf_roles_find(&role_file_metadata(newest)->roles, role)) {
+		role_file_unref(newest);
+		return problem_set(problem, -ENOENT, "the %s metadata knows no role '%s'", by,
+				   role);
+	}
+	*ret = (struct authorities){ .by = { newest }, .n = 1 };
+	return 0;
 }
 
 int repository_is_due(struct repository *r, const char *role, bool *ret, struct problem *problem)
 {
-	_cleanup_json_ cJSON *document = NULL;
-	int64_t expires_sec, half_life_sec = (int64_t)valid_days(r, role) * DAY_SEC / 2;
-	int n;
+	int64_t half_life_sec = (int64_t)expiry_days(&r->expiry, role) * DAY_SEC / 2;
+	_cleanup_(role_file_unrefp) struct role_file *f = NULL;
+	int n = load_published(r, role, &f, problem);
 
-	n = load_published(r, role, &document, problem);
 	if (n < 0 && n != -ENOENT)
 		return n;
-	*ret = n == -ENOENT || metadata_expires_sec(document, &expires_sec) < 0 ||
-	       expires_sec - r->options.now_sec < half_life_sec;
+	*ret = !f || role_file_metadata(f)->expires_sec - r->options.now_sec < half_life_sec;
 	return 0;
-}
-
-int repository_sign(struct repository *r, const char *role, cJSON *document, uint64_t version,
-		    char **ret_bytes, size_t *ret_size, struct problem *problem)
-{
-	_cleanup_(signer_freep) struct signer *signer = NULL;
-	int64_t expires_sec = r->options.expires_sec;
-	int n;
-
-	if (!expires_sec)
-		expires_sec = r->options.now_sec + (int64_t)valid_days(r, role) * DAY_SEC;
-	n = keystore_signer(r->keys, role, &signer, problem);
-	if (n < 0)
-		return n;
-	n = metadata_sign(document, version, expires_sec, signer, ret_bytes, ret_size);
-	return n < 0 ? problem_set(problem, n, "cannot sign %s: %s", role, strerror(-n)) : 0;
-}
-
-int repository_stage(struct repository *r, const char *role, cJSON *document,
-		     struct problem *problem)
-{
-	_cleanup_free_ char *bytes = NULL;
-	char name[REPOSITORY_NAME_BYTES];
-	uint64_t published = 0;
-	size_t size;
-	int n;
-
-	n = repository_published_version(r, role, &published, problem);
-	if (n < 0)
-		return n;
-	n = repository_sign(r, role, document, published + 1, &bytes, &size, problem);
-	if (n < 0)
-		return n;
-	if (size > TUF_TARGETS_MAX_BYTES)
-		return problem_set(problem, -EFBIG,
-				   "the metadata of %s would be larger than clients accept", role);
-	(void)snprintf(name, sizeof name, REPOSITORY_STAGED "/%s.json", role);
-	n = fs_write_file_atomic(r->fd, name, bytes, size, 0644);
-	return n < 0 ? problem_set(problem, n, "cannot write '%s': %s", name, strerror(-n)) : 0;
 }

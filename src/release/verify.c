@@ -11,7 +11,6 @@
 #include "common/fsutil.h"
 #include "common/json.h"
 #include "common/segments.h"
-#include "release/metadata.h"
 #include "release/program_file.h"
 #include "release/repository.h"
 #include "release/target.h"
@@ -366,180 +365,221 @@ static int parse_metadata_name(const char *name, uint64_t *ret_version,
 	if (!end || strcmp(end, ".json") != 0 || end - role >= REPOSITORY_NAME_BYTES)
 		return -EINVAL;
 	(void)snprintf(ret_role, REPOSITORY_NAME_BYTES, "%.*s", (int)(end - role), role);
-	if (role_kind_from_name(ret_role) < 0 ||
+	if ((role_kind_from_name(ret_role) < 0 && !authority_name_is_delegable(ret_role)) ||
 	    (version == 0) != (strcmp(ret_role, "timestamp") == 0))
 		return -EINVAL;
 	*ret_version = version;
 	return 0;
 }
 
-static const cJSON *member(const cJSON *object, const char *key)
+/* Those that name keys, of all versions: an older file was signed by the keys of its time. */
+struct authors {
+	struct role_file **file;
+	size_t n;
+};
+
+static void authors_done(struct authors *a)
 {
-	return cJSON_GetObjectItemCaseSensitive(object, key);
+	for (size_t i = 0; i < a->n; i++)
+		role_file_unref(a->file[i]);
+	free(a->file);
 }
 
-/* The key ids of a role, as root (for the four) or targets metadata (for programs) lists them. */
-static const cJSON *role_keyids(const cJSON *by, const char *role)
+static int add_author(struct authors *a, struct role_file *file)
 {
-	const cJSON *delegated;
+	struct role_file **grown = reallocarray(a->file, a->n + 1, sizeof(struct role_file *));
 
-	if (role_kind_from_name(role) != ROLE_PROGRAM)
-		return member(member(member(by, "roles"), role), "keyids");
-	cJSON_ArrayForEach (delegated, member(member(by, "delegations"), "roles")) {
-		const char *name = cJSON_GetStringValue(member(delegated, "name"));
+	if (!grown)
+		return -ENOMEM;
+	a->file = grown;
+	a->file[a->n++] = role_file_ref(file);
+	return 0;
+}
 
-		if (name && strcmp(name, role) == 0)
-			return member(delegated, "keyids");
+static int read_metadata(const struct verifier *v, const char *name, const char *role,
+			 struct role_file **ret, struct problem *problem)
+{
+	_cleanup_free_ char *bytes = NULL;
+	size_t size;
+	int r = fs_read_file(v->metadata_fd, name, TUF_TARGETS_MAX_BYTES, &bytes, &size);
+
+	if (r < 0)
+		return problem_set(problem, r, "cannot be read: %s", strerror(-r));
+	return role_file_parse(bytes, size, role_file_type(role), ret, problem);
+}
+
+static int collect_authors(const struct verifier *v, struct authors *ret)
+{
+	_cleanup_dir_ DIR *d = NULL;
+	const char *name;
+	int r = fs_open_dir(v->metadata_fd, ".", &d);
+
+	if (r < 0)
+		return r;
+	while ((name = fs_next_name(d))) {
+		_cleanup_(role_file_unrefp) struct role_file *file = NULL;
+		char role[REPOSITORY_NAME_BYTES];
+		struct problem ignored;
+		uint64_t version;
+
+		if (parse_metadata_name(name, &version, role) < 0 ||
+		    (strcmp(role, "root") != 0 && strcmp(role, "targets") != 0))
+			continue;
+		r = read_metadata(v, name, role, &file, &ignored);
+		if (r == 0)
+			r = add_author(ret, file);
+		if (r == -ENOMEM)
+			return r;
 	}
-	return NULL;
+	return -errno;
 }
 
-/* True if one of the keys that by lists for the role signed these bytes. */
-static bool is_signed(const char *bytes, size_t size, const cJSON *by, const char *role)
+/* By any version of who names the role's keys. A root must be signed by its own keys; the chain from
+ * one to the next is the client's to check. */
+static bool is_signed(const struct role_file *file, const char *role, const struct authors *authors)
 {
-	bool program = role_kind_from_name(role) == ROLE_PROGRAM;
-	const cJSON *keys = member(program ? member(by, "delegations") : by, "keys");
-	struct problem ignored;
-	const cJSON *id;
+	const char *by = authority_of(role);
+	struct role_signatures signatures;
 
-	cJSON_ArrayForEach (id, role_keyids(by, role)) {
-		const char *text = cJSON_GetStringValue(id);
-		const cJSON *key = text ? member(keys, text) : NULL;
-		_cleanup_json_ cJSON *document = NULL;
-
-		if (key && metadata_open(bytes, size, key, &document, &ignored) == 0)
+	if (!by)
+		return role_file_verify(file, file, role, &signatures) == 0;
+	for (size_t i = 0; i < authors->n; i++)
+		if (role_file_metadata(authors->file[i])->type == role_file_type(by) &&
+		    role_file_verify(file, authors->file[i], role, &signatures) == 0)
 			return true;
-	}
 	return false;
 }
 
-/* The current root and targets metadata, which the client has found good. */
-struct authorities {
-	cJSON *root, *targets;
-};
-
-static void authorities_done(struct authorities *a)
+static void check_metadata_file(struct verifier *v, const char *name, const struct authors *authors)
 {
-	cJSON_Delete(a->root);
-	cJSON_Delete(a->targets);
-}
-
-static int load_current(struct verifier *v, const char *role, cJSON **ret)
-{
-	_cleanup_free_ char *bytes = NULL;
-	char name[2 * REPOSITORY_NAME_BYTES];
-	struct problem ignored;
-	size_t size;
-	int r;
-
-	if (strcmp(role, "timestamp") == 0)
-		(void)snprintf(name, sizeof name, "timestamp.json");
-	else
-		(void)snprintf(name, sizeof name, "%" PRIu64 ".%s.json",
-			       tuf_client_role_version(v->client, role), role);
-	r = fs_read_file(v->metadata_fd, name, TUF_TARGETS_MAX_BYTES, &bytes, &size);
-	return r < 0 ? r : metadata_parse(bytes, size, ret, &ignored);
-}
-
-/* Each metadata file, current or old, must be signed for the role and version of its name. A root
- * must be signed by its own keys; the chain from one to the next is the client's to check. */
-static void check_metadata_file(struct verifier *v, const char *name,
-				const struct authorities *current)
-{
+	_cleanup_(role_file_unrefp) struct role_file *file = NULL;
 	char role[REPOSITORY_NAME_BYTES];
-	_cleanup_free_ char *bytes = NULL;
-	_cleanup_json_ cJSON *document = NULL;
 	struct problem problem = { 0 };
-	const cJSON *by = current->root;
-	uint64_t version, inside;
-	size_t size;
+	uint64_t version;
 
 	if (parse_metadata_name(name, &version, role) < 0) {
 		add_notice(v, "metadata/%s: is no metadata", name);
 		return;
 	}
-	if (fs_read_file(v->metadata_fd, name, TUF_TARGETS_MAX_BYTES, &bytes, &size) < 0) {
-		add_problem(v, "metadata/%s: cannot be read", name);
-		return;
-	}
-	if (metadata_parse(bytes, size, &document, &problem) < 0) {
+	if (read_metadata(v, name, role, &file, &problem) < 0)
 		add_problem(v, "metadata/%s: %s", name, problem.text);
-		return;
-	}
-	if (strcmp(role, "root") == 0)
-		by = document;
-	else if (role_kind_from_name(role) == ROLE_PROGRAM)
-		by = current->targets;
-	if (!is_signed(bytes, size, by, role))
-		add_problem(v, "metadata/%s: is not signed by a key of its role", name);
-	else if (version && (metadata_version(document, &inside) < 0 || inside != version))
+	else if (!is_signed(file, role, authors))
+		add_problem(v, "metadata/%s: is not signed by the keys of its role", name);
+	else if (version && role_file_version(file) != version)
 		add_problem(v, "metadata/%s: holds another version", name);
 }
 
 static int walk_metadata(struct verifier *v)
 {
-	_cleanup_(authorities_done) struct authorities current = { 0 };
+	_cleanup_(authors_done) struct authors authors = { 0 };
 	_cleanup_dir_ DIR *d = NULL;
 	const char *name;
-	int r;
+	int r = collect_authors(v, &authors);
 
-	r = fs_open_dir(v->metadata_fd, ".", &d);
-	if (r < 0)
-		return r;
-	r = load_current(v, "root", &current.root);
 	if (r == 0)
-		r = load_current(v, "targets", &current.targets);
+		r = fs_open_dir(v->metadata_fd, ".", &d);
 	if (r < 0)
 		return r;
 	while ((name = fs_next_name(d)))
-		check_metadata_file(v, name, &current);
+		check_metadata_file(v, name, &authors);
 	return -errno;
 }
 
-/* ---- expiry ---- */
+/* ---- expiry and thresholds ---- */
+
+/* The one that the client has found good. */
+static int load_current(const struct verifier *v, const char *role, struct role_file **ret)
+{
+	char name[REPOSITORY_NAME_BYTES];
+	struct problem ignored;
+
+	if (strcmp(role, "timestamp") == 0)
+		(void)snprintf(name, sizeof name, "timestamp.json");
+	else
+		(void)snprintf(name, sizeof name, "%" PRIu64 ".%.80s.json",
+			       tuf_client_role_version(v->client, role), role);
+	return read_metadata(v, name, role, ret, &ignored);
+}
 
 static int report_role(struct verifier *v, cJSON *roles, const char *role)
 {
-	_cleanup_json_ cJSON *document = NULL;
+	_cleanup_(role_file_unrefp) struct role_file *file = NULL;
 	cJSON *object = cJSON_CreateObject();
-	uint64_t version = 0;
-	int64_t expires_sec = 0;
+	int64_t expires_sec;
 	int r;
 
 	if (!object || !cJSON_AddItemToArray(roles, object)) {
 		cJSON_Delete(object);
 		return -ENOMEM;
 	}
-	r = load_current(v, role, &document);
-	if (r == 0)
-		r = metadata_version(document, &version);
-	if (r == 0)
-		r = metadata_expires_sec(document, &expires_sec);
+	r = load_current(v, role, &file);
 	if (r < 0)
 		return r;
+	expires_sec = role_file_metadata(file)->expires_sec;
 	if (!cJSON_AddStringToObject(object, "role", role) ||
-	    !json_add_u64(object, "version", version) ||
+	    !json_add_u64(object, "version", role_file_version(file)) ||
 	    !json_add_u64(object, "expires_sec", (uint64_t)expires_sec))
 		return -ENOMEM;
 	if (expires_sec - v->now_sec <= VERIFY_EXPIRY_NOTICE_SEC)
 		add_notice(v, "%s expires in %" PRId64 " days (%s)", role,
-			   (expires_sec - v->now_sec) / DAY_SEC,
-			   cJSON_GetStringValue(member(document, "expires")));
+			   (expires_sec - v->now_sec) / DAY_SEC, role_file_metadata(file)->expires);
 	return 0;
+}
+
+/* A threshold that cannot be met any more, or not after the next loss of a key. */
+static void check_thresholds(struct verifier *v, const struct role_file *by)
+{
+	const struct tuf_roles *roles = &role_file_metadata(by)->roles;
+
+	for (size_t i = 0; i < roles->n_roles; i++) {
+		const struct tuf_role *role = &roles->roles[i];
+		unsigned keys = role_file_count_keys(by, role->name);
+
+		if (keys < role->threshold)
+			add_problem(v,
+				    "%s: has %u usable keys and a threshold of %" PRIu64
+				    ": nobody can sign for it",
+				    role->name, keys, role->threshold);
+		else if (keys > 1 && keys == role->threshold)
+			add_notice(v,
+				   "%s: all of its %u keys are needed to sign, so none may be "
+				   "lost",
+				   role->name, keys);
+	}
+}
+
+static int report_delegated(struct verifier *v, cJSON *list)
+{
+	_cleanup_(role_file_unrefp) struct role_file *targets = NULL;
+	int r = load_current(v, "targets", &targets);
+
+	if (r < 0)
+		return r;
+	check_thresholds(v, targets);
+	for (size_t i = 0; r == 0 && i < role_file_metadata(targets)->roles.n_roles; i++) {
+		const char *name = role_file_metadata(targets)->roles.roles[i].name;
+
+		if (tuf_client_role_version(v->client, name) > 0)
+			r = report_role(v, list, name);
+	}
+	return r;
 }
 
 static int report_roles(struct verifier *v)
 {
 	static const char *const top_roles[] = { "root", "targets", "snapshot", "timestamp" };
+	_cleanup_(role_file_unrefp) struct role_file *root = NULL;
 	cJSON *roles = cJSON_AddArrayToObject(v->report, "roles");
 	int r = roles ? 0 : -ENOMEM;
 
 	for (size_t i = 0; r == 0 && i < ELEMENTSOF(top_roles); i++)
 		r = report_role(v, roles, top_roles[i]);
-	for (char letter = 'A'; r == 0 && letter <= 'Z'; letter++)
-		if (tuf_client_role_version(v->client, (const char[]){ letter, 0 }) > 0)
-			r = report_role(v, roles, (const char[]){ letter, 0 });
-	return r;
+	if (r == 0)
+		r = load_current(v, "root", &root);
+	if (r < 0)
+		return r;
+	check_thresholds(v, root);
+	return report_delegated(v, roles);
 }
 
 /* ---- the story ---- */

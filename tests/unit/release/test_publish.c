@@ -134,10 +134,11 @@ static void test_timestamp_is_renamed_last(void **state)
 static struct publish_outcome run(const struct site *site)
 {
 	_cleanup_(repository_closep) struct repository *r = site_open(site);
+	const struct publish_request request = { 0 };
 	struct publish_outcome outcome = { 0 };
 	struct problem problem = { 0 };
 
-	if (publish_run(r, false, false, &outcome, &problem) < 0)
+	if (publish_run(r, &request, &outcome, &problem) < 0)
 		fail_msg("%s", problem.text);
 	return outcome;
 }

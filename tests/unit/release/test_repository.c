@@ -270,7 +270,7 @@ static void stage(const struct site *site, const char *role)
 	_cleanup_(repository_closep) struct repository *r = site_open(site);
 	struct problem problem = { 0 };
 
-	if (publish_renew(r, role, &problem) < 0)
+	if (publish_renew(r, role, false, NULL, &problem) < 0)
 		fail_msg("%s", problem.text);
 }
 
@@ -363,7 +363,7 @@ static void test_missing_key_is_named(void **state)
 	site_path(site, "keys/B.pem", path, sizeof path);
 	assert_int_equal(unlink(path), 0);
 	r = site_open(site);
-	assert_int_equal(publish_renew(r, "B", &problem), -ENOENT);
+	assert_int_equal(publish_renew(r, "B", false, NULL, &problem), -ENOENT);
 	assert_non_null(strstr(problem.text, "keys/B.pem"));
 }
 
@@ -375,7 +375,7 @@ static void test_wrong_passphrase_signs_nothing(void **state)
 
 	scratch_text(site->scratch->dirfd, "pass", "wrong passphrase\n", 0600);
 	r = site_open(site);
-	assert_int_equal(publish_renew(r, "targets", &problem), -EKEYREJECTED);
+	assert_int_equal(publish_renew(r, "targets", false, NULL, &problem), -EKEYREJECTED);
 	assert_non_null(strstr(problem.text, "wrong passphrase"));
 }
 
@@ -390,7 +390,7 @@ static void test_key_of_another_role_is_refused(void **state)
 	site_path(site, "keys/B.pem", to, sizeof to);
 	assert_int_equal(rename(from, to), 0);
 	r = site_open(site);
-	assert_int_equal(publish_renew(r, "B", &problem), -EKEYREJECTED);
+	assert_int_equal(publish_renew(r, "B", false, NULL, &problem), -EKEYREJECTED);
 }
 
 static void test_role_names(void **state)

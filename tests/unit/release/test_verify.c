@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include "common/json.h"
+#include "release/stage.h"
 #include "release/target.h"
 #include "release/verify.h"
 #include "release_site.h"
@@ -133,7 +134,7 @@ static void publish_role(const struct site *site, cJSON *document)
 	_cleanup_(repository_closep) struct repository *r = site_open(site);
 	struct problem problem = { 0 };
 
-	if (repository_stage(r, "B", document, &problem) < 0)
+	if (stage_role(r, "B", document, &problem) < 0)
 		fail_msg("%s", problem.text);
 	repository_close(TAKE_PTR(r));
 	assert_int_equal(site_verb(site, verb_publish), RELEASE_OK);
