@@ -250,6 +250,29 @@ static void test_contradicting_custom_is_passed_over(void **state)
 	assert_string_equal(newest(p), "B202109010001");
 }
 
+/* The specification lets a path be anything and a hash be of any kind; a gateway cannot use it. */
+static void test_unusable_target_is_passed_over(void **state)
+{
+	struct published *p = *state;
+	cJSON *targets = cJSON_GetObjectItemCaseSensitive(repo_role(p->repo, "B")->body, "targets");
+	cJSON *odd, *hashes;
+
+	add_version(p, "B202109020001");
+	add_version(p, "B202109030001");
+	odd = cJSON_DetachItemFromObjectCaseSensitive(targets, "B/B202109020001-amd64.tar.xz");
+	cJSON_AddItemToObject(targets, "B/\\B202109020001-amd64.tar.xz", odd);
+	hashes = cJSON_GetObjectItemCaseSensitive(
+		cJSON_GetObjectItemCaseSensitive(targets, "B/B202109030001-amd64.tar.xz"),
+		"hashes");
+	cJSON_DeleteItemFromObjectCaseSensitive(hashes, "sha256");
+	repo_set_string(hashes, "blake3", "00");
+	repo_next(p->repo);
+	write_files(p);
+	assert_int_equal(refresh(p), 1);
+	assert_non_null(strstr(catalog_warning(p->catalog), "is passed over"));
+	assert_string_equal(newest(p), "B202109010001");
+}
+
 /* A link out of the repository is not followed, whoever made it. */
 static void test_links_are_not_followed(void **state)
 {
@@ -292,6 +315,7 @@ int main(void)
 		TEST(test_missing_is_tried_again),
 		TEST(test_no_repository),
 		TEST(test_contradicting_custom_is_passed_over),
+		TEST(test_unusable_target_is_passed_over),
 		TEST(test_links_are_not_followed),
 		TEST(test_acquired_outlives_refresh),
 	};

@@ -642,6 +642,38 @@ static void test_judged(void **state)
 	assert_not_found(f, "B/b.tar.xz", NEW, REASON_BAD_METADATA);
 }
 
+/* Signed for, but no file and no URL is made of such a path, nor found by another hash. */
+static void test_unusable_targets(void **state)
+{
+	static const char *const paths[] = { "B/\\" NEW, "B/..", "B/", "B/\n" };
+	struct fixture *f = *state;
+	char sha512[2 * SHA512_BYTES + 1] = "";
+	struct program_file file = { 0 };
+	struct tuf_target target;
+	cJSON *hashes;
+
+	for (size_t i = 0; i < ELEMENTSOF(paths); i++)
+		(void)add_program_file(f, paths[i], "B202112310001", "arm64");
+	(void)add_program_file(f, "B/512", "B202112310001", "arm64");
+	hashes = cJSON_GetObjectItem(
+		cJSON_GetObjectItem(cJSON_GetObjectItem(repo_role(f->repo, "B")->body, "targets"),
+				    "B/512"),
+		"hashes");
+	cJSON_DeleteItemFromObjectCaseSensitive(hashes, "sha256");
+	memset(sha512, 'e', sizeof sha512 - 1);
+	repo_set_string(hashes, "sha512", sha512);
+	repo_publish(f->repo);
+	lay_out(f);
+	assert_refreshed(f);
+	for (size_t i = 0; i < ELEMENTSOF(paths); i++)
+		assert_not_found(f, paths[i], "B202112310001", REASON_BAD_METADATA);
+	assert_not_found(f, "B/512", "B202112310001", REASON_BAD_METADATA);
+	assert_int_equal(trust_find_target(f->trust, "B/..", &target, &f->failure), -EBADMSG);
+	assert_int_equal(trust_find_newest(f->trust, 'B', NULL, &file, &f->failure), 0);
+	assert_string_equal(file.path, TARGET(NEW));
+	program_file_done(&file);
+}
+
 static void test_models(void **state)
 {
 	struct fixture *f = *state;
@@ -794,6 +826,28 @@ static void test_online(void **state)
 	assert_int_equal(o->server.shared->connections, 1);
 }
 
+/* A role's name is encoded once on its way into a URL. */
+static void test_online_with_an_odd_role(void **state)
+{
+	struct fixture *f = *state;
+	struct tuf_target target;
+	struct online *o;
+	bool seen = false;
+
+	(void)repo_delegate(f->repo, "targets", "a/b %", "C/*", NULL);
+	repo_set_string(repo_role(f->repo, "a/b %")->body, "expires", FAR_FUTURE);
+	repo_add_target(f->repo, "a/b %", "C/x", CONTENT);
+	repo_publish(f->repo);
+	o = go_online(f);
+	if (refresh_online(f, o) < 0 ||
+	    trust_find_target(f->trust, "C/x", &target, &f->failure) < 0)
+		fail_msg("%s", f->failure.text);
+	for (size_t i = 0; i < ELEMENTSOF(o->server.shared->log); i++)
+		if (strcmp(o->server.shared->log[i].path, "/bms/metadata/1.a%2Fb%20%25.json") == 0)
+			seen = true;
+	assert_true(seen);
+}
+
 /* What goes wrong on the way is no judgement about the repository. */
 static void test_online_trouble(void **state)
 {
@@ -922,12 +976,14 @@ int main(void)
 		WITH_FIXTURE(test_a_newer_root_file_of_the_same_chain),
 		WITH_FIXTURE(test_a_root_file_that_is_lost),
 		WITH_FIXTURE(test_judged),
+		WITH_FIXTURE(test_unusable_targets),
 		WITH_FIXTURE(test_models),
 		WITH_FIXTURE(test_role_of_another_program),
 		WITH_FIXTURE(test_newest),
 		WITH_FIXTURE(test_fetch_target),
 		WITH_FIXTURE(test_fetch_target_refused),
 		WITH_FIXTURE(test_online),
+		WITH_FIXTURE(test_online_with_an_odd_role),
 		WITH_FIXTURE(test_online_trouble),
 		WITH_FIXTURE(test_online_403_is_not_there),
 		WITH_FIXTURE(test_medium),
