@@ -20,6 +20,7 @@ MAKEARGS=(--no-print-directory -s -C "$TOP")
 RUN=$(mktemp -d /var/tmp/bms-gateway.XXXXXX)
 SITE=$RUN/site
 NETNS=bms-$$
+CGROUPS=()
 SITE_PIDS=()
 GW_ROOT=
 GW_PID=
@@ -114,6 +115,7 @@ cleanup() {
   gateway_down
   site_down
   ip netns del "$NETNS" 2>/dev/null
+  cgroup_down
   rm -rf "$RUN"
   exit "$status"
 }
@@ -131,11 +133,17 @@ netns_up() {
 
 # A Debian root with what the packages depend on; made once, copied for each gateway.
 image_make() {
+  mkdir -p "${IMAGE%/*}"
+  (
+    flock 9
+    image_make_locked
+  ) 9>"$IMAGE.lock"
+}
+image_make_locked() {
   local packages=dbus,systemd,systemd-sysv,udev,ca-certificates,libcjson1,libcurl4,libinih1,liblzma5
   packages+=,libssl3,libmicrohttpd12,libsqlite3-0,libsystemd0,procps,xz-utils,${IMAGE_EXTRA:-libmosquitto1,libwebsockets17,libdlt2,libwrap0}
   if [[ -f $IMAGE.packages && $(<"$IMAGE.packages") == "$packages" ]]; then return; fi
   echo "image: making a Debian root for the gateway (once)"
-  mkdir -p "${IMAGE%/*}"
   rm -rf "$IMAGE"
   if ! mmdebstrap --quiet --variant=minbase --include="$packages" bookworm "$IMAGE" \
     >"$IMAGE.log" 2>&1; then
@@ -145,13 +153,36 @@ image_make() {
   printf '%s' "$packages" >"$IMAGE.packages"
 }
 
+# Outside systemd (CI machines) there is nobody who could make a scope for the container. Without a
+# control group of its own, gateways that run at the same time would stop each other's services.
+cgroup_up() {
+  local controllers path mounted
+  CGROUPS=()
+  while IFS=: read -r _ controllers path; do
+    case $controllers in
+    name=systemd) mounted=/sys/fs/cgroup/systemd ;;
+    '') mounted=/sys/fs/cgroup/unified && [[ -d $mounted ]] || mounted=/sys/fs/cgroup ;;
+    *) continue ;;
+    esac
+    CGROUPS+=("$mounted${path%/}/bms-$$")
+  done </proc/self/cgroup
+  mkdir -p "${CGROUPS[@]}"
+}
+cgroup_down() {
+  ((${#CGROUPS[@]} == 0)) || find "${CGROUPS[@]}" -depth -type d -exec rmdir {} + 2>/dev/null
+}
+
 gateway_boot() {
-  # Outside systemd (CI machines) there is nobody who could make a scope for the container.
   local scope=()
-  [[ -d /run/systemd/system ]] || scope=(--keep-unit)
-  setsid systemd-nspawn --quiet --boot --register=no "${scope[@]}" --console=pipe \
-    --directory="$GW_ROOT" --machine="gateway-$$" --network-namespace-path="/run/netns/$NETNS" \
-    </dev/null >"$RUN/console.log" 2>&1 &
+  if [[ ! -d /run/systemd/system ]]; then
+    scope=(--keep-unit)
+    cgroup_up
+  fi
+  (
+    for group in "${CGROUPS[@]}"; do echo "$BASHPID" >"$group/cgroup.procs"; done
+    exec setsid systemd-nspawn --quiet --boot --register=no "${scope[@]}" --console=pipe \
+      --directory="$GW_ROOT" --machine="gateway-$$" --network-namespace-path="/run/netns/$NETNS"
+  ) </dev/null >"$RUN/console.log" 2>&1 &
   GW_PID=$!
   within 30 leader_found || { cat "$RUN/console.log" >&2; return 1; }
   within 60 gateway_running || { cat "$RUN/console.log" >&2; return 1; }
@@ -363,9 +394,13 @@ EOF
 tree_b() {
   local dir=$RUN/trees/$1
   if [[ ! -d $dir ]]; then
-    make "${MAKEARGS[@]}" V= tree-B RELEASE_B="$1" >/dev/null
     mkdir -p "$dir/bin"
-    install -m 0755 "$TOP/build/normal/tree/$1/bin/bmsd" "$dir/bin/bmsd"
+    # Another test may be building the same version.
+    (
+      flock 9
+      make "${MAKEARGS[@]}" V= tree-B RELEASE_B="$1" >/dev/null
+      install -m 0755 "$TOP/build/normal/tree/$1/bin/bmsd" "$dir/bin/bmsd"
+    ) 9>"$TOP/build/normal/tree.lock"
     strip "$dir/bin/bmsd"
   fi
   echo "$dir"
