@@ -110,6 +110,17 @@ static const struct verb verbs[] = {
 	  "      --show       sign nothing\n"
 	  "      --out FILE   write the signed request there, not back to REQUEST\n",
 	  verb_sign },
+	{ "renew", "sign snapshot and timestamp again when it is time",
+	  "Usage: bms-release renew [OPTION]...\n"
+	  "\n"
+	  "For a timer: signs snapshot and timestamp with the keys that are here when less than "
+	  "half\n"
+	  "of their life is left, publishes nothing that is staged, and tells which other roles\n"
+	  "expire within 30 days.\n"
+	  "\n"
+	  "      --within DAYS  renew what expires within DAYS, too\n"
+	  "      --dry-run      write nothing\n",
+	  verb_renew },
 	{ "manifest", "write release.json into a directory, for a factory release",
 	  "Usage: bms-release manifest --program B --version B202109010001 --arch amd64 DIR\n"
 	  "\n"

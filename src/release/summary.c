@@ -76,15 +76,29 @@ static const struct tuf_named_key *find_key(const struct tuf_roles *roles, const
 
 static void tell_key(struct summary *s, const char *id)
 {
-	const struct tuf_named_key *key = find_key(&s->m->roles, id);
 	const cJSON *object = cJSON_GetObjectItemCaseSensitive(key_objects(s->document), id);
-	char computed[SHA256_HEX_LENGTH + 1];
 
 	say(s, s->contents, "  key %s, %s", id, json_text_or(object, "scheme", "not described"));
-	if (!key || !key->key)
-		say(s, s->warnings, "key %s is missing or of a kind that does not count", id);
-	else if (tuf_key_id(object, computed) < 0 || strcmp(computed, id) != 0)
-		say(s, s->warnings, "key %s stands under an id that is not its own", id);
+	if (!object)
+		say(s, s->warnings, "key %s is not there and does not count", id);
+}
+
+/* Who compares ids must find the key that he knows. */
+static void warn_of_keys(struct summary *s)
+{
+	const cJSON *object;
+
+	cJSON_ArrayForEach (object, key_objects(s->document)) {
+		const struct tuf_named_key *key = find_key(&s->m->roles, object->string);
+		char computed[SHA256_HEX_LENGTH + 1];
+
+		if (tuf_key_id(object, computed) < 0 || strcmp(computed, object->string) != 0)
+			say(s, s->warnings, "key %s stands under an id that is not its own",
+			    object->string);
+		else if (!key || !key->key)
+			say(s, s->warnings, "key %s is of a kind that does not count",
+			    object->string);
+	}
 }
 
 static char *join_strings(const cJSON *array)
@@ -189,31 +203,41 @@ static void compare_roles(struct summary *s)
 
 /* ---- targets ---- */
 
-static void hex_of_target(const struct tuf_target *t, char ret[2 * SHA512_BYTES + 1])
+/* ", sha256 …, sha512 …": those that are there. */
+static char *hashes_text(const uint8_t *sha256, const uint8_t *sha512)
 {
-	if (t->has_sha256)
-		hex_encode(t->sha256, sizeof t->sha256, ret);
-	else
-		hex_encode(t->sha512, sizeof t->sha512, ret);
+	char hex256[2 * SHA256_BYTES + 1] = "", hex512[2 * SHA512_BYTES + 1] = "";
+	char *text;
+
+	if (sha256)
+		hex_encode(sha256, SHA256_BYTES, hex256);
+	if (sha512)
+		hex_encode(sha512, SHA512_BYTES, hex512);
+	if (asprintf(&text, "%s%s%s%s", sha256 ? ", sha256 " : "", hex256,
+		     sha512 ? ", sha512 " : "", hex512) < 0)
+		return NULL;
+	return text;
 }
 
 static void tell_target(struct summary *s, const struct tuf_target *t)
 {
 	_cleanup_free_ char *custom = t->custom ? json_print(t->custom) : NULL;
-	char hex[2 * SHA512_BYTES + 1];
+	_cleanup_free_ char *hashes = hashes_text(t->has_sha256 ? t->sha256 : NULL,
+						  t->has_sha512 ? t->sha512 : NULL);
 
-	hex_of_target(t, hex);
-	say(s, s->contents, "target %s, %" PRIu64 " bytes, %s %s%s%s", t->path, t->length,
-	    t->has_sha256 ? "sha256" : "sha512", hex, custom ? ", " : "", custom ? custom : "");
+	if (!hashes || (t->custom && !custom))
+		s->failed = true;
+	else
+		say(s, s->contents, "target %s, %" PRIu64 " bytes%s%s%s", t->path, t->length,
+		    hashes, custom ? ", " : "", custom ? custom : "");
 }
 
 static bool same_bytes(const struct tuf_target *a, const struct tuf_target *b)
 {
-	char hex_a[2 * SHA512_BYTES + 1], hex_b[2 * SHA512_BYTES + 1];
-
-	hex_of_target(a, hex_a);
-	hex_of_target(b, hex_b);
-	return a->length == b->length && strcmp(hex_a, hex_b) == 0;
+	return a->length == b->length && a->has_sha256 == b->has_sha256 &&
+	       a->has_sha512 == b->has_sha512 &&
+	       (!a->has_sha256 || memcmp(a->sha256, b->sha256, sizeof a->sha256) == 0) &&
+	       (!a->has_sha512 || memcmp(a->sha512, b->sha512, sizeof a->sha512) == 0);
 }
 
 static void compare_targets(struct summary *s)
@@ -244,7 +268,17 @@ static void tell_meta(struct summary *s, const struct tuf_meta *meta)
 						? tuf_metadata_find_meta(s->previous, meta->name)
 						: NULL;
 
-	say(s, s->contents, "%s is version %" PRIu64, meta->name, meta->version);
+	_cleanup_free_ char *hashes = hashes_text(meta->has_sha256 ? meta->sha256 : NULL,
+						  meta->has_sha512 ? meta->sha512 : NULL);
+
+	if (!hashes)
+		s->failed = true;
+	else if (meta->has_length)
+		say(s, s->contents, "%s is version %" PRIu64 ", %" PRIu64 " bytes%s", meta->name,
+		    meta->version, meta->length_bytes, hashes);
+	else
+		say(s, s->contents, "%s is version %" PRIu64 "%s", meta->name, meta->version,
+		    hashes);
 	if (before && before->version > meta->version)
 		say(s, s->warnings, "%s goes back from version %" PRIu64 " to %" PRIu64, meta->name,
 		    before->version, meta->version);
@@ -252,29 +286,60 @@ static void tell_meta(struct summary *s, const struct tuf_meta *meta)
 
 /* ---- the whole ---- */
 
-static void warn_of_unknown_members(struct summary *s)
+/* Members that are tolerated in metadata, and signed, but say nothing to us. */
+static void warn_of_members(struct summary *s, const cJSON *object, const char *where,
+			    const char *const *known)
 {
-	static const char *const common[] = { "_type", "spec_version", "version", "expires" };
-	static const char *const own[][3] = {
-		[TUF_ROOT] = { "consistent_snapshot", "keys", "roles" },
-		[TUF_TIMESTAMP] = { "meta" },
-		[TUF_SNAPSHOT] = { "meta" },
-		[TUF_TARGETS] = { "targets", "delegations" },
-	};
 	const cJSON *member;
 
-	cJSON_ArrayForEach (member, s->document) {
-		bool known = false;
+	cJSON_ArrayForEach (member, object) {
+		size_t i = 0;
 
-		for (size_t i = 0; i < ELEMENTSOF(common); i++)
-			known |= strcmp(common[i], member->string) == 0;
-		for (size_t i = 0; i < ELEMENTSOF(own[0]); i++)
-			known |= own[s->m->type][i] &&
-				 strcmp(own[s->m->type][i], member->string) == 0;
-		if (!known)
-			say(s, s->warnings, "an unknown member '%s' would be signed too",
-			    member->string);
+		while (known[i] && strcmp(known[i], member->string) != 0)
+			i++;
+		if (!known[i])
+			say(s, s->warnings, "an unknown member '%s' of %s would be signed too",
+			    member->string, where);
 	}
+}
+
+/* The same for each object of a list or of a map. */
+static void warn_of_each(struct summary *s, const cJSON *objects, const char *const *known)
+{
+	const cJSON *object;
+
+	cJSON_ArrayForEach (object, objects)
+		warn_of_members(s, object,
+				object->string ? object->string : json_text_or(object, "name", "?"),
+				known);
+}
+
+static void warn_of_unknown_members(struct summary *s)
+{
+	static const char *const top[][10] = {
+		[TUF_ROOT] = { "_type", "spec_version", "version", "expires", "consistent_snapshot",
+			       "keys", "roles" },
+		[TUF_TIMESTAMP] = { "_type", "spec_version", "version", "expires", "meta" },
+		[TUF_SNAPSHOT] = { "_type", "spec_version", "version", "expires", "meta" },
+		[TUF_TARGETS] = { "_type", "spec_version", "version", "expires", "targets",
+				  "delegations" },
+	};
+	static const char *const key[] = { "keytype", "scheme", "keyval", NULL };
+	static const char *const role[] = { "name",	   "keyids", "threshold",
+					    "terminating", "paths",  "path_hash_prefixes",
+					    NULL };
+	static const char *const delegations[] = { "keys", "roles", NULL };
+	static const char *const target[] = { "length", "hashes", "custom", NULL };
+	static const char *const meta[] = { "version", "length", "hashes", NULL };
+	const cJSON *d = cJSON_GetObjectItemCaseSensitive(s->document, "delegations");
+	const cJSON *roles_of = d ? d : s->document;
+
+	warn_of_members(s, s->document, "the whole", top[s->m->type]);
+	warn_of_members(s, d, "the delegations", delegations);
+	warn_of_each(s, key_objects(s->document), key);
+	warn_of_each(s, cJSON_GetObjectItemCaseSensitive(roles_of, "roles"), role);
+	warn_of_each(s, cJSON_GetObjectItemCaseSensitive(s->document, "targets"), target);
+	warn_of_each(s, cJSON_GetObjectItemCaseSensitive(s->document, "meta"), meta);
 }
 
 static void warn_of_head(struct summary *s)
@@ -320,6 +385,7 @@ static void tell_contents(struct summary *s)
 	for (size_t i = 0; i < s->m->roles.n_roles; i++)
 		tell_role(s, &s->m->roles.roles[i]);
 	tell_unused_keys(s);
+	warn_of_keys(s);
 	for (size_t i = 0; i < s->m->n_targets; i++)
 		tell_target(s, &s->m->targets[i]);
 	for (size_t i = 0; i < s->m->n_meta; i++)

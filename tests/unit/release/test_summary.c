@@ -167,6 +167,61 @@ static cJSON *keys_of(const cJSON *envelope)
 	return cJSON_GetObjectItemCaseSensitive(envelope_signed(envelope), "keys");
 }
 
+static cJSON *targets_with(unsigned version, const char *path, const char *first)
+{
+	cJSON *envelope = envelope_targets(version, 1, &alice, 1);
+
+	if (path)
+		envelope_add_target(envelope, path, first);
+	return envelope;
+}
+
+static cJSON *first_delegation(const cJSON *envelope)
+{
+	const cJSON *delegations = cJSON_GetObjectItemCaseSensitive(envelope_signed(envelope),
+								    "delegations");
+
+	return cJSON_GetArrayItem(cJSON_GetObjectItemCaseSensitive(delegations, "roles"), 0);
+}
+
+static void test_what_hides_deeper_is_warned_of(void **state)
+{
+	cJSON *envelope = targets_with(1, "B/a", "ab"), *root = root_by(1, 1, true);
+	cJSON *document = envelope_signed(envelope);
+	cJSON *delegations = cJSON_GetObjectItemCaseSensitive(document, "delegations");
+	cJSON *targets = cJSON_GetObjectItemCaseSensitive(document, "targets");
+	cJSON *roles = cJSON_GetObjectItemCaseSensitive(envelope_signed(root), "roles");
+	_cleanup_json_ cJSON *s = NULL;
+
+	(void)state;
+	envelope_put(delegations, "deep-1", cJSON_CreateTrue());
+	envelope_put(first_delegation(envelope), "deep-2", cJSON_CreateTrue());
+	envelope_put(cJSON_GetObjectItemCaseSensitive(targets, "B/a"), "deep-3",
+		     cJSON_CreateTrue());
+	s = summary_of(envelope, NULL, TUF_TARGETS);
+	assert_holds(s, "warnings", "'deep-1' of the delegations");
+	assert_holds(s, "warnings", "'deep-2' of B");
+	assert_holds(s, "warnings", "'deep-3' of B/a");
+	cJSON_Delete(s);
+	envelope_put(cJSON_GetObjectItemCaseSensitive(roles, "root"), "deep-4", cJSON_CreateTrue());
+	envelope_put(cJSON_GetObjectItemCaseSensitive(keys_of(root), signer_id(bob)), "deep-5",
+		     cJSON_CreateTrue());
+	s = summary_of(root, NULL, TUF_ROOT);
+	assert_holds(s, "warnings", "'deep-4' of root");
+	assert_holds(s, "warnings", "'deep-5' of ");
+}
+
+/* Under the id that it should have. */
+static void put_unknown_key(cJSON *root)
+{
+	cJSON *key = cJSON_Duplicate(signer_public(alice), true);
+	char id[SHA256_HEX_LENGTH + 1];
+
+	envelope_put(key, "scheme", cJSON_CreateString("rot13"));
+	assert_int_equal(tuf_key_id(key, id), 0);
+	envelope_put(keys_of(root), id, key);
+}
+
 static void test_keys_that_do_not_count_are_warned_of(void **state)
 {
 	cJSON *foreign = root_by(1, 1, true), *unknown = root_by(1, 1, true),
@@ -179,10 +234,9 @@ static void test_keys_that_do_not_count_are_warned_of(void **state)
 	s = summary_of(foreign, NULL, TUF_ROOT);
 	assert_holds(s, "warnings", "an id that is not its own");
 	cJSON_Delete(s);
-	envelope_put(cJSON_GetObjectItemCaseSensitive(keys_of(unknown), signer_id(alice)), "scheme",
-		     cJSON_CreateString("rot13"));
+	put_unknown_key(unknown);
 	s = summary_of(unknown, NULL, TUF_ROOT);
-	assert_holds(s, "warnings", "does not count");
+	assert_holds(s, "warnings", "is of a kind that does not count");
 	cJSON_Delete(s);
 	envelope_put(keys_of(unused), signer_id(bob), cJSON_Duplicate(signer_public(bob), true));
 	s = summary_of(unused, NULL, TUF_ROOT);
@@ -193,15 +247,6 @@ static void test_keys_that_do_not_count_are_warned_of(void **state)
 }
 
 /* ---- targets ---- */
-
-static cJSON *targets_with(unsigned version, const char *path, const char *first)
-{
-	cJSON *envelope = envelope_targets(version, 1, &alice, 1);
-
-	if (path)
-		envelope_add_target(envelope, path, first);
-	return envelope;
-}
 
 static void test_delegations_and_targets_are_told(void **state)
 {
@@ -230,14 +275,6 @@ static void test_other_bytes_are_warned_of(void **state)
 	assert_holds(fresh, "differences", "target a is new");
 	assert_no_warning(gone);
 	assert_holds(gone, "differences", "target a is gone");
-}
-
-static cJSON *first_delegation(const cJSON *envelope)
-{
-	const cJSON *delegations = cJSON_GetObjectItemCaseSensitive(envelope_signed(envelope),
-								    "delegations");
-
-	return cJSON_GetArrayItem(cJSON_GetObjectItemCaseSensitive(delegations, "roles"), 0);
 }
 
 static void test_changed_delegations_are_warned_of(void **state)
@@ -305,6 +342,7 @@ int main(void)
 		cmocka_unit_test(test_nothing_but_version_is_said_to_be_so),
 		cmocka_unit_test(test_missing_and_skipped_versions_are_warned_of),
 		cmocka_unit_test(test_strange_heads_are_warned_of),
+		cmocka_unit_test(test_what_hides_deeper_is_warned_of),
 		cmocka_unit_test(test_keys_that_do_not_count_are_warned_of),
 		cmocka_unit_test(test_delegations_and_targets_are_told),
 		cmocka_unit_test(test_other_bytes_are_warned_of),
