@@ -186,23 +186,24 @@ static int adopt_root(struct tuf_client *c, const char *name, const struct file 
 	return 0;
 }
 
-/* The one that an interrupted run kept but did not come to trust. -ENOENT if there is none. */
+/* The one that an interrupted run kept but did not come to trust. 1 if it is good. */
 static int adopt_kept_root(struct tuf_client *c, const char *name)
 {
 	_cleanup_file_bytes_ struct file file = {};
 	int r;
 
 	if (!load(c, name, c->limits.root_bytes, &file))
-		return -ENOENT;
+		return 0;
 	r = adopt_root(c, name, &file);
 	if (r == -EBADMSG || r == -EKEYREJECTED || r == -ESTALE) {
 		log_debug("local copy not used: %s", c->error);
 		tuf_client_forgive(c);
-		return -ENOENT;
+		return 0;
 	}
-	return r;
+	return r < 0 ? r : 1;
 }
 
+/* 1 if there was one, 0 at the end of the chain. */
 static int adopt_next_root(struct tuf_client *c)
 {
 	_cleanup_file_bytes_ struct file file = {};
@@ -211,23 +212,22 @@ static int adopt_next_root(struct tuf_client *c)
 
 	(void)snprintf(name, sizeof name, "%" PRIu64 ".root.json", c->root->version + 1);
 	r = adopt_kept_root(c, name);
-	if (r != -ENOENT)
+	if (r != 0)
 		return r;
 	r = fetch_optional(c, name, c->limits.root_bytes, &file);
-	return r < 0 ? r : adopt_root(c, name, &file);
+	if (r < 0)
+		return r == -ENOENT ? 0 : r;
+	r = adopt_root(c, name, &file);
+	return r < 0 ? r : 1;
 }
 
 static int update_root(struct tuf_client *c)
 {
-	for (unsigned i = 0; i < c->limits.root_rotations; i++) {
-		int r = adopt_next_root(c);
+	int r = 1;
 
-		if (r == -ENOENT)
-			break;
-		if (r < 0)
-			return r;
-	}
-	return check_not_expired(c, "root.json", c->root);
+	for (unsigned i = 0; i < c->limits.root_rotations && r == 1; i++)
+		r = adopt_next_root(c);
+	return r < 0 ? r : check_not_expired(c, "root.json", c->root);
 }
 
 /* ---- local copies ---- */

@@ -75,6 +75,23 @@ static void test_store_fails(void **state)
 	}
 }
 
+/* "No such directory" is no end of the chain of roots. */
+static void test_store_finds_nothing(void **state)
+{
+	static const char *const names[] = { "2.root.json", "root.json", "timestamp.json" };
+	struct repo *r = *state;
+
+	repo_next_root(r);
+	for (size_t i = 0; i < ELEMENTSOF(names); i++) {
+		_cleanup_(tuf_client_freep) struct tuf_client *c = repo_client(r);
+
+		r->fail_store = names[i];
+		r->fail_errno = -ENOENT;
+		assert_int_equal(tuf_client_refresh(c), -ENOENT);
+		assert_non_null(strstr(tuf_client_error(c), "cannot be kept"));
+	}
+}
+
 /* ---- cut off between two stores ---- */
 
 static struct tuf_source whole; /* the repository's own */
@@ -246,6 +263,7 @@ int main(void)
 		repo_test(test_truncated_local_copies),
 		repo_test(test_local_copies_of_others),
 		repo_test(test_store_fails),
+		repo_test(test_store_finds_nothing),
 		repo_test(test_cut_between_stores),
 		repo_test(test_cut_twice),
 		repo_test(test_old_metadata_after_a_cut_in_rotation),
