@@ -47,6 +47,8 @@ ifeq ($(VARIANT),asan)
 VARIANT_FLAGS := -O1 -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
 else ifeq ($(VARIANT),coverage)
 VARIANT_FLAGS := -O0 --coverage
+else ifeq ($(VARIANT),fuzz)
+VARIANT_FLAGS := -O1 -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
 else
 HARDENING += -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=3
 endif
@@ -207,6 +209,17 @@ check-system: ## gateways with real systemd in containers; needs root. T=pattern
 
 check-asan: ## unit and integration tests under AddressSanitizer and UBSan
 	$(Q)$(MAKE) --no-print-directory VARIANT=asan check-unit check-integration
+
+.PHONY: check-bytes
+check-bytes: $(B)/test/unit/tuf/test_bytes ## every change of one byte of a small repository's files (some minutes)
+	$(Q)tests/run-bytes $<
+
+.PHONY: fuzz fuzz-targets
+fuzz: ## fuzz every target for FUZZ_SEC=60 seconds, as many at a time as there are processors; T=name picks
+	$(Q)$(MAKE) --no-print-directory VARIANT=fuzz B=build/fuzz CC=clang fuzz-targets
+	$(Q)tests/fuzz/run build/fuzz/fuzz $(T)
+
+fuzz-targets: $(FUZZ_TARGETS)
 
 .PHONY: demo
 demo: deps ## the main job, start to end, in a container: upgrade, bad release, roll back
