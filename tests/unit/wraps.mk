@@ -21,7 +21,7 @@ WRAP_updaterd_test_trust := fsync
 WRAP_updaterd_test_verify := conf_effective_time_sec
 
 # What a test needs besides the archives of its part.
-$(foreach t,key metadata client roles search local,$(B)/test/unit/tuf/test_$(t)): $(B)/obj/tests/lib/tuf_repo.o
+$(foreach t,key metadata client roles search local bytes memory branches,$(B)/test/unit/tuf/test_$(t)): $(B)/obj/tests/lib/tuf_repo.o
 $(B)/test/unit/common/test_http: $(B)/obj/tests/lib/tls_server.o
 LINK_common_test_http := -lssl
 WRAP_common_test_http := clock_nanosleep
