@@ -180,13 +180,13 @@ static int run(const struct options *o, const struct renew_plan *plan, struct re
 		n = note_expiring(r, expiring, problem);
 	if (n < 0)
 		return n;
-	print_expiring(r, expiring);
 	if (o->json)
 		return print_json(o, &outcome, outcome.snapshot_version != snapshot_before,
 				  TAKE_PTR(expiring)) < 0
 			       ? problem_no_memory(problem)
 			       : 0;
 	print_text(o, &outcome, outcome.snapshot_version != snapshot_before);
+	print_expiring(r, expiring);
 	return 0;
 }
 
