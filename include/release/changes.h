@@ -25,5 +25,7 @@ void changes_compare(struct changes *c, struct keystore *k, const char *role, co
 		     const cJSON *after);
 /* The releases that a role holds: what its signature is going to vouch for. */
 void changes_list_releases(struct changes *c, const char *role, const cJSON *document);
+/* Likewise the roles that a targets document delegates to. */
+void changes_list_delegations(struct changes *c, struct keystore *k, const cJSON *targets);
 
 #endif

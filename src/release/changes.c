@@ -192,6 +192,23 @@ void changes_list_releases(struct changes *c, const char *role, const cJSON *doc
 		changes_add(c, "%s holds %u other targets", role, others);
 }
 
+void changes_list_delegations(struct changes *c, struct keystore *k, const cJSON *targets)
+{
+	const cJSON *role;
+
+	cJSON_ArrayForEach (role, authority_delegations(targets)) {
+		const char *name = json_text_or(role, "name", "?");
+		const cJSON *keyid;
+
+		cJSON_ArrayForEach (keyid, keyids_of(targets, name)) {
+			char label[KEYSTORE_LABEL_BYTES];
+
+			keystore_label(k, keyid->valuestring, label);
+			changes_add(c, "targets delegates to %s, key %s", name, label);
+		}
+	}
+}
+
 /* ---- the sentence ---- */
 
 static void say_what_differs(struct comparison *c, const char *role)

@@ -15,6 +15,11 @@ static const struct verb verbs[] = {
 	  "\n"
 	  "      --programs A,B             the programs, a letter each; every one has its own "
 	  "role\n"
+	  "      --key ROLE=FILE            a public key of the role, in PEM, instead of one that "
+	  "is "
+	  "made\n"
+	  "                                 here; its private half is elsewhere; may be repeated\n"
+	  "      --threshold ROLE=N         how many of the role's keys must sign (default: 1)\n"
 	  "      --encrypt-all              encrypt every key, not only root's and targets'\n"
 	  "      --expires-days-root N      how long signed metadata is valid (default: root, "
 	  "targets\n"
@@ -27,9 +32,9 @@ static const struct verb verbs[] = {
 	{ "keys", "list the keys and when their roles expire",
 	  "Usage: bms-release keys [OPTION]...\n"
 	  "\n"
-	  "Lists each role with its key id, whether the private key is here and encrypted, and "
-	  "when the\n"
-	  "role's newest metadata expires.\n",
+	  "Lists the keys of each role with their ids, whether the private key is here and "
+	  "encrypted,\n"
+	  "how many of them must sign, and when the role's newest metadata expires.\n",
 	  verb_keys },
 	{ "add", "add a release",
 	  "Usage: bms-release add --program B --version B202109010001 --arch amd64 [OPTION]... "
@@ -56,21 +61,93 @@ static const struct verb verbs[] = {
 	  "                           for publishing an archived release again\n",
 	  verb_add },
 	{ "publish", "make what was added visible to gateways",
-	  "Usage: bms-release publish [OPTION]...\n"
+	  "Usage: bms-release publish [OPTION]... [ROLE]...\n"
 	  "\n"
 	  "Puts what is staged into repository/, the directory for a static web server, and signs\n"
 	  "snapshot and timestamp. Signs these two again, too, when less than half of their life "
 	  "is\n"
-	  "left: run it at least once in two weeks.\n"
+	  "left: run it at least once in two weeks. Publishes nothing while something lacks a\n"
+	  "signature; given ROLEs, only these of what is staged.\n"
 	  "\n"
 	  "      --renew ROLE  sign ROLE (root, targets, snapshot, timestamp, a program's letter, "
 	  "or\n"
-	  "                    all) again with a new expiry; may be repeated\n",
+	  "                    all) again with a new expiry; may be repeated\n"
+	  "      --dry-run     tell what would change, change nothing\n",
 	  verb_publish },
+	{ "rotate", "change who signs for a role",
+	  "Usage: bms-release rotate ROLE [--add KEY]... [--remove KEY]... [--threshold N]\n"
+	  "\n"
+	  "Adds and removes keys of root, targets, snapshot, timestamp or a delegated role, and "
+	  "stages\n"
+	  "all that must be signed again because of it. Gateways see it after 'publish'.\n"
+	  "\n"
+	  "      --add KEY      a public key: a name in keys/, or a file (.pem, or with a '/'); "
+	  "may "
+	  "be\n"
+	  "                     repeated\n"
+	  "      --remove KEY   a name in keys/, or the beginning of a key id; may be repeated\n"
+	  "      --threshold N  how many of the keys must sign\n"
+	  "      --reset-to N   what a delegated role holds is that of its version N, 0 for "
+	  "nothing:\n"
+	  "                     where somebody else signed the present one\n"
+	  "      --dry-run      tell what would change, change nothing\n",
+	  verb_rotate },
+	{ "delegate", "make a role under targets, or change what it is for",
+	  "Usage: bms-release delegate NAME --key KEY... [--path PATTERN]... [--threshold N]\n"
+	  "\n"
+	  "Lets the role NAME sign for targets that match. A program's role is its letter X, for "
+	  "X/*\n"
+	  "and terminating; 'add' signs into it. Gateways install a program only from the role of "
+	  "its\n"
+	  "letter or from targets: roles of other names are for other clients.\n"
+	  "\n"
+	  "      --key KEY       a public key: a name in keys/, or a file (.pem, or with a '/'); "
+	  "may be\n"
+	  "                      repeated; only for a new role, 'rotate' changes keys\n"
+	  "      --path PATTERN  '*' and '?' match anything but '/'; may be repeated\n"
+	  "      --threshold N   how many of the keys must sign (default: 1)\n"
+	  "      --terminating   no role after this one is asked for what matches\n"
+	  "      --dry-run       tell what would change, change nothing\n",
+	  verb_delegate },
+	{ "undelegate", "take a role under targets back",
+	  "Usage: bms-release undelegate NAME [OPTION]...\n"
+	  "\n"
+	  "Nothing that the role NAME signed can be installed after the next 'publish'.\n"
+	  "\n"
+	  "      --dry-run  tell what would change, change nothing\n",
+	  verb_undelegate },
+	{ "revoke", "take a release back",
+	  "Usage: bms-release revoke VERSION [--arch ARCH] [OPTION]...\n"
+	  "\n"
+	  "Takes the release out of its program's role. Gateways that run it stay on it until a "
+	  "newer\n"
+	  "one is published; others cannot install it any more. 'publish' removes its files.\n"
+	  "\n"
+	  "      --arch ARCH  only for this architecture\n"
+	  "      --dry-run    tell what would change, change nothing\n",
+	  verb_revoke },
+	{ "export", "write a request for signatures that are missing",
+	  "Usage: bms-release export [--renew ROLE]... FILE [ROLE]...\n"
+	  "\n"
+	  "Writes what is staged and lacks signatures (of ROLE only, if given) to FILE, for "
+	  "'sign' on\n"
+	  "the machine that has the keys.\n"
+	  "\n"
+	  "      --renew ROLE  stage ROLE again with a new expiry before; may be repeated\n",
+	  verb_export },
+	{ "import", "take in the signatures of a request that came back",
+	  "Usage: bms-release import FILE [OPTION]...\n"
+	  "\n"
+	  "Verifies each signature in FILE and keeps it with what is staged. Nothing else is taken "
+	  "from\n"
+	  "FILE.\n"
+	  "\n"
+	  "      --dry-run  tell what would change, change nothing\n",
+	  verb_import },
 	{ "list", "list the releases",
 	  "Usage: bms-release list [OPTION]...\n"
 	  "\n"
-	  "Lists the releases, staged ones included.\n",
+	  "Lists the releases, staged ones included, and how far what is staged is signed.\n",
 	  verb_list },
 	{ "verify", "check a published repository as a gateway would, and more",
 	  "Usage: bms-release verify [OPTION]... [DIR]\n"
@@ -140,7 +217,7 @@ static void print_help(void)
 		   "\n"
 		   "Makes, signs, publishes and checks releases for gateways.\n");
 	for (size_t i = 0; i < ELEMENTSOF(verbs); i++)
-		(void)printf("  %-10s%s\n", verbs[i].name, verbs[i].summary);
+		(void)printf("  %-11s%s\n", verbs[i].name, verbs[i].summary);
 	(void)puts("\n  --help, --version\n\n'bms-release VERB --help' lists a verb's options; "
 		   "bms-release(1) tells the whole.");
 }
