@@ -303,7 +303,7 @@ static void test_a_chain_that_skips_a_root(void **state)
 	assert_int_equal(unlinkat(g->scratch->dirfd, "metadata/2.root.json", 0), 0);
 	expect_refused(g, NEW_B, REASON_BAD_SIGNATURE);
 	copy_root_as(g, 3, 2);
-	expect_refused(g, NEW_B, REASON_BAD_METADATA);
+	expect_refused(g, NEW_B, REASON_METADATA_ROLLBACK);
 	copy_root_as(g, 1, 2);
 	expect_refused(g, NEW_B, REASON_METADATA_ROLLBACK);
 	copy_root_as(g, 2, 2);
