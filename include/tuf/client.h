@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The TUF client (The Update Framework specification 1.0.x, section 5.3): bytes in, verdict out.
+ * The TUF client (The Update Framework specification, version 1.0.37, section 5): bytes in, verdict
+ * out.
  * No network and no files here: whoever holds the bytes (agent: HTTPS; installer: descriptors from
  * the agent; queryd and bms-release: a directory) gives a struct tuf_source.
  *
@@ -53,14 +54,16 @@ struct tuf_source {
 	 * there is none; -EFBIG if it is larger than max_bytes (reading stops there). */
 	int (*fetch)(void *userdata, const char *name, size_t max_bytes, char **ret_bytes,
 		     size_t *ret_size);
-	/* The local trusted copy by its plain name: "timestamp.json", "B.json". -ENOENT if there is
-	 * none. NULL: nothing is kept. */
+	/* The local trusted copy by its plain name: "timestamp.json", "B.json"; and "N.root.json", where
+	 * the chain is kept. -ENOENT if there is none. NULL: nothing is kept. Whatever it gives is
+	 * checked again, and fetched anew if it does not pass. */
 	int (*load)(void *userdata, const char *name, size_t max_bytes, char **ret_bytes,
 		    size_t *ret_size);
 	/* Keeps a file that passed, durably before it returns. For root it is called twice: with
-	 * "N.root.json" (the chain is kept) and then "root.json". With size 0: the copy is void
-	 * (timestamp.json and snapshot.json, before a root that rotates their keys is kept). NULL:
-	 * nothing is kept. */
+	 * "N.root.json" (the chain is kept) and then "root.json", from which the next client starts.
+	 * In between, where the root rotates their keys, timestamp.json and snapshot.json are called
+	 * with size 0: the copy is void. Cut off there, the next run takes the "N.root.json" that it
+	 * finds, so nobody can withhold the rotation from it. NULL: nothing is kept. */
 	int (*store)(void *userdata, const char *name, const void *bytes, size_t size);
 };
 
@@ -93,8 +96,8 @@ struct tuf_target {
 	const cJSON *custom; /* an object, or NULL */
 };
 
-/* Workflow 5.6.7: finds the target, loading delegated roles as needed (pre-order, at most
- * limits->roles of them). 0; -ENOENT if nobody signs for it; -EINVAL before a refresh that
+/* Workflow 5.6.7: finds the target, loading delegated roles as needed: pre-order, a role by each path
+ * that leads to it, at most limits->roles visits. 0; -ENOENT if nobody signs for it; -EINVAL before a refresh that
  * succeeded; else as tuf_client_refresh. */
 _must_check_ int tuf_client_find_target(struct tuf_client *c, const char *path,
 					struct tuf_target *ret);
