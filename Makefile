@@ -21,7 +21,7 @@ UNITDIR     ?= $(PREFIX)/lib/systemd/system
 DESTDIR     ?=
 
 PROGRAMS := updaterd bmsd bms-boardsim queryd queryctl bms-release
-PARTS    := common tuf updaterd bmsd queryd release
+PARTS    := common delta tuf updaterd bmsd queryd release
 
 # ---- flags -------------------------------------------------------------------------------------
 
@@ -65,7 +65,8 @@ LIBS_tuf      := -lcjson -lm
 LIBS_updaterd := -lsystemd
 LIBS_bmsd     := -lsystemd -lm
 LIBS_queryd   := -lmicrohttpd -lsqlite3 -lsystemd
-LIBS_release  :=
+LIBS_release  := -ldivsufsort
+LIBS_delta    := -ldivsufsort
 
 # ---- sources and archives ----------------------------------------------------------------------
 
@@ -108,7 +109,7 @@ $(eval $(call release_version_rule,bmsd,$(RELEASE_B)))
 
 # link_rule: output, main, part, release version object
 define link_rule
-$(1): $(call objects,$(2)) $(4) $(B)/lib$(3).a $(B)/libtuf.a $(B)/libcommon.a
+$(1): $(call objects,$(2)) $(4) $(B)/lib$(3).a $(B)/libdelta.a $(B)/libtuf.a $(B)/libcommon.a
 	@mkdir -p $$(@D)
 	$$(if $$(V),,@echo "  LD      $$@")
 	$$(Q)$$(COMPILE) $$(LDFLAGS) $$(HARDENING_LD) -o $$@ $$^ $(LIBS_$(3)) $(LIBS_tuf) $(LIBS_common)
@@ -152,7 +153,7 @@ UNIT_SOURCES := $(sort $(wildcard tests/unit/*/test_*.c))
 UNIT_TESTS   := $(patsubst tests/unit/%.c,$(B)/test/unit/%,$(UNIT_SOURCES))
 
 define unit_rule
-$(B)/test/unit/$(1)/test_$(2): tests/unit/$(1)/test_$(2).c $(B)/lib$(1).a $(B)/libtuf.a $(B)/libcommon.a \
+$(B)/test/unit/$(1)/test_$(2): tests/unit/$(1)/test_$(2).c $(B)/lib$(1).a $(B)/libdelta.a $(B)/libtuf.a $(B)/libcommon.a \
 		$(if $(filter updaterd,$(1)),$(B)/obj/updaterd-release-$(RELEASE_A).o) $(if $(filter bmsd,$(1)),$(B)/obj/bmsd-release-$(RELEASE_B).o)
 	@mkdir -p $$(@D)
 	$$(if $$(V),,@echo "  TEST    $$<")
