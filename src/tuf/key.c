@@ -196,6 +196,18 @@ static const struct key_type *find_type(const char *keytype, const char *scheme)
 	return NULL;
 }
 
+/* Takes all of OpenSSL's errors. A key that there was no memory for is not a malformed key: of a new
+ * root's it would look as if it had been taken away from its role. */
+static bool had_no_memory(void)
+{
+	bool had_none = false;
+	unsigned long error;
+
+	while ((error = ERR_get_error()) != 0)
+		had_none |= ERR_GET_REASON(error) == ERR_R_MALLOC_FAILURE;
+	return had_none;
+}
+
 int tuf_key_parse(const cJSON *object, struct tuf_key **ret)
 {
 	_cleanup_(tuf_key_freep) struct tuf_key *k = NULL;
@@ -220,10 +232,8 @@ int tuf_key_parse(const cJSON *object, struct tuf_key **ret)
 		return -ENOMEM;
 	k->type = type;
 	r = type->load(public_text, &k->pkey);
-	if (r < 0) {
-		ERR_clear_error();
-		return r;
-	}
+	if (r < 0)
+		return had_no_memory() ? -ENOMEM : r;
 	*ret = TAKE_PTR(k);
 	return 0;
 }

@@ -437,13 +437,16 @@ static int update_snapshot(struct tuf_client *c)
 /* What the snapshot says of a role: by its name as it is, not by that of its file. */
 static const struct tuf_meta *find_role_meta(const struct tuf_metadata *snapshot, const char *role)
 {
-	_cleanup_free_ char *name = NULL;
+	const size_t length = strlen(role);
 
-	if (asprintf(&name, "%s.json", role) < 0) {
-		name = NULL;
-		return NULL;
+	for (size_t i = 0; i < snapshot->n_meta; i++) {
+		const struct tuf_meta *meta = &snapshot->meta[i];
+
+		if (strncmp(meta->name, role, length) == 0 &&
+		    strcmp(meta->name + length, ".json") == 0)
+			return meta;
 	}
-	return tuf_metadata_find_meta(snapshot, name);
+	return NULL;
 }
 
 static int obtain_targets(struct tuf_client *c, const struct tuf_roles *roles,
