@@ -4,6 +4,8 @@ WRAP_bmsd_test_state := fs_write_file_atomic
 WRAP_common_test_fsutil := close fchmod fsync renameat write
 WRAP_release_test_publish := fsync renameat
 WRAP_tuf_test_key := EVP_DigestVerify EVP_DigestVerifyInit EVP_MD_CTX_new EVP_PKEY_eq
+WRAP_tuf_test_memory := __asprintf_chk asprintf calloc fclose ferror malloc open_memstream realloc \
+	reallocarray strdup
 WRAP_updaterd_test_backup := fsync
 WRAP_updaterd_test_conf := time
 WRAP_updaterd_test_cycle := client_archived client_close client_follow client_install client_knows \
@@ -18,6 +20,7 @@ WRAP_updaterd_test_store := fstatvfs64 unlinkat
 WRAP_updaterd_test_swap := fsync renameat symlinkat syncfs
 WRAP_updaterd_test_transaction := conf_effective_time_sec fdatasync fsync renameat store_check_space syncfs
 WRAP_updaterd_test_trust := fsync
+WRAP_updaterd_test_update_time := clock_gettime time
 WRAP_updaterd_test_verify := conf_effective_time_sec
 
 # What a test needs besides the archives of its part.
@@ -31,6 +34,7 @@ LINK_updaterd_test_fetch := -lssl
 LINK_updaterd_test_trust := -lssl
 $(B)/test/unit/updaterd/test_trust: $(B)/obj/tests/lib/tuf_repo.o
 $(B)/test/unit/queryd/test_catalog: $(B)/obj/tests/lib/tuf_repo.o
+$(B)/test/unit/updaterd/test_update_time: $(B)/obj/tests/lib/tuf_repo.o
 $(foreach t,backup recover stage transaction verify,$(B)/test/unit/updaterd/test_$(t)): \
 	$(B)/obj/tests/lib/gateway.o $(B)/obj/tests/lib/tuf_repo.o
 $(B)/test/unit/tuf/test_attacks: $(foreach o,tuf_repo hostile_repo hostile_variants,$(B)/obj/tests/lib/$(o).o)
