@@ -13,6 +13,7 @@
 #include "common/cleanup.h"
 #include "common/digest.h"
 #include "common/version.h"
+#include "release/changes.h"
 #include "release/options.h"
 #include "release/problem.h"
 #include "release/repository.h"
@@ -31,6 +32,7 @@ struct add_request {
 	size_t n_segment_sizes;
 	const char *directory; /* or */
 	const char *tar;
+	bool dry_run; /* only what would be the answer */
 };
 
 struct add_answer {
@@ -45,6 +47,7 @@ struct add_answer {
 /* -EEXIST if the version is there with other content. Files are durable before the metadata that
  * names them; if we die inside, the same call again does it all. */
 _must_check_ int add_release(struct repository *r, const struct add_request *request,
-			     struct add_answer *ret, struct problem *problem);
+			     struct add_answer *ret, struct changes *changes,
+			     struct problem *problem);
 
 #endif

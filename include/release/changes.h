@@ -15,6 +15,7 @@
 
 struct changes {
 	cJSON *sentences; /* an array; made when the first one comes */
+	bool only_losses; /* stage_put() tells only of signatures that get lost */
 	bool out_of_memory;
 };
 void changes_done(struct changes *c);

@@ -218,8 +218,16 @@ static int open_tar(int dirfd, const struct add_request *request, struct release
 				     request->id.arch, ret, problem);
 }
 
+static int stage(struct repository *r, const struct add_request *request, cJSON *document,
+		 struct changes *changes, struct problem *problem)
+{
+	int n = stage_put(r, (const char[]){ request->id.program, 0 }, document, changes, problem);
+
+	return n < 0 ? n : stage_commit(r, problem);
+}
+
 int add_release(struct repository *r, const struct add_request *request, struct add_answer *ret,
-		struct problem *problem)
+		struct changes *changes, struct problem *problem)
 {
 	_cleanup_(release_tar_closep) struct release_tar *tar = NULL;
 	_cleanup_json_ cJSON *document = NULL;
@@ -245,14 +253,13 @@ int add_release(struct repository *r, const struct add_request *request, struct 
 	n = compare_existing(document, custom, &answer, problem);
 	if (n < 0)
 		return n;
-	if (n == 0) {
+	answer.added = n == 0;
+	if (answer.added && !request->dry_run) {
 		n = make_files(dirfd, request, tar, document, TAKE_PTR(custom), &answer, problem);
+		if (n == 0)
+			n = stage(r, request, document, changes, problem);
 		if (n < 0)
 			return n;
-		n = stage_role(r, (const char[]){ request->id.program, 0 }, document, problem);
-		if (n < 0)
-			return n;
-		answer.added = true;
 	}
 	*ret = answer;
 	return 0;

@@ -8,7 +8,9 @@
 #include "common/log.h"
 #include "common/segments.h"
 #include "release/add.h"
+#include "release/changing.h"
 #include "release/options.h"
+#include "release/stage.h"
 
 #define MODEL_MAX_LENGTH 64
 
@@ -25,7 +27,7 @@ static const struct option add_table[] = {
 	{ "requires", required_argument, NULL, OPTION_REQUIRES },
 	{ "segment-bytes", required_argument, NULL, OPTION_SEGMENT_BYTES },
 	{ "tar", required_argument, NULL, OPTION_TAR },
-	OPTIONS_COMMON,
+	OPTIONS_CHANGING,
 	{ 0 },
 };
 
@@ -136,19 +138,23 @@ static int parse(struct options *o, int argc, char **argv, struct add_request *r
 	return exit_code;
 }
 
-static int print_json(const struct add_request *request, const struct add_answer *answer)
+static int print_json(const struct options *o, const struct add_request *request,
+		      const struct add_answer *answer, struct changes *changes, cJSON *staged)
 {
-	_cleanup_json_ cJSON *object = cJSON_CreateObject();
+	_cleanup_json_ cJSON *object = NULL;
 	char hex[SHA256_HEX_LENGTH + 1];
 	cJSON *tar;
 
-	hex_encode(answer->sha256, SHA256_BYTES, hex);
-	if (!cJSON_AddBoolToObject(object, "added", answer->added) ||
+	if (changing_json(o, changes, staged, &object) < 0)
+		return -ENOMEM;
+	if (!cJSON_AddBoolToObject(object, "added", answer->added && !o->dry_run) ||
 	    !cJSON_AddStringToObject(object, "version", request->id.version.text) ||
 	    !cJSON_AddStringToObject(object, "arch", request->id.arch) ||
-	    !cJSON_AddStringToObject(object, "target", answer->path) ||
-	    !json_add_u64(object, "length", answer->bytes) ||
-	    !cJSON_AddStringToObject(object, "sha256", hex))
+	    !cJSON_AddStringToObject(object, "target", answer->path))
+		return -ENOMEM;
+	hex_encode(answer->sha256, SHA256_BYTES, hex);
+	if (answer->bytes > 0 && (!json_add_u64(object, "length", answer->bytes) ||
+				  !cJSON_AddStringToObject(object, "sha256", hex)))
 		return -ENOMEM;
 	tar = cJSON_AddObjectToObject(object, "tar");
 	hex_encode(answer->tar_sha256, SHA256_BYTES, hex);
@@ -158,42 +164,68 @@ static int print_json(const struct add_request *request, const struct add_answer
 	return options_print_json(object);
 }
 
-static void print(const struct add_request *request, const struct add_answer *answer)
+static void print_answer(const struct options *o, const struct add_request *request,
+			 const struct add_answer *answer)
 {
 	char hex[SHA256_HEX_LENGTH + 1], tar_hex[SHA256_HEX_LENGTH + 1];
 
 	hex_encode(answer->sha256, SHA256_BYTES, hex);
 	hex_encode(answer->tar_sha256, SHA256_BYTES, tar_hex);
-	if (answer->added)
-		(void)printf("Added %s for %s; 'bms-release publish' makes it visible.\n",
-			     request->id.version.text, request->id.arch);
-	else
+	if (!answer->added)
 		(void)printf("Nothing to do: %s for %s is there already, with the same bytes.\n",
 			     request->id.version.text, request->id.arch);
-	(void)printf("  %s: %" PRIu64 " bytes, SHA-256 %s\n", answer->path, answer->bytes, hex);
+	else if (o->dry_run)
+		(void)printf("Would add %s for %s; nothing was written: --dry-run.\n",
+			     request->id.version.text, request->id.arch);
+	else
+		(void)printf("Added %s for %s; 'bms-release publish' makes it visible.\n",
+			     request->id.version.text, request->id.arch);
+	if (answer->bytes > 0)
+		(void)printf("  %s: %" PRIu64 " bytes, SHA-256 %s\n", answer->path, answer->bytes,
+			     hex);
 	(void)printf("  tar: %" PRIu64 " bytes, SHA-256 %s\n", answer->tar_bytes, tar_hex);
+}
+
+static int answer(const struct options *o, struct repository *r, const struct add_request *request,
+		  const struct add_answer *added, struct changes *changes, struct problem *problem)
+{
+	cJSON *staged = NULL;
+	int n = stage_status_all(r, &staged, problem);
+
+	if (n < 0)
+		return n;
+	if (o->json)
+		return print_json(o, request, added, changes, staged) < 0
+			       ? problem_no_memory(problem)
+			       : 0;
+	changing_print(changes);
+	print_answer(o, request, added);
+	changing_print_incomplete(staged);
+	cJSON_Delete(staged);
+	return 0;
 }
 
 int verb_add(struct options *o, int argc, char **argv)
 {
 	_cleanup_(repository_closep) struct repository *r = NULL;
+	_cleanup_(changes_done) struct changes changes = { 0 };
 	struct add_request request = { 0 };
-	struct add_answer answer = { 0 };
+	struct add_answer added = { 0 };
 	struct problem problem = { 0 };
 	bool stop;
 	int n = parse(o, argc, argv, &request, &stop);
 
 	if (stop)
 		return n;
+	request.dry_run = o->dry_run;
 	if (options_open(o, true, &r) < 0)
 		return RELEASE_FAILED;
-	n = add_release(r, &request, &answer, &problem);
+	n = add_release(r, &request, &added, &changes, &problem);
+	if (n == 0)
+		n = answer(o, r, &request, &added, &changes, &problem);
 	if (n < 0) {
 		log_error("%s", problem.text);
 		return RELEASE_FAILED;
 	}
-	if (o->json)
-		return print_json(&request, &answer) < 0 ? RELEASE_FAILED : RELEASE_OK;
-	print(&request, &answer);
 	return RELEASE_OK;
 }

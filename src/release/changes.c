@@ -231,7 +231,9 @@ static void say_versions(struct comparison *c, const char *role)
 
 	if (metadata_version(c->after, &after) < 0)
 		return;
-	if (c->before && metadata_version(c->before, &before) == 0)
+	if (c->before && metadata_version(c->before, &before) == 0 && before == after)
+		(void)fprintf(c->stream, "%s version %" PRIu64 ", staged already: ", role, after);
+	else if (before > 0)
 		(void)fprintf(c->stream, "%s version %" PRIu64 " -> %" PRIu64 ": ", role, before,
 			      after);
 	else

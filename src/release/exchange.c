@@ -229,6 +229,7 @@ static int import_role(struct import *i, const struct tuf_metadata *m, bool dry_
 {
 	int n = repository_check_role(i->r, i->role, problem);
 
+	/* Only then it may become part of a file's name. */
 	if (n == 0)
 		n = repository_load_file(i->r, i->role, REPOSITORY_STAGED_ONLY, &i->file, problem);
 	if (n == 0)

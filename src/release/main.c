@@ -58,7 +58,8 @@ static const struct verb verbs[] = {
 	  "                           (default: 1024,4096,10240)\n"
 	  "      --tar FILE           publish this tar as it is, its content unchecked; for tests "
 	  "and\n"
-	  "                           for publishing an archived release again\n",
+	  "                           for publishing an archived release again\n"
+	  "      --dry-run            tell what would be added, add nothing\n",
 	  verb_add },
 	{ "publish", "make what was added visible to gateways",
 	  "Usage: bms-release publish [OPTION]... [ROLE]...\n"

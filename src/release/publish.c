@@ -128,6 +128,14 @@ static int check_signatures(struct publication *p, const char *role, struct role
 	return n < 0 ? n : 0;
 }
 
+/* What is published of a delegated role may be damaged, or somebody else's; a fresh version heals it. */
+static int load_before(struct publication *p, struct visible *v, struct problem *problem)
+{
+	int n = repository_load_file(p->r, v->name, REPOSITORY_PUBLISHED, &v->before, problem);
+
+	return n == -ENOENT || (v->fresh && n != -ENOMEM) ? 0 : n;
+}
+
 /* 1, or 0 with what is missing in problem. */
 static int collect_role(struct publication *p, const char *role, struct problem *problem)
 {
@@ -137,20 +145,19 @@ static int collect_role(struct publication *p, const char *role, struct problem 
 
 	(void)snprintf(v->name, sizeof v->name, "%s", role);
 	p->n++;
-	n = repository_load_file(p->r, role, REPOSITORY_PUBLISHED, &v->before, &inner);
-	if (n == 0 || n == -ENOENT)
-		n = is_wanted(&p->request, role)
-			    ? repository_load_file(p->r, role, REPOSITORY_STAGED_ONLY, &v->file,
-						   &inner)
-			    : -ENOENT;
+	n = is_wanted(&p->request, role)
+		    ? repository_load_file(p->r, role, REPOSITORY_STAGED_ONLY, &v->file, &inner)
+		    : -ENOENT;
 	v->fresh = n == 0;
-	if (n == -ENOENT) {
-		v->file = role_file_ref(v->before);
-		return 1;
-	}
+	if (n == -ENOENT || n == 0)
+		n = load_before(p, v, &inner);
 	if (n < 0) {
 		*problem = inner;
 		return n;
+	}
+	if (!v->fresh) {
+		v->file = role_file_ref(v->before);
+		return 1;
 	}
 	p->outcome.roles++;
 	return check_signatures(p, role, &v->file, problem);

@@ -37,21 +37,22 @@ static int parse_renew(const struct options *o, const char *role, struct plan *p
 	return RELEASE_OK;
 }
 
-static int renew_all(struct repository *r, struct problem *problem)
+static int renew_all(struct repository *r, struct changes *changes, struct problem *problem)
 {
 	struct role_names names;
 	int n = repository_delegated(r, &names, problem);
 
 	if (n == 0)
-		n = publish_renew(r, "root", false, NULL, problem);
+		n = publish_renew(r, "root", false, changes, problem);
 	if (n == 0)
-		n = publish_renew(r, "targets", false, NULL, problem);
+		n = publish_renew(r, "targets", false, changes, problem);
 	for (unsigned i = 0; n == 0 && i < names.n; i++)
-		n = publish_renew(r, names.name[i], false, NULL, problem);
+		n = publish_renew(r, names.name[i], false, changes, problem);
 	return n;
 }
 
-static int renew(struct repository *r, const struct plan *plan, struct problem *problem)
+static int renew(struct repository *r, const struct plan *plan, struct changes *changes,
+		 struct problem *problem)
 {
 	int n = 0;
 
@@ -61,9 +62,9 @@ static int renew(struct repository *r, const struct plan *plan, struct problem *
 	if (n < 0)
 		return n;
 	if (plan->renew_all)
-		return renew_all(r, problem);
+		return renew_all(r, changes, problem);
 	for (unsigned i = 0; n == 0 && i < plan->n_renew; i++)
-		n = publish_renew(r, plan->renew[i], false, NULL, problem);
+		n = publish_renew(r, plan->renew[i], false, changes, problem);
 	return n;
 }
 
@@ -114,8 +115,11 @@ static int publish(const struct options *o, struct repository *r, const struct p
 		   struct changes *changes, struct publish_outcome *ret, struct problem *problem)
 {
 	_cleanup_(publication_freep) struct publication *p = NULL;
-	int n = renew(r, plan, problem);
+	int n;
 
+	/* What is renewed is told with the rest of what is published. */
+	changes->only_losses = true;
+	n = renew(r, plan, changes, problem);
 	if (n == 0)
 		n = publish_prepare(r, &plan->request, o->dry_run, &p, changes, problem);
 	if (n == 0 && changes->out_of_memory)

@@ -75,9 +75,10 @@ static int tell(struct repository *r, const char *role, const struct role_file *
 		return 0;
 	n = repository_load_file(r, role, REPOSITORY_NEWEST, &before, problem);
 	if (n == 0 || n == -ENOENT) {
-		changes_compare(changes, repository_keys(r), role,
-				before ? role_file_document(before) : NULL,
-				role_file_document(after));
+		if (!changes->only_losses)
+			changes_compare(changes, repository_keys(r), role,
+					before ? role_file_document(before) : NULL,
+					role_file_document(after));
 		n = repository_load_file(r, role, REPOSITORY_STAGED_ONLY, &staged, problem);
 	}
 	if (staged)
