@@ -260,6 +260,44 @@ static void test_each_target(void **state)
 	assert_string_equal(first.text, "targets:top ");
 }
 
+/* A role that two delegate to, and that delegates back, is gone through once. */
+static void test_each_target_of_a_cycle(void **state)
+{
+	struct repo *r = *state;
+	_cleanup_(tuf_client_freep) struct tuf_client *c = NULL;
+	struct seen all = {};
+
+	(void)repo_delegate(r, "A", "shared", "A/s*", NULL);
+	(void)repo_delegate(r, "B", "shared", "B/s*", NULL);
+	(void)repo_delegate(r, "shared", "A", "*/s*", repo_role(r, "A")->keys[0]);
+	repo_add_target(r, "shared", "A/s", "x");
+	repo_add_target(r, "shared", "B/s", "x");
+	repo_publish(r);
+	c = repo_client(r);
+	assert_int_equal(tuf_client_refresh(c), 0);
+	assert_int_equal(tuf_client_each_target(c, see, &all), 0);
+	assert_string_equal(all.text, "A:A/a.tar.xz shared:A/s shared:B/s B:B/b.tar.xz ");
+}
+
+/* Found on the way to a target, after every role was read: one path's key did not sign. */
+static void test_each_target_of_a_bad_path(void **state)
+{
+	struct repo *r = *state;
+	_cleanup_(tuf_client_freep) struct tuf_client *c = NULL;
+	struct seen all = {};
+
+	(void)repo_delegate(r, "A", "shared", "A/s*", NULL);
+	(void)repo_delegate(r, "B", "shared", "B/s*", repo_new_key(r));
+	repo_add_target(r, "shared", "A/s", "x");
+	repo_add_target(r, "shared", "B/s", "x");
+	repo_publish(r);
+	c = repo_client(r);
+	assert_int_equal(tuf_client_refresh(c), 0);
+	expect_failure(c, tuf_client_each_target(c, see, &all), -EKEYREJECTED, REASON_BAD_SIGNATURE,
+		       "shared.json");
+	assert_string_equal(all.text, "A:A/a.tar.xz shared:A/s ");
+}
+
 static void test_each_target_with_a_bad_role(void **state)
 {
 	struct repo *r = *state;
@@ -531,6 +569,8 @@ int main(void)
 		repo_test(test_role_of_two_delegators),
 		repo_test(test_hash_prefixes),
 		repo_test(test_each_target),
+		repo_test(test_each_target_of_a_cycle),
+		repo_test(test_each_target_of_a_bad_path),
 		repo_test(test_each_target_with_a_bad_role),
 		repo_test(test_orders),
 		repo_test(test_visited_by_each_path),
