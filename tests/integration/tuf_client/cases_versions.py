@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Time and versions: freeze, rollback, fast-forward."""
 from bed import case, day, each
-from tuf_simulator import TOP_LEVEL, when
+from tuf_simulator import TOP_LEVEL, Key, when
 
 
 # ---- expiry --------------------------------------------------------------------------------------
@@ -243,6 +243,22 @@ def _(bed, what):
     bed.refused(client.download("x"), "no role signs for it")
     bed.equal(client.trusted()[role], 5, "version")
     bed.trusts_all()
+
+
+@case("recovery from a fast-forward of the timestamp, one of its two keys taken away")
+def _(bed):
+    """What both signed is still signed by the other one, and must not count all the same."""
+    repo, client = bed.start()
+    stolen, kept = Key.new(), Key.new()
+    repo.set_keys("timestamp", [stolen, kept])
+    repo.publish("root")
+    repo.publish("timestamp", version=1000)
+    bed.accepted(client.refresh())
+    repo.set_keys("timestamp", [kept])
+    repo.publish("root")
+    repo.publish("timestamp", version=5)
+    bed.accepted(client.refresh())
+    bed.trusts(3, 5, 1, 1)
 
 
 @case("no recovery from a fast-forward without a rotation")
