@@ -120,9 +120,37 @@ static void test_shipped_comments(void **state)
 	assert_int_equal(c->fetch_timeout_sec, defaults->fetch_timeout_sec);
 	assert_int_equal(c->max_program_bytes, defaults->max_program_bytes);
 	assert_string_equal(c->root_file, defaults->root_file);
+	assert_int_equal(c->max_root_bytes, TUF_ROOT_MAX_BYTES);
+	assert_int_equal(c->max_timestamp_bytes, TUF_TIMESTAMP_MAX_BYTES);
+	assert_int_equal(c->max_snapshot_bytes, TUF_SNAPSHOT_MAX_BYTES);
+	assert_int_equal(c->max_targets_bytes, TUF_TARGETS_MAX_BYTES);
 	assert_string_equal(c->agent_dir, defaults->agent_dir);
 	assert_string_equal(c->installer_dir, defaults->installer_dir);
 	assert_string_equal(c->agent_user, defaults->agent_user);
+}
+
+static void test_tuf_limits(void **state)
+{
+	_cleanup_(conf_freep) struct conf *none = load_good(*state, "");
+	_cleanup_(conf_freep) struct conf *some = load_good(
+		*state, "[trust]\nmax_root_bytes=4096\nmax_timestamp_bytes=1048576\n"
+			"max_snapshot_bytes=8388608\nmax_targets_bytes=5000\n");
+	const struct tuf_limits standard = TUF_LIMITS_DEFAULT;
+	struct tuf_limits limits = conf_tuf_limits(none);
+
+	assert_memory_equal(&limits, &standard, sizeof limits);
+	limits = conf_tuf_limits(some);
+	assert_int_equal(limits.root_bytes, 4096);
+	assert_int_equal(limits.timestamp_bytes, 1048576);
+	assert_int_equal(limits.snapshot_bytes, 8388608);
+	assert_int_equal(limits.targets_bytes, 5000);
+	assert_int_equal(limits.roles, standard.roles);
+	assert_int_equal(limits.root_rotations, standard.root_rotations);
+	assert_refused(*state, "[trust]\nmax_root_bytes=0\n", "max_root_bytes");
+	assert_refused(*state, "[trust]\nmax_root_bytes=4194305\n", "max_root_bytes");
+	assert_refused(*state, "[trust]\nmax_timestamp_bytes=2047\n", "max_timestamp_bytes");
+	assert_refused(*state, "[trust]\nmax_snapshot_bytes=8388609\n", "max_snapshot_bytes");
+	assert_refused(*state, "[trust]\nmax_targets_bytes=-1\n", "max_targets_bytes");
 }
 
 static void test_programs(void **state)
@@ -243,11 +271,11 @@ static void test_effective_time(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		WITH_SCRATCH(test_defaults),	       WITH_SCRATCH(test_shipped_file),
-		WITH_SCRATCH(test_shipped_comments),   WITH_SCRATCH(test_programs),
-		WITH_SCRATCH(test_programs_refused),   WITH_SCRATCH(test_values_refused),
-		WITH_SCRATCH(test_identity_sources),   WITH_SCRATCH(test_missing_file),
-		cmocka_unit_test(test_effective_time),
+		WITH_SCRATCH(test_defaults),	     WITH_SCRATCH(test_shipped_file),
+		WITH_SCRATCH(test_shipped_comments), WITH_SCRATCH(test_tuf_limits),
+		WITH_SCRATCH(test_programs),	     WITH_SCRATCH(test_programs_refused),
+		WITH_SCRATCH(test_values_refused),   WITH_SCRATCH(test_identity_sources),
+		WITH_SCRATCH(test_missing_file),     cmocka_unit_test(test_effective_time),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

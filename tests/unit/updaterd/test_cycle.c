@@ -35,6 +35,7 @@ static struct play {
 	struct scratch *scratch;
 	const char *offers[2]; /* versions */
 	bool fetch_fails;
+	int ask;	     /* what query_ask() returns if it is no answer */
 	int install, follow; /* what these return */
 	bool knows;
 	const char *outcome;
@@ -137,7 +138,9 @@ int __wrap_query_ask(struct http *http, const struct conf *conf, const struct id
 		     const struct version *versions, size_t n_versions, struct answer *ret,
 		     struct failure *failure)
 {
-	(void)http, (void)conf, (void)identity, (void)versions, (void)n_versions, (void)failure;
+	(void)http, (void)conf, (void)identity, (void)versions, (void)n_versions;
+	if (play.ask < 0)
+		return failure_set(failure, play.ask, REASON_NETWORK, "as planned");
 	for (size_t i = 0; i < ELEMENTSOF(play.offers) && play.offers[i]; i++)
 		assert_int_equal(
 			version_parse(play.offers[i], &ret->offers[ret->n_offers++].version), 0);
@@ -436,6 +439,23 @@ static void test_check_names_only_what_is_new(void **state)
 	assert_int_equal(play.n_installed, 0);
 }
 
+/* A clock ten years ahead: nothing is lost, and the next run may find it right. */
+static void test_an_expired_certificate(void **state)
+{
+	struct conf conf = conf_of(url);
+
+	(void)state;
+	play.offers[0] = NEW_B;
+	play.ask = -EKEYEXPIRED;
+	assert_int_equal(agent_check(&conf, false), EXIT_TEMPORARY);
+	assert_int_equal(run_once(), EXIT_TEMPORARY);
+	assert_int_equal(play.n_installed, 0);
+	assert_int_equal(count("agent/outbox"), 0);
+	play.ask = 0;
+	assert_int_equal(run_once(), EXIT_OK);
+	assert_int_equal(play.n_installed, 1);
+}
+
 static void test_from_a_medium(void **state)
 {
 	struct conf conf = conf_of(NULL);
@@ -480,6 +500,7 @@ int main(void)
 		TEST(test_what_is_postponed_is_kept),
 		TEST(test_an_offer_of_what_runs_is_not_installed),
 		TEST(test_check_names_only_what_is_new),
+		TEST(test_an_expired_certificate),
 		TEST(test_from_a_medium),
 		TEST(test_from_a_medium_without_identity),
 	};
