@@ -167,7 +167,7 @@ static int run(const struct options *o, const struct renew_plan *plan, struct re
 	       struct problem *problem)
 {
 	_cleanup_json_ cJSON *expiring = cJSON_CreateArray();
-	struct publish_outcome outcome;
+	struct publish_outcome outcome = { 0 };
 	uint64_t snapshot_before;
 	int n;
 

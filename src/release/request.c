@@ -99,7 +99,7 @@ static int parse_metadata(const cJSON *envelope, const char *role, struct tuf_me
 
 static int check_text(const cJSON *text, const char *what, struct json_error *error)
 {
-	if (!cJSON_IsString(text) || !*text->valuestring ||
+	if (!text || !cJSON_IsString(text) || !*text->valuestring ||
 	    strlen(text->valuestring) > MAX_TEXT_LENGTH)
 		return json_refuse(error, what, "is no text of 1 to %u characters",
 				   MAX_TEXT_LENGTH);
@@ -423,7 +423,7 @@ static int put_signature(const cJSON *file, const char *id, cJSON *signature)
 
 static int add_signature(struct item *item, const struct signer *signer)
 {
-	struct tuf_metadata *m = item->metadata, *signed_metadata;
+	struct tuf_metadata *m = item->metadata, *signed_metadata = NULL;
 	cJSON *signature = cJSON_CreateObject();
 	_cleanup_free_ char *hex = NULL;
 	int r = signer_sign(signer, m->signed_bytes, m->signed_size, &hex);

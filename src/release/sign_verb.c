@@ -14,7 +14,7 @@ struct sign_plan {
 	const char *request_path;
 	const char *key;
 	const char *token;
-	const char *out;
+	const char *out; /* NULL: in the place of the request */
 	bool show;
 };
 
@@ -202,6 +202,7 @@ static int sign(const struct options *o, const struct sign_plan *plan, struct re
 	};
 	_cleanup_(signer_freep) struct signer *signer = NULL;
 	cJSON *roles = cJSON_GetObjectItemCaseSensitive(answer, "roles");
+	const char *out = plan->out ? plan->out : plan->request_path;
 	struct tally tally = { 0 };
 	int r;
 
@@ -217,12 +218,12 @@ static int sign(const struct options *o, const struct sign_plan *plan, struct re
 		return problem_set(problem, -EKEYREJECTED,
 				   "nothing in this request wants a signature of this key, %s",
 				   signer_id(signer));
-	if (tally.made == 0 && strcmp(plan->out, plan->request_path) == 0)
+	if (tally.made == 0 && !plan->out)
 		return 0;
 	if (!cJSON_AddStringToObject(answer, "keyid", signer_id(signer)) ||
-	    !cJSON_AddStringToObject(answer, "out", plan->out))
+	    !cJSON_AddStringToObject(answer, "out", out))
 		return problem_no_memory(problem);
-	return request_write(request, plan->out, problem);
+	return request_write(request, out, problem);
 }
 
 static int run(const struct options *o, const struct sign_plan *plan, struct problem *problem)
@@ -294,8 +295,6 @@ static int parse(struct options *o, int argc, char **argv, struct sign_plan *pla
 	if (optind < argc)
 		return options_usage(o, "'%s' is too much", argv[optind]);
 	exit_code = check_plan(o, plan);
-	if (!plan->out)
-		plan->out = plan->request_path;
 	*ret_stop = exit_code != RELEASE_OK;
 	return exit_code;
 }
