@@ -241,7 +241,7 @@ static struct repo *make_honest(const struct hostile_world *w, const char *expir
 	struct repo *r = repo_new_seeded(SEED, w->far);
 
 	set_thresholds(r);
-	set_targets(r, "A", HOSTILE_PATH_OF_A, "A209901010001");
+	set_targets(r, "A", HOSTILE_PATH_OF_A, "A202101010001");
 	set_targets(r, "B", HOSTILE_OLD_PATH, "B202101010001");
 	if (expires)
 		repo_set_string(repo_role(r, expires)->body, "expires", w->past);

@@ -22,7 +22,7 @@
 
 #define HOSTILE_DAY_SEC	  86400
 #define HOSTILE_OLD_PATH  "B/B202101010001-all.tar.xz" /* signed long ago, in every state */
-#define HOSTILE_PATH_OF_A "A/A209901010001-all.tar.xz"
+#define HOSTILE_PATH_OF_A "A/A202101010001-all.tar.xz"
 
 /* What the states are made for. */
 struct hostile_world {
