@@ -64,6 +64,20 @@ static void tell_lost_signatures(struct repository *r, const char *role,
 	}
 }
 
+/* What the new version is compared with; NULL where there is nothing, or nothing good: then it is told,
+ * and the new version heals it. */
+static struct role_file *load_before(struct repository *r, const char *role,
+				     struct changes *changes)
+{
+	struct role_file *before = NULL;
+	struct problem problem = { 0 };
+	int n = repository_load_file(r, role, REPOSITORY_NEWEST, &before, &problem);
+
+	if (n < 0 && n != -ENOENT)
+		changes_add(changes, "the present %s is not good: %s", role, problem.text);
+	return before;
+}
+
 static int tell(struct repository *r, const char *role, const struct role_file *after,
 		struct changes *changes, struct problem *problem)
 {
@@ -73,14 +87,13 @@ static int tell(struct repository *r, const char *role, const struct role_file *
 
 	if (!changes)
 		return 0;
-	n = repository_load_file(r, role, REPOSITORY_NEWEST, &before, problem);
-	if (n == 0 || n == -ENOENT) {
-		if (!changes->only_losses)
-			changes_compare(changes, repository_keys(r), role,
-					before ? role_file_document(before) : NULL,
-					role_file_document(after));
-		n = repository_load_file(r, role, REPOSITORY_STAGED_ONLY, &staged, problem);
+	if (!changes->only_losses) {
+		before = load_before(r, role, changes);
+		changes_compare(changes, repository_keys(r), role,
+				before ? role_file_document(before) : NULL,
+				role_file_document(after));
 	}
+	n = repository_load_file(r, role, REPOSITORY_STAGED_ONLY, &staged, problem);
 	if (staged)
 		tell_lost_signatures(r, role, staged, after, changes);
 	return n == -ENOENT ? 0 : n;

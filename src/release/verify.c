@@ -463,6 +463,12 @@ static void check_metadata_file(struct verifier *v, const char *name, const stru
 	}
 	if (read_metadata(v, name, role, &file, &problem) < 0)
 		add_problem(v, "metadata/%s: %s", name, problem.text);
+	else if (!is_signed(file, role, authors) &&
+		 version > tuf_client_role_version(v->client, role) && strcmp(role, "root") != 0)
+		add_notice(v,
+			   "metadata/%s: is not visible yet, nor signed by present keys: its "
+			   "publishing was interrupted",
+			   name);
 	else if (!is_signed(file, role, authors))
 		add_problem(v, "metadata/%s: is not signed by the keys of its role", name);
 	else if (version && role_file_version(file) != version)

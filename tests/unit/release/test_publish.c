@@ -97,6 +97,91 @@ static void test_every_failure_leaves_a_whole_repository(void **state)
 	assert_int_equal(published_targets(site), 8);
 }
 
+static int count_problems(const struct site *site)
+{
+	_cleanup_json_ cJSON *report = NULL;
+	struct problem problem = { 0 };
+	char path[256];
+
+	site_path(site, REPOSITORY_PUBLIC, path, sizeof path);
+	assert_int_equal(verify_directory(path, NULL, site->now_sec, &report, &problem), 0);
+	return cJSON_GetArraySize(cJSON_GetObjectItemCaseSensitive(report, "problems"));
+}
+
+/* Every key is new. A reader is refused only between the last two renames, of the root and of the
+ * timestamp, and whatever failed, the same call brings it to an end. */
+static void test_every_failure_of_a_rotation_is_recovered_from(void **state)
+{
+	static const char *const roles[] = { "root", "targets", "snapshot", "timestamp", "B" };
+	struct site *site = *state;
+	int n, r, refused = 0;
+	char saved[256];
+
+	assert_int_equal(site_add(site, "B202109010001", site->tree), RELEASE_OK);
+	assert_int_equal(site_verb(site, verb_publish), RELEASE_OK);
+	for (size_t i = 0; i < ELEMENTSOF(roles); i++) {
+		_cleanup_(repository_closep) struct repository *repository = site_open(site);
+		struct problem problem = { 0 };
+		char name[32];
+
+		(void)snprintf(name, sizeof name, "%s2", roles[i]);
+		assert_int_equal(
+			keystore_generate(repository_keys(repository), name, false, &problem), 0);
+		repository_close(TAKE_PTR(repository));
+		assert_int_equal(
+			site_verb(site, verb_rotate, roles[i], "--add", name, "--remove", roles[i]),
+			RELEASE_OK);
+	}
+	save(site, saved, sizeof saved);
+	for (n = 1;; n++) {
+		calls = 0;
+		fail_at = n;
+		r = site_verb(site, verb_publish);
+		fail_at = 0;
+		refused += count_problems(site) > 0;
+		if (r == RELEASE_OK)
+			break;
+		assert_int_equal(r, RELEASE_FAILED);
+		assert_int_equal(site_verb(site, verb_publish), RELEASE_OK);
+		assert_int_equal(published_targets(site), 4);
+		site_copy(saved, site->repo);
+	}
+	assert_true(n > 15);
+	/* The root's directory could not be synced, or the timestamp not be written and renamed. */
+	assert_int_equal(refused, 3);
+	assert_int_equal(published_targets(site), 4);
+}
+
+/* Also the change of keys itself: what is half staged is staged whole by the same call. */
+static void test_every_failure_of_staging_is_recovered_from(void **state)
+{
+	struct site *site = *state;
+	_cleanup_(repository_closep) struct repository *repository = site_open(site);
+	struct problem problem = { 0 };
+	char saved[256];
+	int n, r;
+
+	assert_int_equal(keystore_generate(repository_keys(repository), "t2", false, &problem), 0);
+	repository_close(TAKE_PTR(repository));
+	assert_int_equal(site_verb(site, verb_publish), RELEASE_OK);
+	save(site, saved, sizeof saved);
+	for (n = 1;; n++) {
+		calls = 0;
+		fail_at = n;
+		r = site_verb(site, verb_rotate, "targets", "--add", "t2", "--remove", "targets");
+		fail_at = 0;
+		if (r == RELEASE_OK)
+			break;
+		/* It may have been done but for a sync at the end. */
+		r = site_verb(site, verb_rotate, "targets", "--add", "t2");
+		assert_int_equal(r, RELEASE_OK);
+		assert_int_equal(site_verb(site, verb_publish), RELEASE_OK);
+		assert_int_equal(published_targets(site), 0);
+		site_copy(saved, site->repo);
+	}
+	assert_true(n > 4);
+}
+
 static void test_failures_while_adding_leave_the_repository_usable(void **state)
 {
 	struct site *site = *state;
@@ -234,6 +319,8 @@ int main(void)
 #define SITE_TEST(f) cmocka_unit_test_setup_teardown(f, site_setup, site_teardown)
 	const struct CMUnitTest tests[] = {
 		SITE_TEST(test_every_failure_leaves_a_whole_repository),
+		SITE_TEST(test_every_failure_of_a_rotation_is_recovered_from),
+		SITE_TEST(test_every_failure_of_staging_is_recovered_from),
 		SITE_TEST(test_failures_while_adding_leave_the_repository_usable),
 		SITE_TEST(test_timestamp_is_renamed_last),
 		SITE_TEST(test_publishing_again_changes_nothing),
