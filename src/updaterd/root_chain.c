@@ -26,6 +26,14 @@ static void root_done(struct root *r)
 	*r = (struct root){ 0 };
 }
 
+static struct root take(struct root *r)
+{
+	struct root taken = *r;
+
+	*r = (struct root){ 0 };
+	return taken;
+}
+
 static int is_signed_by(const struct tuf_metadata *m, const struct tuf_metadata *signer)
 {
 	unsigned n;
@@ -48,8 +56,7 @@ static int read_root(int dirfd, const char *name, const struct tuf_limits *limit
 	r = is_signed_by(root.metadata, root.metadata);
 	if (r < 0)
 		return r;
-	*ret = root;
-	root = (struct root){ 0 };
+	*ret = take(&root);
 	return 0;
 }
 
@@ -63,7 +70,6 @@ static bool is_passing(int error)
 static int step(int dirfd, const struct tuf_limits *limits, struct root *at)
 {
 	_cleanup_(root_done) struct root next = { 0 };
-	struct root left = *at;
 	char name[NAME_MAX_BYTES];
 	int r;
 
@@ -74,8 +80,8 @@ static int step(int dirfd, const struct tuf_limits *limits, struct root *at)
 	if (r < 0 || next.metadata->version != at->metadata->version + 1 ||
 	    is_signed_by(next.metadata, at->metadata) < 0)
 		return -ENOENT;
-	*at = next;
-	next = left;
+	root_done(at);
+	*at = take(&next);
 	return 0;
 }
 

@@ -645,7 +645,7 @@ static void test_judged(void **state)
 /* Signed for, but no file and no URL is made of such a path, nor found by another hash. */
 static void test_unusable_targets(void **state)
 {
-	static const char *const paths[] = { "B/\\" NEW, "B/..", "B/", "B/\n" };
+	static const char *const paths[] = { "B/\\B202110010001", "B/..", "B/", "B/\n" };
 	struct fixture *f = *state;
 	char sha512[2 * SHA512_BYTES + 1] = "";
 	struct program_file file = { 0 };
