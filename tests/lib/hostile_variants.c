@@ -650,6 +650,33 @@ static void one_root_key(struct repo *r, const struct hostile_world *w)
 	hostile_bump(r, ALL);
 }
 
+/* Without online keys the attacker must put his file under the honest snapshot. */
+static void one_of_b(struct repo *r, const struct hostile_world *w)
+{
+	next_release(r, w);
+	hostile_replace(r, w);
+	hostile_seize(r, "B", 1);
+	repo_write(r, "B");
+}
+
+static void one_of_targets(struct repo *r, const struct hostile_world *w)
+{
+	struct repo_key *own = repo_new_key(r);
+
+	next_release(r, w);
+	hostile_seize(r, "targets", 1);
+	repo_delegation_says(r, "targets", "B", 1, 1, own);
+	repo_write(r, "targets");
+}
+
+/* Nobody has shown that there are these keys. */
+static void cut_ceremony(struct repo *r, const struct hostile_world *w)
+{
+	(void)w;
+	repo_root_says(r, "root", 2, 2, repo_new_key(r), repo_new_key(r));
+	repo_next_root(r);
+}
+
 static void timestamp_key_for_snapshot(struct repo *r, const struct hostile_world *w)
 {
 	repo_set_signers(r, "snapshot", 1, repo_role(r, "timestamp")->keys[0]);
@@ -998,6 +1025,12 @@ const struct hostile_variant hostile_variants[] = {
 	  .kept = ONLINE_KEPT, REFUSED(BAD_SIGNATURE, "signed by 1 of 2") },
 	{ COMPROMISE("both online keys and A's"), .build = online_and_a, .kept = "*",
 	  REFUSED(NO_TARGET, NULL) },
+	{ COMPROMISE("one of B's two"), .build = one_of_b, .kept = TARGETS_KEPT,
+	  REFUSED(BAD_METADATA, NULL) },
+	{ COMPROMISE("one of the two for targets"), .build = one_of_targets, .kept = ONLINE_KEPT,
+	  REFUSED(BAD_METADATA, NULL) },
+	{ COMPROMISE("a root with root keys that have not signed it"), .build = cut_ceremony,
+	  REFUSED(BAD_SIGNATURE, "signed by 0 of 2") },
 	{ COMPROMISE("one of the two root keys, and the attacker's own root"),
 	  .build = one_root_key, REFUSED(BAD_SIGNATURE, "signed by 1 of 2") },
 	{ COMPROMISE("the timestamp key, which signs a snapshot"),
