@@ -232,10 +232,10 @@ check-fresh: ## demo and check as the first commands on a fresh Debian root (roo
 	$(Q)tests/fresh-root "make check"
 
 .PHONY: coverage
-coverage: ## line and branch coverage of the unit tests
-	$(Q)$(MAKE) --no-print-directory VARIANT=coverage check-unit
-	$(Q)gcovr -r . --object-directory build/coverage --exclude 'tests/' --branches --sort-percentage \
-		--print-summary build/coverage
+coverage: ## line and branch coverage of the unit tests, for each part, and for src/tuf file by file
+	$(Q)find build/coverage -name '*.gcda' -delete 2>/dev/null || true
+	$(Q)$(MAKE) --no-print-directory VARIANT=coverage B=build/coverage check-unit
+	$(Q)tests/run-coverage build/coverage
 
 .PHONY: bench
 bench: all ## measurements: name, value, unit, one a line

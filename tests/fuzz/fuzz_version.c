@@ -22,6 +22,15 @@ static void check_version(const char *text)
 	check(version_compare(&v, &next) < 0 && version_compare(&next, &v) > 0);
 }
 
+static size_t encoded_length(const char *role)
+{
+	size_t n = 0;
+
+	for (; *role; role++)
+		n += isalnum((unsigned char)*role) || strchr("-._~", *role) ? 1 : 3;
+	return n;
+}
+
 /* A component of a URL and a file name at once, of which the role can be told again. */
 static void check_file_name(uint64_t version, const char *role)
 {
@@ -30,7 +39,7 @@ static void check_file_name(uint64_t version, const char *role)
 	int digits = 0;
 
 	if (tuf_file_name(version, role, name) < 0) {
-		check(3 * strlen(role) + 30 >= sizeof name);
+		check((version ? 21 : 0) + encoded_length(role) + sizeof ".json" > sizeof name);
 		return;
 	}
 	check(strlen(name) < sizeof name && !strchr(name, '/') && name[0]);

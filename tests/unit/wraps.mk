@@ -3,6 +3,9 @@
 WRAP_bmsd_test_state := fs_write_file_atomic
 WRAP_common_test_fsutil := close fchmod fsync renameat write
 WRAP_release_test_publish := fsync renameat
+WRAP_tuf_test_branches := EVP_PKEY_CTX_new_from_pkey EVP_PKEY_CTX_set_rsa_padding \
+	EVP_PKEY_CTX_set_rsa_pss_saltlen EVP_PKEY_get_bn_param cJSON_AddItemReferenceToObject \
+	digest_sha256 digest_sha512
 WRAP_tuf_test_key := EVP_DigestVerify EVP_DigestVerifyInit EVP_MD_CTX_new EVP_PKEY_eq
 WRAP_tuf_test_memory := __asprintf_chk asprintf calloc fclose ferror malloc open_memstream realloc \
 	reallocarray strdup

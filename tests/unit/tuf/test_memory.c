@@ -426,6 +426,27 @@ static void test_canonical(void **state)
 	memory.fails_at = 0;
 }
 
+/* What is wrong with the value is told, however the stream fared. */
+static void test_canonical_of_a_fraction(void **state)
+{
+	_cleanup_json_ cJSON *json = cJSON_CreateNumber(0.5);
+
+	(void)state;
+	memory.who = PROJECT;
+	for (memory.fails_at = 1; memory.fails_at < 5; memory.fails_at++) {
+		char *bytes = NULL;
+		size_t size;
+
+		memory.n = 0;
+		memory.is_armed = true;
+		assert_int_equal(tuf_canonical(json, &bytes, &size),
+				 memory.fails_at == 1 ? -ENOMEM : -EBADMSG);
+		memory.is_armed = false;
+		assert_null(bytes);
+	}
+	memory.fails_at = 0;
+}
+
 #define world_test(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int main(void)
@@ -436,6 +457,7 @@ int main(void)
 		world_test(test_openssl),
 		world_test(test_bad_signature),
 		cmocka_unit_test(test_canonical),
+		cmocka_unit_test(test_canonical_of_a_fraction),
 	};
 
 	/* Before it allocates for the first time. */
