@@ -22,6 +22,25 @@ check "the manual is installed" gw sh -c 'test -s /usr/share/man/man8/updaterd.8
 check "no file of a space is writable by the programs' users" gw sh -c \
   '! find /opt/bmsd /opt/updaterd \( ! -user root -o -perm /022 -a ! -type l \) | grep .'
 
+# The release tool's timer, on a repository whose metadata is past half of its life.
+renewal=$(systemd-escape --path --template bms-release-renew@.service /srv/site-a)
+cp "$DEB"/bms-release_*.deb "$GW_ROOT/root/"
+echo 'correct horse battery staple' >"$GW_ROOT/srv/passphrase"
+old_site() {
+  gw dpkg -i "/root/$(basename "$DEB"/bms-release_*.deb)" && gw install -d -o bms-release /srv/site-a || return 1
+  local verb
+  for verb in "init --programs A --passphrase-file /srv/passphrase" publish; do
+    # shellcheck disable=SC2086 # words
+    gw runuser -u bms-release -- bms-release $verb --repo /srv/site-a --time $(($(date +%s) - 20 * 86400)) || return 1
+  done
+}
+check "a repository of the package's own user" old_site
+check "nothing renews it unless it is enabled" test -z "$(gw systemctl list-timers --all --no-legend 'bms-release*')"
+check "its renewal runs in its sandbox" gw systemctl start "$renewal"
+equal "and renews" 2 "$(jq .signed.version "$GW_ROOT/srv/site-a/repository/metadata/timestamp.json")"
+check "every day, if enabled" gw systemctl enable --now "${renewal%.service}.timer"
+check "its timer waits" gw systemctl is-active "${renewal%.service}.timer"
+
 # An upgrade of the packages, while a newer release than the packages' runs.
 pid=$(gw systemctl show -p MainPID --value bmsd.service)
 for deb in updaterd bmsd; do
