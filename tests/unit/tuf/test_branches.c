@@ -233,8 +233,8 @@ static void test_name_too_long_with_its_version(void **state)
 	repo_publish(r);
 	meta = member(repo_role(r, "snapshot")->body, "meta");
 	cJSON_AddItemToObject(meta, file, cJSON_Duplicate(member(meta, "B.json"), true));
-	/* Names that begin alike are not looked at twice. */
-	cJSON_AddItemToObject(meta, "targets.json.old",
+	/* One that begins as another does, and comes before it. */
+	cJSON_AddItemToObject(meta, "targets-old.json",
 			      cJSON_Duplicate(member(meta, "B.json"), true));
 	repo_write(r, "snapshot");
 	c = repo_client(r);
