@@ -227,8 +227,14 @@ check_fails "nothing is built on somebody else's repository" add B202110010001
 check_fails "nor published" release publish --renew timestamp
 rm -r "$SITE"
 cp -a "$TMP/copy" "$SITE"
-cp "$TMP/foreign/repository/metadata/1.root.json" "$META/$(($(version "$(newest root)") + 1)).root.json"
-check "nor is a root that is none taken" says "holds another version" release list
+next=$(($(version "$(newest root)") + 1))
+cp "$TMP/foreign/repository/metadata/1.root.json" "$META/$next.root.json"
+check "nor is a root of another version taken" says "holds another version" release list
+until [[ -e $TMP/foreign/repository/metadata/$next.root.json ]]; do
+  "$BIN/bms-release" publish --repo "$TMP/foreign" --passphrase-file "$TMP/pass" --renew root >/dev/null || break
+done
+cp "$TMP/foreign/repository/metadata/$next.root.json" "$META/"
+check "nor one that somebody else signed" says "is not signed by the keys of root" release list
 rm -r "$SITE"
 cp -a "$TMP/copy" "$SITE"
 cp "$META/2.root.json" "$META/1.root.json"
@@ -239,8 +245,8 @@ rm "$SITE/root.json"
 check "a repository from before root.json is known by its first root" add B202110010001
 check "publish" release publish
 check "root.json is there again" cmp "$SITE/root.json" "$META/$(newest root)"
-rm "$SITE/root.json"
-cp "$TMP/foreign/repository/metadata/1.root.json" "$META/1.root.json"
+rm -r "$SITE/root.json" "$META"
+cp -a "$TMP/foreign/repository/metadata" "$META"
 check_fails "but not by somebody else's" add B202110020001
 
 # ---- answers for programs ------------------------------------------------------------------------
