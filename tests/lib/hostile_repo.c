@@ -143,8 +143,10 @@ void hostile_copy(struct repo *r, const char *from, const char *to)
 	_cleanup_free_ char *bytes = NULL;
 	size_t size;
 
-	if (!f)
+	if (!f) {
 		fail_msg("no file '%s'", from);
+		return;
+	}
 	size = f->size;
 	bytes = malloc(size + 1);
 	assert_non_null(bytes);

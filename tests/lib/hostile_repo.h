@@ -20,7 +20,7 @@
 #include "common/reason.h"
 #include "tuf_repo.h"
 
-#define HOSTILE_DAY_SEC	  86400
+#define HOSTILE_DAY_SEC	  INT64_C(86400)
 #define HOSTILE_OLD_PATH  "B/B202101010001-all.tar.xz" /* signed long ago, in every state */
 #define HOSTILE_PATH_OF_A "A/A202101010001-all.tar.xz"
 

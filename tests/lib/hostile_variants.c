@@ -781,6 +781,7 @@ static void other_tar(struct repo *r, const struct hostile_world *w)
 
 /* ---- the catalogue ---- */
 
+/* NOLINTBEGIN(bugprone-macro-parentheses): initializers, not expressions */
 #define ARBITRARY(text)	   .attack = "arbitrary installation", .what = text
 #define ENDLESS(text)	   .attack = "endless data", .what = text
 #define EXTRANEOUS(text)   .attack = "extraneous dependencies", .what = text
@@ -798,6 +799,7 @@ static void other_tar(struct repo *r, const struct hostile_world *w)
 #define SERVER(text)		   .layer = HOSTILE_TRANSPORT, .fault = text, .is_agents_only = true
 #define FETCH(name, error)	   .fetch_name = name, .fetch_errno = -(error)
 #define OFFER(a_version, a_target) .offer = { a_version, a_target }
+/* NOLINTEND(bugprone-macro-parentheses) */
 
 /* What an honest timestamp leads to before something else is refused. */
 #define ONLINE_KEPT  "timestamp.json snapshot.json"

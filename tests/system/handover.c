@@ -9,6 +9,7 @@
  */
 #include <fcntl.h>
 #include <stdbool.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 #include <systemd/sd-bus.h>
@@ -16,7 +17,7 @@
 
 #define NAME	      "org.bmsgateway.Updater1"
 #define PATH	      "/org/bmsgateway/Updater1"
-#define PATIENCE_USEC (20u * 1000 * 1000)
+#define PATIENCE_USEC UINT64_C(20000000)
 
 struct ending {
 	const char *txid;

@@ -123,14 +123,12 @@ static void list_variant(FILE *f, const struct hostile_world *w, const struct ho
 
 static void write_all(int dirfd, const struct hostile_world *w, const char *wanted)
 {
-	_cleanup_close_ int fd = openat(dirfd, "list", O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC,
-					0644);
+	int fd = openat(dirfd, "list", O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
 	FILE *f = fdopen(fd, "w");
 	unsigned n = 0;
 	char id[64];
 
 	assert_non_null(f);
-	fd = FD_NONE;
 	for (size_t i = 0; i < hostile_n_variants; i++) {
 		const struct hostile_variant *v = &hostile_variants[i];
 
