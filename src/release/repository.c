@@ -198,7 +198,7 @@ static bool knows_a_key_of(struct keystore *k, const struct role_file *root)
 	return false;
 }
 
-/* Repositories of before 0.2 have no root.json: their first root is known by its key, in keys/. */
+/* A repository of before there was root.json: its first root is known by its key, in keys/. */
 static int load_first_root(struct repository *r, struct role_file **ret, struct problem *problem)
 {
 	_cleanup_(role_file_unrefp) struct role_file *first = NULL;
