@@ -101,12 +101,14 @@ static void print_expiring(const struct repository *r, const cJSON *expiring)
 
 		if (left_sec < 0)
 			log_warning("%s has expired: gateways install nothing; sign it again with "
-				    "'bms-release publish --renew %s'",
-				    role, role);
+				    "'bms-release publish --renew %s', or 'export --renew %s FILE' "
+				    "where its keys are elsewhere",
+				    role, role, role);
 		else
 			log_warning("%s expires in %" PRId64 " days: sign it again with "
-				    "'bms-release publish --renew %s'",
-				    role, left_sec / DAY_SEC, role);
+				    "'bms-release publish --renew %s', or 'export --renew %s FILE' "
+				    "where its keys are elsewhere",
+				    role, left_sec / DAY_SEC, role, role);
 	}
 }
 

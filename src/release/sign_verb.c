@@ -35,26 +35,31 @@ static void print_list(const cJSON *list, const char *prefix)
 		print_text(prefix, item->valuestring);
 }
 
-/* NAME of a key, by "needs"; the sender's word. */
-static const char *name_of(const cJSON *needs, const char *keyid)
+static const cJSON *find_keyid(const cJSON *list, const char *keyid)
 {
-	const cJSON *need;
+	const cJSON *item;
 
-	cJSON_ArrayForEach (need, needs)
-		if (strcmp(json_text_or(need, "keyid", ""), keyid) == 0)
-			return json_text_or(need, "name", "");
-	return "";
+	cJSON_ArrayForEach (item, list)
+		if (strcmp(json_text_or(item, "keyid", ""), keyid) == 0)
+			return item;
+	return NULL;
 }
 
-static void print_keys(const char *what, const cJSON *list, const cJSON *needs)
+/* Those of list that are not in without; their names by "needs", the sender's word. */
+static void print_keys(const char *what, const cJSON *list, const cJSON *without,
+		       const cJSON *needs)
 {
 	const cJSON *item;
 
 	cJSON_ArrayForEach (item, list) {
 		const char *keyid = json_text_or(item, "keyid", "?");
+		const cJSON *need = find_keyid(needs, keyid);
 		_cleanup_free_ char *text = NULL;
 
-		if (asprintf(&text, "%s %s %s", what, keyid, name_of(needs, keyid)) > 0)
+		if (find_keyid(without, keyid))
+			continue;
+		if (asprintf(&text, "%s %s %s", what, keyid,
+			     need ? json_text_or(need, "name", "") : "") > 0)
 			print_text("  ", text);
 	}
 }
@@ -73,8 +78,8 @@ static void print_role(const struct request_role *role, const struct tuf_metadat
 		print_list(cJSON_GetObjectItemCaseSensitive(summary, "differences"), "    ");
 	}
 	print_list(role->changes, "  the sender says: ");
-	print_keys("carries a signature of", m->signatures, role->needs);
-	print_keys("wants a signature of", role->needs, role->needs);
+	print_keys("carries a signature of", m->signatures, NULL, role->needs);
+	print_keys("wants a signature of", role->needs, m->signatures, role->needs);
 	print_list(cJSON_GetObjectItemCaseSensitive(summary, "warnings"), "  WARNING: ");
 }
 
