@@ -70,10 +70,10 @@ release_tree() {
 
 # ---- gateways ------------------------------------------------------------------------------------
 
-(cd "$TOP" && exec python3 -u -m http.server 0 --bind 127.0.0.1) >"$TOP/http.log" 2>&1 &
+(cd "$TOP" && exec python3 -u -m http.server 0 --bind 127.0.0.1) >"$TOP/http" 2>&1 &
 started+=("$!")
-wait_for 10 grep -q "port" "$TOP/http.log"
-URL=http://127.0.0.1:$(grep -o 'port [0-9]*' "$TOP/http.log" | grep -o '[0-9]*')
+wait_for 10 grep -q "port" "$TOP/http"
+URL=http://127.0.0.1:$(grep -o 'port [0-9]*' "$TOP/http" | grep -o '[0-9]*')
 
 # gateway NAME: one that was built with the first root, or with another one.
 gateway() {
@@ -178,6 +178,8 @@ mkdir -p "$W/stick"
 at_day 0
 release_tree "$W/release/srv/build/bmsd" 1
 play setting-up
+wanted() { "$BIN/bms-release" sign --show "$W/stick/request.json" | sed -n 's/^  wants a signature of [0-9a-f]* //p' | xargs; }
+check "sign --show tells who has not signed" test "$(wanted)" = "carol-root bob-targets"
 play every-release
 no_private_keys() {
   test "$(find "$W/release" -name '*.pem' ! -name '*.pub.pem' -printf '%f\n' | sort | xargs)" = "snapshot.pem timestamp.pem" &&
@@ -239,6 +241,9 @@ played_timestamp() {
   check "gateways follow from the first root on" verifies
   check "a new one, too" follows new
   check "versions go on" trusts new timestamp 3
+  check "both keys are new" \
+    test "$("$BIN/bms-release" keys --repo "$SITE" --json | jq -c '[.keys[] | select(.role == "snapshot" or .role == "timestamp").name]')" = \
+    '["snapshot-2","timestamp-2"]'
   check "the old keys are gone" test ! -e "$SITE/keys/timestamp.pem"
   thief_copies
   thief_signs
@@ -376,11 +381,11 @@ side() {
     "played_$name"
   done
 }
-side year targets lost late >"$TOP/one-side.log" 2>&1 &
+side year targets lost late >"$TOP/one.side" 2>&1 &
 started+=("$!")
-side day timestamp program >"$TOP/other-side.log" 2>&1 &
+side day timestamp program >"$TOP/other.side" 2>&1 &
 started+=("$!")
-side root expired wrong >"$TOP/third-side.log" 2>&1 &
+side root expired wrong >"$TOP/third.side" 2>&1 &
 started+=("$!")
 wait "${started[@]:1}"
 while IFS= read -r line; do
@@ -389,7 +394,7 @@ while IFS= read -r line; do
     "NOT OK  "*) fail "${line#NOT OK  }" ;;
     *) echo "$line" ;;
   esac
-done < <(cat "$TOP"/*-side.log)
+done < <(cat "$TOP"/*.side)
 
 # ---- the book itself -----------------------------------------------------------------------------
 
