@@ -75,7 +75,7 @@ static int load_ed25519(const char *public_text, EVP_PKEY **ret)
 	if (hex_decode(public_text, raw, sizeof raw) < 0 || !is_strong_point(raw))
 		return -EBADMSG;
 	*ret = EVP_PKEY_new_raw_public_key(EVP_PKEY_ED25519, NULL, raw, sizeof raw);
-	return *ret ? 0 : -EBADMSG;
+	return *ret ? 0 : -ENOMEM; /* it takes any 32 bytes */
 }
 
 /* Without it OpenSSL would ask on the terminal for the passphrase of a PEM that claims to have one. */

@@ -34,6 +34,7 @@ static struct {
 	enum who who;
 	uint64_t n, fails_at; /* counted from 1; 0: none fails */
 	bool has_failed;
+	const char *from; /* counted anew when this file is fetched; NULL: from the start */
 } memory;
 
 static bool fails(enum who who)
@@ -174,6 +175,8 @@ static int give(void *userdata, const char *name, size_t max_bytes, char **ret_b
 
 	memory.is_armed = false;
 	result = r->source.fetch(r, name, max_bytes, ret_bytes, ret_size);
+	if (memory.from && strcmp(name, memory.from) == 0)
+		memory.n = 0;
 	memory.is_armed = was_armed;
 	return result;
 }
@@ -276,9 +279,9 @@ static int search(struct tuf_client *c)
 	return r;
 }
 
-static int run(struct world *w)
+static int run_from(struct world *w, const char *name, const struct repo_files *files)
 {
-	const struct repo_file *root = files_get(&w->repo->files, "1.root.json");
+	const struct repo_file *root = files_get(files, name);
 	_cleanup_(tuf_client_freep) struct tuf_client *c = NULL;
 	int r;
 
@@ -293,6 +296,11 @@ static int run(struct world *w)
 	if (r < 0 && c)
 		assert_true(tuf_client_reason(c) != REASON_NONE || r == -ENOMEM);
 	return r;
+}
+
+static int run(struct world *w)
+{
+	return run_from(w, "1.root.json", &w->repo->files);
 }
 
 static bool is_of_the_server(struct world *w, const struct repo_file *f)
@@ -381,6 +389,58 @@ static void test_openssl(void **state)
 	fail_many(*state, OPENSSL, 120);
 }
 
+static void copy_files(struct repo_files *to, const struct repo_files *from)
+{
+	files_clear(to);
+	for (size_t i = 0; i < from->n; i++)
+		files_put(to, from->list[i].name, from->list[i].bytes, from->list[i].size);
+}
+
+/* A root that rotates nothing, with no memory for one of its keys: that is no rotation, which would
+ * make void what is kept and with it what is known against a rollback. Counted from when the new root
+ * has come; the keys of root alone are of a kind that takes thousands of allocations. */
+static void test_no_memory_is_no_rotation(void **state)
+{
+	struct world *w = *state;
+	struct repo_files before = { .n = 0 };
+	uint64_t n;
+
+	repo_root_says(w->repo, "targets", 1, 1, repo_role(w->repo, "A")->keys[0]);
+	repo_set_signers(w->repo, "targets", 1, repo_role(w->repo, "A")->keys[0]);
+	cJSON_DeleteItemFromObjectCaseSensitive(
+		cJSON_GetObjectItemCaseSensitive(repo_role(w->repo, "root")->body, "keys"),
+		w->rsa->id);
+	cJSON_DeleteItemFromObjectCaseSensitive(
+		cJSON_GetObjectItemCaseSensitive(repo_role(w->repo, "root")->body, "keys"),
+		w->ec->id);
+	repo_next_root(w->repo);
+	repo_publish(w->repo);
+	files_clear(&w->repo->local);
+	assert_int_equal(run(w), 0);
+	copy_files(&before, &w->repo->local);
+	repo_next_root(w->repo);
+
+	memory.from = "4.root.json";
+	memory.who = OPENSSL;
+	memory.fails_at = 0;
+	assert_int_equal(run_from(w, "root.json", &before), 0);
+	n = memory.n;
+	for (uint64_t at = 1; at <= n; at++) {
+		copy_files(&w->repo->local, &before);
+		memory.fails_at = at;
+		memory.n = n; /* nothing fails before */
+		memory.has_failed = false;
+		(void)run_from(w, "root.json", &before);
+		assert_true(memory.has_failed);
+		assert_null(strstr(w->repo->log, "void "));
+	}
+	print_message("memory: %" PRIu64 " allocations failed\n", n);
+	assert_true(n > 20 && n < 5000);
+	memory.fails_at = 0;
+	memory.from = NULL;
+	files_clear(&before);
+}
+
 /* Signed by nobody who counts: that is so with or without memory. */
 static void test_bad_signature(void **state)
 {
@@ -455,6 +515,7 @@ int main(void)
 		world_test(test_own),
 		world_test(test_cjson),
 		world_test(test_openssl),
+		world_test(test_no_memory_is_no_rotation),
 		world_test(test_bad_signature),
 		cmocka_unit_test(test_canonical),
 		cmocka_unit_test(test_canonical_of_a_fraction),
