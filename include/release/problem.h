@@ -12,8 +12,20 @@ struct problem {
 	char text[1024];
 };
 
-/* Writes the sentence and returns error, so that a failing path is one statement. */
-int problem_set(struct problem *p, int error, const char *format, ...) _printf_(3, 4);
-int problem_no_memory(struct problem *p);
+void problem_write(struct problem *p, const char *format, ...) _printf_(2, 3);
+
+/* Writes the sentence and is error, so that a failing path is one statement. A macro, since analyzers
+ * do not follow what a variadic function returns. */
+#define problem_set(p, error, ...)                                                                 \
+	({                                                                                         \
+		int problem_error_ = (error);                                                      \
+		problem_write((p), __VA_ARGS__);                                                   \
+		problem_error_;                                                                    \
+	})
+
+static inline int problem_no_memory(struct problem *p)
+{
+	return problem_set(p, -ENOMEM, "out of memory");
+}
 
 #endif

@@ -341,7 +341,7 @@ static int parse_key(const struct options *o, int option, struct init_plan *plan
 	int64_t threshold;
 	int exit_code = split_role(o, name, plan, &keys, &value);
 
-	if (exit_code != RELEASE_OK)
+	if (exit_code != RELEASE_OK || !keys)
 		return exit_code;
 	if (option == OPTION_THRESHOLD) {
 		if (options_number(name, value, 1, MAX_KEYS, &threshold) < 0)

@@ -3,17 +3,11 @@
 
 #include <stdarg.h>
 
-int problem_set(struct problem *p, int error, const char *format, ...)
+void problem_write(struct problem *p, const char *format, ...)
 {
 	va_list args;
 
 	va_start(args, format);
 	(void)vsnprintf(p->text, sizeof p->text, format, args);
 	va_end(args);
-	return error;
-}
-
-int problem_no_memory(struct problem *p)
-{
-	return problem_set(p, -ENOMEM, "out of memory");
 }

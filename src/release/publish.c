@@ -406,10 +406,12 @@ static int prepare_snapshot(struct publication *p, struct problem *problem)
 	bool needed;
 	int n = needs_signing(p, "snapshot", &needed, problem);
 
+	if (n < 0)
+		return n;
 	for (unsigned i = TARGETS_INDEX; i < p->n; i++)
 		needed |= p->role[i].fresh;
-	if (n < 0 || !(needed || p->request.renew_snapshot))
-		return n;
+	if (!(needed || p->request.renew_snapshot))
+		return 0;
 	n = build_snapshot(p, &document, problem);
 	return n < 0 ? n : sign_online(p, "snapshot", document, &p->snapshot, problem);
 }

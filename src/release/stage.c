@@ -277,7 +277,7 @@ static int add_counts(struct repository *r, const char *role, const struct role_
 		cJSON_Delete(missing);
 		return -ENOMEM;
 	}
-	for (unsigned i = 0; i < a->n; i++) {
+	for (unsigned i = 0; i < a->n && i < ELEMENTSOF(names); i++) {
 		struct role_signatures signatures = { 0 };
 		int n = role_file_verify(file, a->by[i], role, &signatures);
 
