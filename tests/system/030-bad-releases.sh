@@ -110,12 +110,13 @@ bad "a wrong signature" refused bad-signature
 cp "$RUN/timestamp.good" "$SITE/repo/repository/metadata/timestamp.json"
 
 # The query server is the attacker here: it offers what the gateway must not take.
+listens() { [[ -n $(ip netns exec "$NETNS" ss -ltnH "sport = :$1") ]]; }
 attack() { # OFFER-JSON
   printf '%s' "$1" >"$RUN/offer.json"
   ip netns exec "$NETNS" python3 "$TOP/tests/system/hostile-query.py" "$SITE/files.pem" "$SITE/files.key" 127.0.0.1 9444 \
     "$RUN/offer.json" "$RUN/hostile-results" &
   HOSTILE=$!
-  sleep 0.5
+  within 30 listens 9444
   gw sed -i 's#^url = .*#url = https://files.bms.test:9444#; s#^allowed_hosts.*#allowed_hosts = query.bms.test#' \
     /etc/updaterd/updaterd.conf
 }
