@@ -202,14 +202,14 @@ unit-tests: $(UNIT_TESTS)
 check-unit: $(UNIT_TESTS) ## unit tests (cmocka); PART=tuf runs one part only
 	$(Q)tests/run-unit $(B)/test/unit $(PART)
 
-check-integration: all ## the programs together on this machine: TLS, repository, query server, nginx
+check-integration: all ## the programs together on this machine: TLS, repository, query server, nginx; T=, JOBS=
 	$(Q)tests/run-integration $(B)/bin $(T)
 
-check-system: ## gateways with real systemd in containers; needs root. T=pattern picks tests
+check-system: ## gateways with real systemd in containers; needs root. T=pattern picks tests, JOBS=1: one at a time
 	$(Q)tests/run-system $(T)
 
 check-asan: ## unit and integration tests under AddressSanitizer and UBSan
-	$(Q)$(MAKE) --no-print-directory VARIANT=asan check-unit check-integration
+	$(Q)$(MAKE) --no-print-directory -Otarget -j2 VARIANT=asan check-unit check-integration
 
 .PHONY: check-bytes
 check-bytes: $(B)/test/unit/tuf/test_bytes ## every change of one byte of a small repository's files (some minutes)
