@@ -81,7 +81,9 @@ gateway() {
   cp "${2:-$W/gateway/etc/updaterd/root.json}" "$W/$1/root.json"
 }
 client() { # GATEWAY REPOSITORY ARGUMENTS...
-  faketime "@$NOW" "$BIN/tuf-client" --metadata-dir "$W/$1" --metadata-url "$URL/${2#"$TOP"/}/repository/metadata" "${@:3}"
+  # The sanitizer wants to be loaded first, and faketime is.
+  ASAN_OPTIONS=${ASAN_OPTIONS:-}:verify_asan_link_order=0 \
+    faketime "@$NOW" "$BIN/tuf-client" --metadata-dir "$W/$1" --metadata-url "$URL/${2#"$TOP"/}/repository/metadata" "${@:3}"
 }
 follows() { client "$1" "${2:-$SITE}" refresh; }
 # refused TEXT COMMAND...: it fails and says why.
