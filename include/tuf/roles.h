@@ -34,7 +34,9 @@ struct tuf_metadata;
 
 struct tuf_named_key {
 	const char *id;
-	struct tuf_key *key; /* NULL: never counts, see above */
+	const cJSON *object;
+	struct tuf_key *key; /* once it is read: see tuf_roles_key() */
+	bool is_read;
 };
 
 /* Who may sign for a role and, where it is delegated, for which targets. */
@@ -67,13 +69,20 @@ void tuf_roles_done(struct tuf_roles *roles);
 /* NULL if there is none. */
 const struct tuf_role *tuf_roles_find(const struct tuf_roles *roles, const char *name);
 
-/* 0 if at least the threshold of the role's keys signed m; else -EKEYREJECTED. *ret_signed is the
- * number of keys found good, set in both cases. */
+/* The key of this id; NULL if there is none, or if it never counts, see above. Keys are read when they
+ * are first asked for: a file may list thousands, each takes a while, and whether anybody trusted signed
+ * the file is not known before. -ENOMEM. */
+_must_check_ int tuf_roles_key(const struct tuf_roles *roles, const char *id,
+			       const struct tuf_key **ret);
+
+/* 0 if at least the threshold of the role's keys signed m; else -EKEYREJECTED, or -ENOMEM. *ret_signed
+ * is the number of keys found good, set in any case. */
 _must_check_ int tuf_role_verify(const struct tuf_roles *roles, const struct tuf_role *role,
 				 const struct tuf_metadata *m, unsigned *ret_signed);
 
-/* A key that could sign for the role by a cannot by b any more. */
-bool tuf_role_rotated(const struct tuf_roles *a, const struct tuf_roles *b, const char *name);
+/* 1 if a key that could sign for the role by a cannot by b any more, else 0; -ENOMEM. */
+_must_check_ int tuf_role_rotated(const struct tuf_roles *a, const struct tuf_roles *b,
+				  const char *name);
 
 /* Whether a delegated role may speak for a target. sha256_hex is of the path. '*' and '?' match
  * anything but '/'; nothing else is special. */

@@ -239,14 +239,6 @@ bool role_file_was_changed(const struct role_file *f, const struct role_file *by
 	return false;
 }
 
-static const struct tuf_key *find_key(const struct tuf_roles *roles, const char *keyid)
-{
-	for (size_t i = 0; i < roles->n_keys; i++)
-		if (strcmp(roles->keys[i].id, keyid) == 0)
-			return roles->keys[i].key;
-	return NULL;
-}
-
 unsigned role_file_count_keys(const struct role_file *by, const char *role)
 {
 	const struct tuf_role *r = find_role(by, role);
@@ -255,8 +247,9 @@ unsigned role_file_count_keys(const struct role_file *by, const char *role)
 	unsigned n = 0;
 
 	cJSON_ArrayForEach (item, keyids) {
-		const struct tuf_key *key = find_key(&by->metadata->roles, item->valuestring);
-		bool known = !key;
+		const struct tuf_key *key = NULL;
+		bool known = tuf_roles_key(&by->metadata->roles, item->valuestring, &key) < 0 ||
+			     !key;
 
 		for (unsigned i = 0; i < n && !known; i++)
 			known = tuf_key_equal(keys[i], key);

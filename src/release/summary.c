@@ -66,14 +66,6 @@ static const cJSON *key_objects(const cJSON *document)
 	return cJSON_GetObjectItemCaseSensitive(delegations ? delegations : document, "keys");
 }
 
-static const struct tuf_named_key *find_key(const struct tuf_roles *roles, const char *id)
-{
-	for (size_t i = 0; i < roles->n_keys; i++)
-		if (strcmp(roles->keys[i].id, id) == 0)
-			return &roles->keys[i];
-	return NULL;
-}
-
 static void tell_key(struct summary *s, const char *id)
 {
 	const cJSON *object = cJSON_GetObjectItemCaseSensitive(key_objects(s->document), id);
@@ -89,13 +81,15 @@ static void warn_of_keys(struct summary *s)
 	const cJSON *object;
 
 	cJSON_ArrayForEach (object, key_objects(s->document)) {
-		const struct tuf_named_key *key = find_key(&s->m->roles, object->string);
+		const struct tuf_key *key = NULL;
 		char computed[SHA256_HEX_LENGTH + 1];
 
 		if (tuf_key_id(object, computed) < 0 || strcmp(computed, object->string) != 0)
 			say(s, s->warnings, "key %s stands under an id that is not its own",
 			    object->string);
-		else if (!key || !key->key)
+		else if (tuf_roles_key(&s->m->roles, object->string, &key) < 0)
+			s->failed = true;
+		else if (!key)
 			say(s, s->warnings, "key %s is of a kind that does not count",
 			    object->string);
 	}

@@ -65,10 +65,18 @@ static int store(struct tuf_client *c, const char *name, const void *bytes, size
 	return 0;
 }
 
-static bool load(struct tuf_client *c, const char *name, size_t max_bytes, struct file *ret)
+/* 1, or 0 if there is no local copy that can be read. What is only out of reach for now must not count
+ * as if nothing had been trusted before: that fails. */
+static int load(struct tuf_client *c, const char *name, size_t max_bytes, struct file *ret)
 {
-	return c->source->load &&
-	       c->source->load(c->source->userdata, name, max_bytes, &ret->bytes, &ret->size) >= 0;
+	int r = c->source->load ? c->source->load(c->source->userdata, name, max_bytes, &ret->bytes,
+						  &ret->size)
+				: -ENOENT;
+
+	if (r == -ENOMEM || r == -EMFILE || r == -ENFILE)
+		return refuse(c, r, reason_from_errno(r), "%s: cannot be read: %s", name,
+			      strerror(-r));
+	return r >= 0;
 }
 
 /* ---- the checks of one file, each named once ---- */
@@ -92,9 +100,12 @@ static int check_signed(struct tuf_client *c, const char *name, const struct tuf
 			const struct tuf_roles *roles, const struct tuf_role *role)
 {
 	unsigned n;
+	int r = tuf_role_verify(roles, role, m, &n);
 
-	if (tuf_role_verify(roles, role, m, &n) == 0)
+	if (r == 0)
 		return 0;
+	if (r == -ENOMEM)
+		return refuse(c, r, REASON_NO_MEMORY, "%s: no memory", name);
 	return refuse(c, -EKEYREJECTED, REASON_BAD_SIGNATURE,
 		      "%s (version %" PRIu64 "): signed by %u of %" PRIu64 " needed keys", name,
 		      m->version, n, role->threshold);
@@ -155,18 +166,17 @@ static int check_root(struct tuf_client *c, const char *name, const struct tuf_m
 static int keep_root(struct tuf_client *c, const char *name, const struct tuf_metadata *m,
 		     const struct file *file)
 {
-	int r;
+	int rotated, r;
 
+	rotated = tuf_role_rotated(&c->root->roles, &m->roles, "timestamp");
+	if (rotated == 0)
+		rotated = tuf_role_rotated(&c->root->roles, &m->roles, "snapshot");
+	if (rotated < 0)
+		return refuse(c, rotated, REASON_NO_MEMORY, "%s: no memory", name);
 	r = store(c, name, file->bytes, file->size);
-	if (r < 0)
-		return r;
-	if (tuf_role_rotated(&c->root->roles, &m->roles, "timestamp") ||
-	    tuf_role_rotated(&c->root->roles, &m->roles, "snapshot")) {
+	if (r == 0 && rotated)
 		r = drop_local(c);
-		if (r < 0)
-			return r;
-	}
-	return store(c, "root.json", file->bytes, file->size);
+	return r < 0 ? r : store(c, "root.json", file->bytes, file->size);
 }
 
 static int adopt_root(struct tuf_client *c, const char *name, const struct file *file)
@@ -192,8 +202,9 @@ static int adopt_kept_root(struct tuf_client *c, const char *name)
 	_cleanup_file_bytes_ struct file file = {};
 	int r;
 
-	if (!load(c, name, c->limits.root_bytes, &file))
-		return 0;
+	r = load(c, name, c->limits.root_bytes, &file);
+	if (r <= 0)
+		return r;
 	r = adopt_root(c, name, &file);
 	if (r == -EBADMSG || r == -EKEYREJECTED || r == -ESTALE) {
 		log_debug("local copy not used: %s", c->error);
@@ -233,23 +244,29 @@ static int update_root(struct tuf_client *c)
 /* ---- local copies ---- */
 
 /* A local timestamp or snapshot as far as it counts against a rollback: signed by today's keys,
- * expired or not. Anything else is as if it were not there. */
-static struct tuf_metadata *load_previous(struct tuf_client *c, const char *name,
-					  enum tuf_type type, const char *role, size_t max_bytes)
+ * expired or not. Anything else is as if it were not there: NULL. */
+static int load_previous(struct tuf_client *c, const char *name, enum tuf_type type,
+			 const char *role, size_t max_bytes, struct tuf_metadata **ret)
 {
 	_cleanup_(tuf_metadata_freep) struct tuf_metadata *m = NULL;
 	_cleanup_file_bytes_ struct file file = {};
 	const struct tuf_roles *roles = &c->root->roles;
+	int r = c->local_is_dropped ? 0 : load(c, name, max_bytes, &file);
 
-	if (c->local_is_dropped || !load(c, name, max_bytes, &file))
-		return NULL;
-	if (parse(c, name, type, &file, &m) < 0 ||
-	    check_signed(c, name, m, roles, tuf_roles_find(roles, role)) < 0) {
+	if (r <= 0)
+		return r;
+	r = parse(c, name, type, &file, &m);
+	if (r == 0)
+		r = check_signed(c, name, m, roles, tuf_roles_find(roles, role));
+	if (r == -ENOMEM)
+		return r;
+	if (r < 0) {
 		log_debug("local copy ignored: %s", c->error);
 		tuf_client_forgive(c);
-		return NULL;
+		return 0;
 	}
-	return TAKE_PTR(m);
+	*ret = TAKE_PTR(m);
+	return 0;
 }
 
 /* ---- 5.4: the timestamp ---- */
@@ -291,8 +308,10 @@ static int update_timestamp(struct tuf_client *c)
 	static const char name[] = "timestamp.json";
 	int r;
 
-	previous = load_previous(c, name, TUF_TIMESTAMP, "timestamp", c->limits.timestamp_bytes);
-	r = fetch_timestamp(c, &file, &m);
+	r = load_previous(c, name, TUF_TIMESTAMP, "timestamp", c->limits.timestamp_bytes,
+			  &previous);
+	if (r == 0)
+		r = fetch_timestamp(c, &file, &m);
 	if (r < 0)
 		return r;
 	if (previous && m->version == previous->version) {
@@ -380,9 +399,11 @@ static int use_local(struct tuf_client *c, const struct described *d, struct tuf
 	_cleanup_file_bytes_ struct file file = {};
 	int r;
 
-	if (!load(c, d->name, d->max_bytes, &file))
+	r = load(c, d->name, d->max_bytes, &file);
+	if (r == 0)
 		return -ENOENT;
-	r = check_described(c, d, &file, ret);
+	if (r > 0)
+		r = check_described(c, d, &file, ret);
 	if (r < 0) {
 		log_debug("local copy not used: %s", c->error);
 		tuf_client_forgive(c);
@@ -419,19 +440,19 @@ static int obtain(struct tuf_client *c, const struct described *d, struct tuf_me
 
 static int update_snapshot(struct tuf_client *c)
 {
-	_cleanup_(tuf_metadata_freep) struct tuf_metadata *previous = load_previous(
-		c, "snapshot.json", TUF_SNAPSHOT, "snapshot", c->limits.snapshot_bytes);
-	const struct described d = {
+	_cleanup_(tuf_metadata_freep) struct tuf_metadata *previous = NULL;
+	struct described d = {
 		.name = "snapshot.json",
 		.type = TUF_SNAPSHOT,
 		.max_bytes = c->limits.snapshot_bytes,
 		.meta = tuf_metadata_find_meta(c->timestamp, "snapshot.json"),
 		.roles = &c->root->roles,
 		.role = tuf_roles_find(&c->root->roles, "snapshot"),
-		.previous = previous,
 	};
+	int r = load_previous(c, d.name, d.type, "snapshot", d.max_bytes, &previous);
 
-	return obtain(c, &d, &c->snapshot);
+	d.previous = previous;
+	return r < 0 ? r : obtain(c, &d, &c->snapshot);
 }
 
 /* What the snapshot says of a role: by its name as it is, not by that of its file. */

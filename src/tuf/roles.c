@@ -73,21 +73,6 @@ static int check_key_shape(const cJSON *object, struct json_error *error)
 	return r;
 }
 
-static int parse_key(const cJSON *object, struct tuf_named_key *k, struct json_error *error)
-{
-	int r;
-
-	r = check_key_shape(object, error);
-	if (r < 0)
-		return r;
-	k->id = object->string;
-	r = is_key_id(object, k->id);
-	if (r <= 0)
-		return r;
-	r = tuf_key_parse(object, &k->key);
-	return r == -ENOMEM ? r : 0;
-}
-
 static int parse_keys(const cJSON *keys, struct tuf_roles *roles, struct json_error *error)
 {
 	const cJSON *item;
@@ -97,12 +82,46 @@ static int parse_keys(const cJSON *keys, struct tuf_roles *roles, struct json_er
 	if (!roles->keys)
 		return -ENOMEM;
 	cJSON_ArrayForEach (item, keys) {
-		r = parse_key(item, &roles->keys[roles->n_keys], error);
+		r = check_key_shape(item, error);
 		if (r < 0)
 			return r;
-		roles->n_keys++;
+		roles->keys[roles->n_keys++] = (struct tuf_named_key){ .id = item->string,
+								       .object = item };
 	}
 	return 0;
+}
+
+static struct tuf_named_key *find_key(const struct tuf_roles *roles, const char *id)
+{
+	for (size_t i = 0; i < roles->n_keys; i++)
+		if (strcmp(roles->keys[i].id, id) == 0)
+			return &roles->keys[i];
+	return NULL;
+}
+
+static int read_key(struct tuf_named_key *k)
+{
+	int r = is_key_id(k->object, k->id);
+
+	/* What the key says has no part in this: it is want of memory, however it shows. */
+	if (r < 0)
+		return -ENOMEM;
+	if (r > 0)
+		r = tuf_key_parse(k->object, &k->key);
+	if (r == -ENOMEM)
+		return r;
+	k->is_read = true;
+	return 0;
+}
+
+int tuf_roles_key(const struct tuf_roles *roles, const char *id, const struct tuf_key **ret)
+{
+	struct tuf_named_key *k = find_key(roles, id);
+	int r = k && !k->is_read ? read_key(k) : 0;
+
+	if (r == 0)
+		*ret = k ? k->key : NULL;
+	return r;
 }
 
 /* ---- roles ---- */
@@ -290,31 +309,26 @@ const struct tuf_role *tuf_roles_find(const struct tuf_roles *roles, const char 
 
 /* ---- signatures ---- */
 
-static const struct tuf_key *find_key(const struct tuf_roles *roles, const char *id)
+/* Keyids are told apart when the file is read: there is one at most. */
+static const cJSON *find_signature(const struct tuf_metadata *m, const char *key_id)
 {
-	for (size_t i = 0; i < roles->n_keys; i++)
-		if (strcmp(roles->keys[i].id, id) == 0)
-			return roles->keys[i].key;
+	const cJSON *item;
+
+	cJSON_ArrayForEach (item, m->signatures)
+		if (strcmp(cJSON_GetObjectItemCaseSensitive(item, "keyid")->valuestring, key_id) ==
+		    0)
+			return item;
 	return NULL;
 }
 
-static bool is_signed_by(const struct tuf_metadata *m, const char *key_id,
-			 const struct tuf_key *key)
+static bool is_signed_by(const struct tuf_metadata *m, const cJSON *item, const struct tuf_key *key)
 {
+	const char *hex = cJSON_GetObjectItemCaseSensitive(item, "sig")->valuestring;
 	uint8_t signature[MAX_SIGNATURE_BYTES];
-	const cJSON *item;
+	size_t size = strlen(hex) / 2;
 
-	cJSON_ArrayForEach (item, m->signatures) {
-		const char *id = cJSON_GetObjectItemCaseSensitive(item, "keyid")->valuestring;
-		const char *hex = cJSON_GetObjectItemCaseSensitive(item, "sig")->valuestring;
-		size_t size = strlen(hex) / 2;
-
-		if (strcmp(id, key_id) == 0)
-			return size <= sizeof signature && hex_decode(hex, signature, size) == 0 &&
-			       tuf_key_verify(key, signature, size, m->signed_bytes,
-					      m->signed_size) == 0;
-	}
-	return false;
+	return size <= sizeof signature && hex_decode(hex, signature, size) == 0 &&
+	       tuf_key_verify(key, signature, size, m->signed_bytes, m->signed_size) == 0;
 }
 
 static bool has_key(const struct tuf_key *const *keys, size_t n, const struct tuf_key *key)
@@ -332,10 +346,15 @@ int tuf_role_verify(const struct tuf_roles *roles, const struct tuf_role *role,
 	const cJSON *id;
 	unsigned n = 0;
 
+	*ret_signed = 0;
 	cJSON_ArrayForEach (id, role->keyids) {
-		const struct tuf_key *key = find_key(roles, id->valuestring);
+		const cJSON *signature = find_signature(m, id->valuestring);
+		const struct tuf_key *key = NULL;
+		int r = signature ? tuf_roles_key(roles, id->valuestring, &key) : 0;
 
-		if (key && !has_key(counted, n, key) && is_signed_by(m, id->valuestring, key))
+		if (r < 0)
+			return r;
+		if (key && !has_key(counted, n, key) && is_signed_by(m, signature, key))
 			counted[n++] = key;
 	}
 	*ret_signed = n;
@@ -344,30 +363,40 @@ int tuf_role_verify(const struct tuf_roles *roles, const struct tuf_role *role,
 
 /* ---- rotation ---- */
 
-static bool role_has_key(const struct tuf_roles *roles, const char *name, const struct tuf_key *key)
+/* 1 if it has. */
+static int role_has_key(const struct tuf_roles *roles, const char *name, const struct tuf_key *key)
 {
 	const cJSON *id;
 
 	cJSON_ArrayForEach (id, tuf_roles_find(roles, name)->keyids) {
-		const struct tuf_key *other = find_key(roles, id->valuestring);
+		const struct tuf_key *other;
+		int r = tuf_roles_key(roles, id->valuestring, &other);
 
+		if (r < 0)
+			return r;
 		if (other && tuf_key_equal(other, key))
-			return true;
+			return 1;
 	}
-	return false;
+	return 0;
 }
 
-bool tuf_role_rotated(const struct tuf_roles *a, const struct tuf_roles *b, const char *name)
+int tuf_role_rotated(const struct tuf_roles *a, const struct tuf_roles *b, const char *name)
 {
 	const cJSON *id;
 
 	cJSON_ArrayForEach (id, tuf_roles_find(a, name)->keyids) {
-		const struct tuf_key *key = find_key(a, id->valuestring);
+		const struct tuf_key *key;
+		int r = tuf_roles_key(a, id->valuestring, &key);
 
-		if (key && !role_has_key(b, name, key))
-			return true;
+		if (r == 0 && key) {
+			r = role_has_key(b, name, key);
+			if (r == 0)
+				return 1;
+		}
+		if (r < 0)
+			return r;
 	}
-	return false;
+	return 0;
 }
 
 /* ---- which targets ---- */

@@ -75,11 +75,12 @@ static int step(int dirfd, const struct tuf_limits *limits, struct root *at)
 
 	(void)snprintf(name, sizeof name, "%" PRIu64 "." ROOT_NAME, at->metadata->version + 1);
 	r = read_root(dirfd, name, limits, &next);
-	if (is_passing(r))
-		return r;
-	if (r < 0 || next.metadata->version != at->metadata->version + 1 ||
-	    is_signed_by(next.metadata, at->metadata) < 0)
-		return -ENOENT;
+	if (r == 0)
+		r = next.metadata->version == at->metadata->version + 1
+			    ? is_signed_by(next.metadata, at->metadata)
+			    : -EBADMSG;
+	if (r < 0)
+		return is_passing(r) ? r : -ENOENT;
 	root_done(at);
 	*at = take(&next);
 	return 0;

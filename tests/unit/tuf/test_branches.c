@@ -149,7 +149,6 @@ static void test_no_memory_for_a_key_id(void **state)
 	const struct repo_key *k = repo_role(r, "timestamp")->keys[0];
 	cJSON *keys = member(repo_role(r, "root")->body, "keys");
 	_cleanup_(tuf_client_freep) struct tuf_client *c = NULL;
-	const struct repo_file *root;
 
 	cJSON_AddStringToObject(member(keys, k->id), "x-comment", "of the night shift");
 	repo_write(r, "root");
@@ -157,12 +156,11 @@ static void test_no_memory_for_a_key_id(void **state)
 	assert_int_equal(tuf_client_refresh(c), 0);
 	c = tuf_client_free(c);
 
-	root = files_get(&r->files, "1.root.json");
 	broken.reference = true;
-	assert_int_equal(
-		tuf_client_new(root->bytes, root->size, REPO_NOW_SEC, &r->source, NULL, &c),
-		-ENOMEM);
-	assert_null(c);
+	c = repo_client(r);
+	assert_int_equal(tuf_client_refresh(c), -ENOMEM);
+	assert_int_equal(tuf_client_reason(c), REASON_NO_MEMORY);
+	assert_non_null(strstr(tuf_client_error(c), "timestamp.json"));
 }
 
 /* ---- digests ---- */

@@ -441,6 +441,36 @@ static void test_no_memory_is_no_rotation(void **state)
 	files_clear(&before);
 }
 
+/* What was trusted before is not forgotten for want of memory to read it: older files are refused. */
+static void test_no_memory_is_no_rollback(void **state)
+{
+	struct world *w = *state;
+	struct repo_files before = { .n = 0 }, older = { .n = 0 };
+	uint64_t n = 0;
+	int r;
+
+	copy_files(&older, &w->repo->files);
+	repo_next(w->repo);
+	files_clear(&w->repo->local);
+	assert_int_equal(run(w), 0);
+	copy_files(&before, &w->repo->local);
+	copy_files(&w->repo->files, &older);
+
+	memory.who = PROJECT;
+	do {
+		copy_files(&w->repo->local, &before);
+		memory.n = 0;
+		memory.fails_at = ++n;
+		memory.has_failed = false;
+		r = run_from(w, "root.json", &before);
+		assert_int_equal(r, memory.has_failed ? -ENOMEM : -ESTALE);
+	} while (memory.has_failed);
+	assert_true(n > 10);
+	memory.fails_at = 0;
+	files_clear(&before);
+	files_clear(&older);
+}
+
 /* Signed by nobody who counts: that is so with or without memory. */
 static void test_bad_signature(void **state)
 {
@@ -516,6 +546,7 @@ int main(void)
 		world_test(test_cjson),
 		world_test(test_openssl),
 		world_test(test_no_memory_is_no_rotation),
+		world_test(test_no_memory_is_no_rollback),
 		world_test(test_bad_signature),
 		cmocka_unit_test(test_canonical),
 		cmocka_unit_test(test_canonical_of_a_fraction),

@@ -3,6 +3,16 @@
 #include "expect.h"
 #include "tuf/key.h"
 
+static unsigned n_parsed;
+
+int __real_tuf_key_parse(const cJSON *object, struct tuf_key **ret);
+int __wrap_tuf_key_parse(const cJSON *object, struct tuf_key **ret);
+int __wrap_tuf_key_parse(const cJSON *object, struct tuf_key **ret)
+{
+	n_parsed++;
+	return __real_tuf_key_parse(object, ret);
+}
+
 /* ---- thresholds ---- */
 
 static void test_threshold(void **state)
@@ -159,7 +169,7 @@ static void test_key_with_a_member_of_its_own(void **state)
 
 /* ---- keys that never count ---- */
 
-static void add_key_text(struct repo *r, const char *text)
+static struct repo_key add_unused_key(struct repo *r, const char *text)
 {
 	struct repo_key k = { .object = cJSON_Parse(text) };
 
@@ -167,6 +177,13 @@ static void add_key_text(struct repo *r, const char *text)
 	set_id(&k);
 	cJSON_AddItemToObject(cJSON_GetObjectItemCaseSensitive(repo_role(r, "root")->body, "keys"),
 			      k.id, k.object);
+	return k;
+}
+
+static void add_key_text(struct repo *r, const char *text)
+{
+	struct repo_key k = add_unused_key(r, text);
+
 	cJSON_AddItemToArray(cJSON_GetObjectItemCaseSensitive(
 				     cJSON_GetObjectItemCaseSensitive(
 					     cJSON_GetObjectItemCaseSensitive(
@@ -191,6 +208,28 @@ static void test_keys_that_never_count(void **state)
 		"{\"keytype\":\"rsa\",\"scheme\":\"rsassa-pss-sha256\",\"keyval\":{\"public\":1}}");
 	repo_next_root(r);
 	refresh(r);
+}
+
+/* A stranger may put any number of keys into a file: those that no signature needs cost nothing. */
+static void test_keys_are_read_when_needed(void **state)
+{
+	struct repo *r = *state;
+	char text[160];
+
+	for (int i = 0; i < 500; i++) {
+		(void)snprintf(text, sizeof text,
+			       "{\"keytype\":\"ed25519\",\"scheme\":\"ed25519\","
+			       "\"keyval\":{\"public\":\"%064d\"}}",
+			       i + 10);
+		if (i < 60)
+			add_key_text(r, text);
+		else
+			(void)add_unused_key(r, text);
+	}
+	repo_next_root(r);
+	n_parsed = 0;
+	refresh(r);
+	assert_in_range(n_parsed, 1, 100);
 }
 
 static void test_keyid_without_a_key(void **state)
@@ -359,6 +398,7 @@ int main(void)
 		repo_test(test_key_under_the_id_of_another),
 		repo_test(test_key_with_a_member_of_its_own),
 		repo_test(test_keys_that_never_count),
+		repo_test(test_keys_are_read_when_needed),
 		repo_test(test_keyid_without_a_key),
 		repo_test(test_signature_twice),
 		repo_test(test_bad_signature_beside_a_good_one),
