@@ -49,7 +49,8 @@ const char *tuf_client_error(const struct tuf_client *c)
 void tuf_client_forget(struct tuf_client *c)
 {
 	for (size_t i = 0; i < c->n_delegated; i++)
-		(void)tuf_metadata_free(c->delegated[i].metadata);
+		if (!c->delegated[i].is_again)
+			(void)tuf_metadata_free(c->delegated[i].metadata);
 	free(c->delegated);
 	c->delegated = NULL;
 	c->n_delegated = 0;

@@ -10,10 +10,11 @@
 #include "tuf/metadata.h"
 #include "tuf/name.h"
 
-/* A delegated role that was loaded. */
+/* A delegated role that was loaded, and what delegates to it as that says it must be signed. */
 struct delegated {
-	const char *name; /* borrowed from the delegating role's metadata */
+	const struct tuf_role *role; /* borrowed from the delegating role's metadata */
 	struct tuf_metadata *metadata;
+	bool is_again; /* the metadata belongs to one before it: another role delegates to it too */
 };
 
 struct tuf_client {

@@ -504,37 +504,53 @@ static int update_targets(struct tuf_client *c)
 struct tuf_metadata *tuf_client_find_delegated(const struct tuf_client *c, const char *name)
 {
 	for (size_t i = 0; i < c->n_delegated; i++)
-		if (strcmp(c->delegated[i].name, name) == 0)
+		if (strcmp(c->delegated[i].role->name, name) == 0)
 			return c->delegated[i].metadata;
 	return NULL;
+}
+
+/* Loaded for this delegation, and verified: not again for each target that is looked for. */
+static const struct tuf_metadata *find_verified(const struct tuf_client *c,
+						const struct tuf_role *role)
+{
+	for (size_t i = 0; i < c->n_delegated; i++)
+		if (c->delegated[i].role == role)
+			return c->delegated[i].metadata;
+	return NULL;
+}
+
+static int verify_again(struct tuf_client *c, const struct tuf_roles *roles,
+			const struct tuf_role *role, const struct tuf_metadata *m)
+{
+	char file[TUF_FILE_NAME_BYTES];
+	int r;
+
+	r = file_name(c, 0, role->name, file);
+	return r < 0 ? r : check_signed(c, file, m, roles, role);
 }
 
 int tuf_client_get_delegated(struct tuf_client *c, const struct tuf_metadata *delegator,
 			     const struct tuf_role *role, const struct tuf_metadata **ret)
 {
+	const struct tuf_metadata *verified = find_verified(c, role);
 	struct tuf_metadata *m = tuf_client_find_delegated(c, role->name);
+	const bool is_again = m;
 	struct delegated *longer;
-	char file[TUF_FILE_NAME_BYTES];
 	int r;
 
-	if (m) {
-		r = file_name(c, 0, role->name, file);
-		if (r < 0)
-			return r;
-		r = check_signed(c, file, m, &delegator->roles, role);
-		if (r < 0)
-			return r;
-		*ret = m;
+	if (verified) {
+		*ret = verified;
 		return 0;
 	}
 	longer = realloc(c->delegated, (c->n_delegated + 1) * sizeof *longer);
 	if (!longer)
 		return refuse(c, -ENOMEM, REASON_NO_MEMORY, "%s.json: no memory", role->name);
 	c->delegated = longer;
-	r = obtain_targets(c, &delegator->roles, role, &m);
+	r = is_again ? verify_again(c, &delegator->roles, role, m)
+		     : obtain_targets(c, &delegator->roles, role, &m);
 	if (r < 0)
 		return r;
-	c->delegated[c->n_delegated++] = (struct delegated){ role->name, m };
+	c->delegated[c->n_delegated++] = (struct delegated){ role, m, is_again };
 	*ret = m;
 	return 0;
 }

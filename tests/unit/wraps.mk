@@ -10,6 +10,7 @@ WRAP_tuf_test_key := EVP_DigestVerify EVP_DigestVerifyInit EVP_MD_CTX_new EVP_PK
 WRAP_tuf_test_memory := __asprintf_chk asprintf calloc fclose ferror malloc open_memstream realloc \
 	reallocarray strdup
 WRAP_tuf_test_roles := tuf_key_parse
+WRAP_tuf_test_search := tuf_key_verify
 WRAP_updaterd_test_backup := fsync
 WRAP_updaterd_test_conf := time
 WRAP_updaterd_test_cycle := client_archived client_close client_follow client_install client_knows \

@@ -1,5 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "expect.h"
+#include "tuf/key.h"
+
+static unsigned n_verified;
+
+int __real_tuf_key_verify(const struct tuf_key *k, const uint8_t *signature, size_t signature_size,
+			  const void *bytes, size_t size);
+int __wrap_tuf_key_verify(const struct tuf_key *k, const uint8_t *signature, size_t signature_size,
+			  const void *bytes, size_t size);
+int __wrap_tuf_key_verify(const struct tuf_key *k, const uint8_t *signature, size_t signature_size,
+			  const void *bytes, size_t size)
+{
+	n_verified++;
+	return __real_tuf_key_verify(k, signature, signature_size, bytes, size);
+}
 
 /* ---- delegated roles ---- */
 
@@ -261,6 +275,29 @@ static void test_each_target(void **state)
 }
 
 /* A role that two delegate to, and that delegates back, is gone through once. */
+/* A role with many targets, which costs a hash over all of it for each signature: once is enough. */
+static void test_each_target_is_verified_once(void **state)
+{
+	struct repo *r = *state;
+	_cleanup_(tuf_client_freep) struct tuf_client *c = NULL;
+	struct seen all = {};
+
+	for (char path[] = "B/a"; path[2] <= 'z'; path[2]++)
+		repo_add_target(r, "B", path, "x");
+	/* By two ways: each of them has a say, once. */
+	(void)repo_delegate(r, "A", "shared", "B/*", NULL);
+	(void)repo_delegate(r, "B", "shared", "B/*", NULL);
+	repo_add_target(r, "shared", "B/shared", "x");
+	repo_publish(r);
+	c = repo_client(r);
+	assert_int_equal(tuf_client_refresh(c), 0);
+	n_verified = 0;
+	assert_int_equal(tuf_client_each_target(c, see, &all), 0);
+	assert_non_null(strstr(all.text, "B:B/z "));
+	assert_non_null(strstr(all.text, "shared:B/shared "));
+	assert_int_equal(n_verified, 4);
+}
+
 static void test_each_target_of_a_cycle(void **state)
 {
 	struct repo *r = *state;
@@ -569,6 +606,7 @@ int main(void)
 		repo_test(test_role_of_two_delegators),
 		repo_test(test_hash_prefixes),
 		repo_test(test_each_target),
+		repo_test(test_each_target_is_verified_once),
 		repo_test(test_each_target_of_a_cycle),
 		repo_test(test_each_target_of_a_bad_path),
 		repo_test(test_each_target_with_a_bad_role),
