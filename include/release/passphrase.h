@@ -13,8 +13,10 @@
 #define PIN_MIN_LENGTH	      4
 #define PIN_MAX_LENGTH	      32
 
-/* file may be NULL: asks at /dev/tty, a second time if twice. Free with passphrase_free(). */
-_must_check_ int passphrase_read(const char *file, bool twice, char **ret, struct problem *problem);
+/* file may be NULL: asks at /dev/tty, a second time if twice; key is for the prompt, as it is to stand
+ * there: "the key 'root.pem'". Free with passphrase_free(). */
+_must_check_ int passphrase_read(const char *file, const char *key, bool twice, char **ret,
+				 struct problem *problem);
 /* The PIN of a token, whose name is for the prompt. */
 _must_check_ int passphrase_read_pin(const char *file, const char *token, char **ret,
 				     struct problem *problem);

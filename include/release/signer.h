@@ -40,8 +40,9 @@ const char *signer_type_name(enum signer_type type);
 /* A NAME of a key: a safe file name of at most SIGNER_NAME_MAX_LENGTH that does not end in ".pub". */
 bool signer_name_is_valid(const char *name);
 
-/* What opens locked keys. Everything is asked for when it is first needed, and once: one passphrase is
- * for all encrypted files; a PIN typed in is for one token. Zero-initialised is fine. */
+/* What opens locked keys. Everything is asked for when it is first needed. One passphrase is tried for
+ * all encrypted files; at the terminal it is asked for again for one that it does not open. A PIN typed
+ * in is for one token. Zero-initialised is fine. */
 struct signer_secrets {
 	const char *passphrase_file; /* borrowed; NULL: the terminal */
 	const char *pin_file;	     /* borrowed; NULL: the URI's pin-source, or the terminal */

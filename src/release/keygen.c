@@ -40,10 +40,12 @@ static int make_key(const struct options *o, const struct keygen_plan *plan, int
 {
 	_cleanup_(signer_freep) struct signer *signer = NULL;
 	_cleanup_(passphrase_freep) char *passphrase = NULL;
+	char name[SIGNER_NAME_MAX_LENGTH + sizeof "the new key ''"];
 	int r;
 
 	if (!plan->no_passphrase) {
-		r = passphrase_read(o->passphrase_file, true, &passphrase, problem);
+		(void)snprintf(name, sizeof name, "the new key '%s'", plan->name);
+		r = passphrase_read(o->passphrase_file, name, true, &passphrase, problem);
 		if (r < 0)
 			return r;
 	}

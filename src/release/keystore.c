@@ -96,7 +96,8 @@ int keystore_open(int repofd, const char *passphrase_file, const char *pin_file,
 
 int keystore_new_passphrase(struct keystore *k, struct problem *problem)
 {
-	return passphrase_read(k->secrets.passphrase_file, true, &k->secrets.passphrase, problem);
+	return passphrase_read(k->secrets.passphrase_file, "the new keys", true,
+			       &k->secrets.passphrase, problem);
 }
 
 int keystore_generate(struct keystore *k, const char *name, bool encrypted, struct problem *problem)
@@ -130,8 +131,8 @@ static int load_public(int dirfd, const char *file, struct keystore_key *ret,
 		return problem_set(problem, r, "'%s' is no public key in PEM", file);
 	if (r == -ENOTSUP)
 		return problem_set(problem, r,
-				   "'%s' is a key of a type that is not used here; 'bms-release "
-				   "keygen --help' lists them",
+				   "'%s' is no key that gateways accept: Ed25519, ECDSA P-256, "
+				   "ECDSA P-384 and RSA of 2048 to 8192 bits are",
 				   file);
 	return r < 0 ? problem_set(problem, r, "cannot read '%s': %s", file, strerror(-r)) : 0;
 }
@@ -224,7 +225,10 @@ static int read_entries(struct keystore *k, struct problem *problem)
 		if (!name_of_file(file, name))
 			continue;
 		r = add_entry(k, name, file, problem);
-		if (r < 0)
+		/* One bad file must not make all the keys seem to be missing. */
+		if (r == -EBADMSG || r == -ENOTSUP)
+			log_warning("%s; it is passed over", problem->text);
+		else if (r < 0)
 			return r;
 	}
 	if (errno)

@@ -132,12 +132,16 @@ static int read_from_terminal(const struct kind *kind, const char *prompt, bool 
 	return 0;
 }
 
-int passphrase_read(const char *file, bool twice, char **ret, struct problem *problem)
+int passphrase_read(const char *file, const char *key, bool twice, char **ret,
+		    struct problem *problem)
 {
+	_cleanup_free_ char *prompt = NULL;
+
 	if (file)
 		return read_from_file(&passphrases, file, ret, problem);
-	return read_from_terminal(&passphrases, "Passphrase of the signing keys: ", twice, ret,
-				  problem);
+	if (asprintf(&prompt, "Passphrase of %s: ", key) < 0)
+		return problem_no_memory(problem);
+	return read_from_terminal(&passphrases, prompt, twice, ret, problem);
 }
 
 int passphrase_read_pin(const char *file, const char *token, char **ret, struct problem *problem)

@@ -204,6 +204,8 @@ int signer_load_public(int dirfd, const char *file, cJSON **ret_object)
 	_cleanup_free_ char *pem = NULL;
 	_cleanup_bio_ BIO *bio = NULL;
 	_cleanup_(cleanup_pkey) EVP_PKEY *key = NULL;
+	_cleanup_(tuf_key_freep) struct tuf_key *verifier = NULL;
+	_cleanup_json_ cJSON *object = NULL;
 	size_t size;
 	int r, type;
 
@@ -217,7 +219,17 @@ int signer_load_public(int dirfd, const char *file, cJSON **ret_object)
 	if (!key)
 		return crypto_error(-EBADMSG);
 	type = find_type(key);
-	return type < 0 ? type : key_object(key, (enum signer_type)type, ret_object);
+	if (type < 0)
+		return type;
+	r = key_object(key, (enum signer_type)type, &object);
+	/* What gateways would never count must not become a key of a role: an RSA key that is too
+	 * short, say. */
+	if (r == 0)
+		r = tuf_key_parse(object, &verifier);
+	if (r < 0)
+		return r == -EBADMSG ? -ENOTSUP : r;
+	*ret_object = TAKE_PTR(object);
+	return 0;
 }
 
 /* ---- making and freeing ---- */
@@ -469,21 +481,38 @@ static int describe_failure(int error, const char *file, struct problem *problem
 	}
 }
 
+static int ask_passphrase(const char *file, struct signer_secrets *secrets, struct problem *problem)
+{
+	_cleanup_free_ char *key = NULL;
+
+	if (asprintf(&key, "the key '%s'", file) < 0)
+		return problem_no_memory(problem);
+	secrets->passphrase = passphrase_free(secrets->passphrase);
+	return passphrase_read(secrets->passphrase_file, key, false, &secrets->passphrase, problem);
+}
+
 int signer_open_file(int dirfd, const char *file, struct signer_secrets *secrets,
 		     struct signer **ret, struct problem *problem)
 {
 	_cleanup_(secret_done) struct secret pem = { 0 };
+	bool was_asked;
 	int r;
 
 	r = fs_read_file(dirfd, file, PEM_MAX_BYTES, &pem.bytes, &pem.size);
 	if (r < 0)
 		return describe_failure(r, file, problem);
-	if (is_encrypted(pem.bytes) && !secrets->passphrase) {
-		r = passphrase_read(secrets->passphrase_file, false, &secrets->passphrase, problem);
+	was_asked = is_encrypted(pem.bytes) && !secrets->passphrase;
+	r = was_asked ? ask_passphrase(file, secrets, problem) : 0;
+	if (r < 0)
+		return r;
+	r = decode_private(&pem, secrets->passphrase, ret);
+	/* That of the keys before it is not this one's. */
+	if (r == -EKEYREJECTED && !was_asked && !secrets->passphrase_file) {
+		r = ask_passphrase(file, secrets, problem);
 		if (r < 0)
 			return r;
+		r = decode_private(&pem, secrets->passphrase, ret);
 	}
-	r = decode_private(&pem, secrets->passphrase, ret);
 	return r < 0 ? describe_failure(r, file, problem) : 0;
 }
 

@@ -18,7 +18,7 @@ BLOCK_SEC = 60
 FENCE = re.compile(r"^```(\w*) ?(.*)$")
 # The book's paths, and where they are here.
 TOP = re.compile(r"(?<![\w./])/(media/stick|media|srv|etc|tmp)(?=/|\s|$|\")")
-PROMPTS = (b"Passphrase of the signing keys: ", b"The same again: ")
+PROMPT = re.compile(rb"(?:Passphrase of the (?:new key|key|new keys)(?: '[^'\n]*')?|The same again): \Z")
 
 
 class Block:
@@ -102,7 +102,7 @@ class Player:
             if not part:
                 return output.decode().replace("\r\n", "\n")
             output += part
-            if output[answered:].endswith(PROMPTS):
+            if PROMPT.search(output[answered:]):
                 answered = len(output)
                 os.write(terminal, self.passphrase().encode() + b"\n")
 

@@ -5,8 +5,10 @@
  * walked.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <unistd.h>
 
+#include "common/fsutil.h"
 #include "common/json.h"
 #include "release/delegate.h"
 #include "release/publish.h"
@@ -245,6 +247,26 @@ static void test_same_key_twice_is_nothing_to_do(void **state)
 	assert_int_equal(rotate(site, "B", "--add", file, "--threshold", "1"), RELEASE_OK);
 	assert_false(staged(site, "targets"));
 	assert_false(staged(site, "B"));
+}
+
+/* It would be in the root, and never count: who trusts in it loses the root's last key. */
+static void test_key_that_gateways_refuse_is_refused(void **state)
+{
+	/* RSA of 1024 bits. */
+	static const char pem[] =
+		"-----BEGIN PUBLIC KEY-----\n"
+		"MIGfMA0GCSqGSIb3DQEBAQUAA4GNADCBiQKBgQDRiZaklRdCdyn6xGYI6RNUV4fH\n"
+		"Rwcazk+qCGYRG27amWsYoMzvUPTW4jASQOZxLkjkJx9vHVd9HHhlhNigiHZQJEn2\n"
+		"OiszpjkAc+3C3czGkJ82SeUKr3x/WSygWe7+lJpUWXkizSszC5v1nsIOjDFD+kQU\n"
+		"pMPKzkBgtvzP4zrmJQIDAQAB\n"
+		"-----END PUBLIC KEY-----\n";
+	struct site *site = *state;
+	char file[256];
+
+	site_path(site, "short.pub.pem", file, sizeof file);
+	assert_int_equal(fs_write_file_atomic(AT_FDCWD, file, pem, strlen(pem), 0644), 0);
+	assert_int_equal(rotate(site, "root", "--add", file), RELEASE_FAILED);
+	assert_false(staged(site, "root"));
 }
 
 static void test_unknown_names_are_refused(void **state)
@@ -519,6 +541,7 @@ int main(void)
 		SITE_TEST(test_thresholds_are_met_by_keys_that_are_here),
 		SITE_TEST(test_threshold_above_the_keys_is_refused),
 		SITE_TEST(test_same_key_twice_is_nothing_to_do),
+		SITE_TEST(test_key_that_gateways_refuse_is_refused),
 		SITE_TEST(test_unknown_names_are_refused),
 		SITE_TEST(test_dry_run_writes_nothing),
 		SITE_TEST(test_several_changes_are_one_version),
