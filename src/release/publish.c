@@ -457,6 +457,19 @@ static size_t visible_documents(const struct publication *p,
 	return n;
 }
 
+/* It may have waited for its signatures for long. */
+static void warn_if_expired(const struct publication *p, const struct role_file *f,
+			    const char *role, struct changes *changes)
+{
+	const struct tuf_metadata *m = role_file_metadata(f);
+
+	if (m->expires_sec <= repository_now_sec(p->r))
+		changes_add(changes,
+			    "WARNING: %s version %" PRIu64 " expired at %s already: gateways "
+			    "install nothing until it is signed again ('--renew %s')",
+			    role, m->version, m->expires, role);
+}
+
 static void tell(const struct publication *p, struct changes *changes)
 {
 	const cJSON *documents[REPOSITORY_MAX_ROLES];
@@ -471,6 +484,7 @@ static void tell(const struct publication *p, struct changes *changes)
 		changes_compare(changes, repository_keys(p->r), v->name, before,
 				role_file_document(v->file));
 		target_store_tell(before, documents, n, changes);
+		warn_if_expired(p, v->file, v->name, changes);
 	}
 	if (p->snapshot)
 		changes_add(changes, "snapshot version %" PRIu64 ", valid until %s",

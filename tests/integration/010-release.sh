@@ -242,6 +242,8 @@ check "and verify is content again" release verify --time $((now + 31 * DAY))
 check "metadata that is expired from the start can be made" \
   release publish --renew timestamp --expires-sec $((now - 1))
 check_fails "and is refused" release verify
+check "publishing what has expired is told" says "WARNING: A version" \
+  release publish --renew A --expires-sec $((now - 1))
 check "renewing all needs the passphrase" release publish --renew all
 check "a new root, signed by the old" test "$(jq .signed.version "$META/2.root.json")" = 2
 check "good again, from the first root on" release verify
