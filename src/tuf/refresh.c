@@ -310,8 +310,9 @@ static int update_timestamp(struct tuf_client *c)
 
 	r = load_previous(c, name, TUF_TIMESTAMP, "timestamp", c->limits.timestamp_bytes,
 			  &previous);
-	if (r == 0)
-		r = fetch_timestamp(c, &file, &m);
+	if (r < 0)
+		return r;
+	r = fetch_timestamp(c, &file, &m);
 	if (r < 0)
 		return r;
 	if (previous && m->version == previous->version) {
