@@ -594,10 +594,36 @@ static int sink_write(void *userdata, const void *bytes, size_t size)
 	return 0;
 }
 
+/* Asks for one range and waits until it has ended. */
+static int ask(struct pair *p, const struct http_range *range, struct http_response *ret)
+{
+	struct http_ended ended = { .error = 1 };
+	int r = http_start_range(p->http, range);
+
+	while (r == 0)
+		r = http_wait(p->http, 1000, &ended);
+	if (r < 0)
+		return r;
+	assert_int_equal(r, 1);
+	assert_ptr_equal(ended.userdata, range->userdata);
+	assert_int_equal(http_wait(p->http, 0, &ended), -ENOENT);
+	if (ended.error == 0)
+		*ret = ended.response;
+	return ended.error;
+}
+
 static int get_range(struct pair *p, const char *if_range, struct sink *sink,
 		     struct http_response *ret)
 {
-	return http_get_range(p->http, p->server.url, 2, 5, 10, if_range, sink_write, sink, ret);
+	return ask(p,
+		   &(struct http_range){ .url = p->server.url,
+					 .first = 2,
+					 .last = 5,
+					 .total = 10,
+					 .if_range = if_range,
+					 .sink = sink_write,
+					 .userdata = sink },
+		   ret);
 }
 
 static void test_range(void **state)
@@ -790,17 +816,21 @@ static void test_the_sink_may_stop_it(void **state)
 static void test_ranges_that_are_none(void **state)
 {
 	_cleanup_pair_ struct pair p = PAIR(SAYS(OK_2345));
-	struct http_response r;
 	struct sink s = { .size = 0 };
+	struct http_range range = {
+		.url = p.server.url, .total = 10, .sink = sink_write, .userdata = &s
+	};
+	struct http_response r;
 
 	(void)state;
-	assert_int_equal(http_get_range(p.http, p.server.url, 5, 4, 10, NULL, sink_write, &s, &r),
-			 -EINVAL);
-	assert_int_equal(http_get_range(p.http, p.server.url, 5, 10, 10, NULL, sink_write, &s, &r),
-			 -EINVAL);
-	assert_int_equal(
-		http_get_range(p.http, p.server.url, 2, 5, 10, "\"a\"\r\nX: y", sink_write, &s, &r),
-		-EINVAL);
+	range.first = 5;
+	range.last = 4;
+	assert_int_equal(ask(&p, &range, &r), -EINVAL);
+	range.last = 10;
+	assert_int_equal(ask(&p, &range, &r), -EINVAL);
+	range.last = 9;
+	range.if_range = "\"a\"\r\nX: y";
+	assert_int_equal(ask(&p, &range, &r), -EINVAL);
 	assert_int_equal(p.server.seen->connections, 0);
 }
 
