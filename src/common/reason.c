@@ -117,7 +117,9 @@ static const char *const reason_helps[] = {
 	[REASON_QUARANTINED] = "This version failed here before, or a person rolled it back. "
 			       "Publish a new version, or let it in again with updaterd "
 			       "--unquarantine.",
-	[REASON_NOT_NOW] = "The program said that now is no good time. The next run asks again.",
+	[REASON_NOT_NOW] = "The program said that now is no good time, or the network is metered "
+			   "and the file large. The "
+			   "next run asks again.",
 	[REASON_REQUIRES] = "The release needs a newer version of the other program first.",
 	[REASON_TAR_MALFORMED] = "The content of the program file is not a release's tar, or not "
 				 "exactly the form that bms-release writes.",

@@ -11,6 +11,7 @@
 #include "updaterd/context.h"
 #include "updaterd/exit_codes.h"
 #include "updaterd/fetch.h"
+#include "updaterd/network.h"
 #include "updaterd/query.h"
 #include "updaterd/report.h"
 #include "updaterd/trust.h"
@@ -125,13 +126,14 @@ static int get_list(struct upgrade *u, const char *path, uint32_t segment_bytes,
 static int get_segments(struct upgrade *u, struct segments **ret, struct failure *failure)
 {
 	const struct conf *conf = u->c->conf;
-	uint32_t wanted = fetch_request_bytes(conf->network_type, conf->segment_bytes), bytes;
+	uint32_t bytes;
 	_cleanup_(segments_freep) struct segments *segments = NULL;
 	_cleanup_free_ char *path = NULL, *list = NULL;
 	size_t size;
 	int r;
 
-	bytes = fetch_choose_segment_bytes(u->file.segment_bytes, u->file.n_segment_bytes, wanted);
+	bytes = fetch_choose_segment_bytes(u->file.segment_bytes, u->file.n_segment_bytes,
+					   (uint32_t)conf->segment_bytes);
 	if (bytes == 0)
 		return failure_set(failure, -ENOENT, REASON_NO_TARGET, "'%s' has no segment list",
 				   u->file.path);
@@ -164,10 +166,11 @@ static int fetch_from_server(struct upgrade *u, struct failure *failure)
 	_cleanup_(segments_freep) struct segments *segments = NULL;
 	_cleanup_free_ char *path = NULL, *url = NULL;
 	struct fetch fetch;
-	uint32_t wanted = fetch_request_bytes(conf->network_type, conf->segment_bytes);
 	int r;
 
-	r = get_segments(u, &segments, failure);
+	r = network_admit(conf, u->file.length_bytes, failure);
+	if (r >= 0)
+		r = get_segments(u, &segments, failure);
 	if (r >= 0)
 		r = target_path(u, &path, failure);
 	if (r < 0)
@@ -180,7 +183,10 @@ static int fetch_from_server(struct upgrade *u, struct failure *failure)
 				.inbox_fd = u->c->inbox_fd,
 				.sha256 = u->file.sha256,
 				.segments = segments,
-				.request_segments = wanted / segments->segment_bytes,
+				/* Requests in flight do not share a rate limit. */
+				.in_flight = conf->rate_limit_bytes_per_sec > 0
+						     ? 1
+						     : (unsigned)conf->in_flight,
 				.timeout_sec = conf->fetch_timeout_sec,
 				.attempts = FETCH_ATTEMPTS,
 				.retry_wait_msec = FETCH_RETRY_MSEC,

@@ -219,6 +219,7 @@ int report_deliver(struct context *c)
 	collect(c);
 	if (!c->http)
 		return 0;
+	http_limit_time(c->http, c->conf->result_timeout_sec);
 	left = outbox_flush(c->outbox_fd, &ops);
 	if (left < 0)
 		log_warning("outbox: %s", strerror(-left));

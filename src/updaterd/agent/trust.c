@@ -197,6 +197,8 @@ int trust_refresh(const struct conf *conf, int metadata_fd, const struct update_
 	t->source = (struct tuf_source){
 		.userdata = t, .fetch = source_fetch, .load = source_load, .store = source_store
 	};
+	if (http)
+		http_limit_time(http, conf->metadata_timeout_sec);
 	r = run_workflow(t, failure);
 	if (r < 0)
 		return r;
@@ -423,6 +425,8 @@ int trust_fetch_target(struct trust *t, const char *path, size_t max_bytes, char
 	}
 	if (r < 0)
 		return failure_set_errno(failure, r, "'%s'", path);
+	if (t->http)
+		http_limit_time(t->http, t->conf->metadata_timeout_sec);
 	r = fetch_target_file(t, full, (size_t)target.length, &bytes, &size);
 	if (r < 0 && t->unreachable) {
 		*failure = t->transport;
