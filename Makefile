@@ -81,7 +81,7 @@ ARCHIVES := $(foreach p,$(PARTS),$(B)/lib$(p).a)
 BINARIES := $(addprefix $(B)/bin/,$(PROGRAMS))
 
 .PHONY: all
-all: $(BINARIES) $(B)/bin/tuf-client compile_commands.json ## build every program into build/normal/bin
+all: $(BINARIES) $(B)/bin/tuf-client $(B)/bin/fetch-driver compile_commands.json ## build every program into build/normal/bin
 
 $(B)/obj/%.o: %.c
 	@mkdir -p $(@D)
@@ -124,6 +124,8 @@ $(eval $(call link_rule,$(B)/bin/queryctl,src/queryd/queryctl_main.c,queryd,))
 $(eval $(call link_rule,$(B)/bin/bms-release,src/release/main.c,release,))
 # For tests only, never installed: the TUF client as the public conformance suite drives one.
 $(eval $(call link_rule,$(B)/bin/tuf-client,tests/tuf-client.c,tuf,))
+# And the fetch of one program file, to be killed.
+$(eval $(call link_rule,$(B)/bin/fetch-driver,tests/fetch-driver.c,updaterd,))
 
 $(B)/bin/updaterd: $(TREE_A)/bin/updaterd
 	@mkdir -p $(@D)

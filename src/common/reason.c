@@ -118,8 +118,7 @@ static const char *const reason_helps[] = {
 			       "Publish a new version, or let it in again with updaterd "
 			       "--unquarantine.",
 	[REASON_NOT_NOW] = "The program said that now is no good time, or the network is metered "
-			   "and the file large. The "
-			   "next run asks again.",
+			   "and the file large. The next run asks again.",
 	[REASON_REQUIRES] = "The release needs a newer version of the other program first.",
 	[REASON_TAR_MALFORMED] = "The content of the program file is not a release's tar, or not "
 				 "exactly the form that bms-release writes.",
