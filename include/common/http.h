@@ -87,8 +87,8 @@ _must_check_ int http_send(struct http *h, const char *method, const char *url, 
 /* GET of bytes first … last. The sink sees only body bytes of a 206 whose Content-Range is exactly
  * what was asked (its total included), at most last-first+1 of them; it may stop the
  * request by returning a negative errno, which is passed on. A 200 is -ENOTSUP (Range ignored)
- * before any byte reaches the sink; another total or range, or an ETag or date that is not
- * if_range's, is -ESTALE. A body that ends early is -EIO. Statuses other than 2xx are no error here:
+ * before any byte reaches the sink; another total, or an ETag or date that is not if_range's, is
+ * -ESTALE; another range is -EPROTO. A body that ends early is -EIO. Statuses other than 2xx are no error here:
  * look at status; their body is dropped. */
 typedef int (*http_sink_fn)(void *userdata, const void *bytes, size_t size);
 struct http_range {

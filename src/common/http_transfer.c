@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "http_transfer.h"
 
-#include <inttypes.h>
 #include <limits.h>
 #include <openssl/ssl.h>
 #include <stdarg.h>
@@ -157,14 +156,16 @@ static int judge_range(struct transfer *t)
 	if (a->status != 206 || !a->has_range)
 		return transfer_refuse(t, -EPROTO, "status %ld without a proper Content-Range",
 				       a->status);
-	if (a->range_first != asked->first || a->range_last != asked->last ||
-	    a->range_total != asked->total || is_another_file(t))
+	if (a->range_total != asked->total || is_another_file(t))
 		return transfer_refuse(t, -ESTALE,
-				       "asked for bytes %" PRIu64 "-%" PRIu64 "/%" PRIu64
-				       ", the server has %" PRIu64 "-%" PRIu64 "/%" PRIu64 "%s",
-				       asked->first, asked->last, asked->total, a->range_first,
-				       a->range_last, a->range_total,
+				       "asked for a file of %ju bytes, the server has %ju%s",
+				       (uintmax_t)asked->total, (uintmax_t)a->range_total,
 				       is_another_file(t) ? " of another file" : "");
+	if (a->range_first != asked->first || a->range_last != asked->last)
+		return transfer_refuse(t, -EPROTO,
+				       "asked for bytes %ju-%ju, the server sends %ju-%ju",
+				       (uintmax_t)asked->first, (uintmax_t)asked->last,
+				       (uintmax_t)a->range_first, (uintmax_t)a->range_last);
 	if (t->head.has_content_length && t->head.content_length != asked->last - asked->first + 1)
 		return transfer_refuse(t, -EPROTO, "Content-Length and Content-Range do not agree");
 	return 0;
@@ -470,7 +471,8 @@ int transfer_prepare_range(struct transfer *t, const struct http_range *range,
 		(void)snprintf(t->if_range, sizeof t->if_range, "%s", range->if_range);
 		t->range.if_range = t->if_range;
 	}
-	(void)snprintf(text, sizeof text, "%" PRIu64 "-%" PRIu64, range->first, range->last);
+	(void)snprintf(text, sizeof text, "%ju-%ju", (uintmax_t)range->first,
+		       (uintmax_t)range->last);
 	set_method(t, "GET", NULL, 0);
 	SET(t, CURLOPT_URL, range->url);
 	SET(t, CURLOPT_RANGE, text);
