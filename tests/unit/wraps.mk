@@ -33,6 +33,7 @@ LINK_common_test_http := -lssl
 WRAP_common_test_http := clock_nanosleep
 $(foreach t,fetch trust,$(B)/test/unit/updaterd/test_$(t)): $(B)/obj/tests/lib/range_server.o \
 	$(B)/obj/tests/lib/tls_server.o
+$(foreach t,backup recover stage transaction verify,$(eval LINK_updaterd_test_$(t) := -ldivsufsort))
 LINK_updaterd_test_fetch := -lssl
 LINK_updaterd_test_trust := -lssl
 $(B)/test/unit/updaterd/test_trust: $(B)/obj/tests/lib/tuf_repo.o
