@@ -91,18 +91,17 @@ int checkpoint_sync(struct checkpoint *c)
 
 /* ---- taking up ---- */
 
-/* Starts the map again, with what is known to be in place. */
-static int write_map(struct checkpoint *c)
+static int write_empty_map(struct checkpoint *c)
 {
-	int r;
-
 	if (ftruncate(c->map_fd, 0) < 0 ||
 	    ftruncate(c->map_fd, (off_t)MAP_HEADER_BYTES + map_bytes(c)) < 0)
 		return -errno;
-	r = fs_pwrite_all(c->map_fd, c->header, sizeof c->header, 0);
-	for (uint32_t byte = 0; r >= 0 && byte < map_bytes(c); byte++)
-		r = mark(c, byte * 8);
-	return r;
+	return fs_pwrite_all(c->map_fd, c->header, sizeof c->header, 0);
+}
+
+static bool is_marked(const char *bits, uint32_t index)
+{
+	return (uint8_t)bits[index / 8] & (1u << index % 8);
 }
 
 static int take_up_segment(struct checkpoint *c, uint32_t index, void *buffer)
@@ -120,14 +119,19 @@ static int take_up_segment(struct checkpoint *c, uint32_t index, void *buffer)
 	return 0;
 }
 
+/* A map that is true stays as it is, so that a kill meanwhile costs nothing of it; of one that is not,
+ * the marks that are wrong go. */
 static int take_up_marked(struct checkpoint *c, const char *bits)
 {
 	_cleanup_free_ void *buffer = malloc(c->segments->segment_bytes);
 	int r = buffer ? 0 : -ENOMEM;
 
 	for (uint32_t i = 0; r >= 0 && i < c->segments->count; i++)
-		if ((uint8_t)bits[i / 8] & (1u << i % 8))
+		if (is_marked(bits, i))
 			r = take_up_segment(c, i, buffer);
+	for (uint32_t i = 0; r >= 0 && i < c->segments->count; i++)
+		if (is_marked(bits, i) && !c->has[i])
+			r = mark(c, i);
 	return r;
 }
 
@@ -141,12 +145,9 @@ static int take_up(struct checkpoint *c)
 	r = fs_read_fd(c->map_fd, expected, &map, &size);
 	if (r < 0 && r != -EFBIG)
 		return r;
-	if (r >= 0 && size == expected && memcmp(map, c->header, sizeof c->header) == 0) {
-		r = take_up_marked(c, map + MAP_HEADER_BYTES);
-		if (r < 0)
-			return r;
-	}
-	return write_map(c);
+	if (r >= 0 && size == expected && memcmp(map, c->header, sizeof c->header) == 0)
+		return take_up_marked(c, map + MAP_HEADER_BYTES);
+	return write_empty_map(c);
 }
 
 static void format_header(struct checkpoint *c, const uint8_t *sha256)
