@@ -283,7 +283,7 @@ static int start_daemon(struct server *s, int fd, bool tls)
 {
 	const struct queryd_conf *conf = s->service->conf;
 	struct MHD_OptionItem options[16];
-	unsigned flags = MHD_USE_EPOLL_INTERNAL_THREAD | MHD_USE_ITC | MHD_USE_ERROR_LOG;
+	unsigned flags = MHD_USE_ITC | MHD_USE_ERROR_LOG;
 	struct MHD_Daemon *daemon;
 	size_t n = 0;
 
@@ -297,6 +297,9 @@ static int start_daemon(struct server *s, int fd, bool tls)
 				      conf->connections_per_address);
 	if (conf->threads > 1)
 		options[n++] = number(MHD_OPTION_THREAD_POOL_SIZE, conf->threads);
+	/* With epoll, libmicrohttpd 0.9.75 asks again and again while a TLS handshake waits for its
+	 * client: a few that say nothing more would keep every thread busy. */
+	flags |= tls ? MHD_USE_POLL_INTERNAL_THREAD : MHD_USE_EPOLL_INTERNAL_THREAD;
 	if (tls) {
 		flags |= MHD_USE_TLS;
 		options[n++] = pointer(MHD_OPTION_HTTPS_MEM_CERT, s->cert);
