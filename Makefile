@@ -239,9 +239,27 @@ coverage: ## line and branch coverage of the unit tests, for each part, and for 
 	$(Q)$(MAKE) --no-print-directory VARIANT=coverage B=build/coverage check-unit
 	$(Q)tests/run-coverage build/coverage
 
-.PHONY: bench
-bench: all ## measurements: name, value, unit, one a line
-	$(Q)tests/bench/run $(B)/bin
+# Programs of the measurements. Those that measure stand alone; delta is our own module.
+BENCH_PROGRAMS := $(addprefix $(B)/bench/,link measure delta)
+$(B)/bench/link $(B)/bench/measure: $(B)/bench/%: $(B)/obj/tests/bench/%.o
+$(B)/bench/delta: $(B)/obj/tests/bench/delta.o $(B)/libdelta.a $(B)/libcommon.a
+$(B)/bench/delta: BENCH_LIBS := $(LIBS_delta) $(LIBS_common)
+$(BENCH_PROGRAMS):
+	@mkdir -p $(@D)
+	$(if $(V),,@echo "  LD      $@")
+	$(Q)$(COMPILE) $(LDFLAGS) $(HARDENING_LD) -o $@ $^ $(BENCH_LIBS)
+
+.PHONY: bench bench-transfer bench-delta bench-deps bench-report
+bench: all $(B)/bench/measure ## measurements: name, value, unit, one a line
+	$(Q)tests/bench/run $(B)/bench
+bench-transfer: $(B)/bin/queryd $(B)/bin/bms-release $(B)/bin/fetch-driver $(B)/bench/link ## downloads over slow links, beside curl and aria2 (10 minutes; BENCH_QUICK=1, BENCH_LONG=1)
+	$(Q)tests/bench/transfer $(B)
+bench-delta: $(B)/bench/delta $(B)/bench/measure ## patches between Debian releases, beside bsdiff and others (BENCH_LONG=1: a large one too)
+	$(Q)tests/bench/delta $(B)
+bench-deps: ## install the packages that only the measurements need, with apt (as root)
+	$(Q)tools/deps bench
+bench-report: ## write docs/PERFORMANCE.md's tables anew from docs/figures
+	$(Q)tests/bench/report docs/PERFORMANCE.md docs/figures/*.tsv
 
 # ---- lint --------------------------------------------------------------------------------------
 
