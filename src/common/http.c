@@ -536,7 +536,7 @@ int http_wait(struct http *h, uint64_t timeout_msec, struct http_ended *ret)
 /* The only one in flight, so that it is the one that ends. */
 static int perform(struct http *h, struct transfer *t, struct http_response *ret)
 {
-	struct http_ended ended;
+	struct http_ended ended = { .error = -EIO };
 	int r;
 
 	r = start(h, t);

@@ -288,6 +288,10 @@ static int complete_network(struct conf *c, char **ret_error)
 	fill(&c->request_timeout_sec, p->request_timeout_sec);
 	fill(&c->low_speed_bytes_per_sec, p->low_speed_bytes_per_sec);
 	fill(&c->low_speed_sec, p->low_speed_sec);
+	if (c->rate_limit_bytes_per_sec > 0 &&
+	    c->rate_limit_bytes_per_sec < c->low_speed_bytes_per_sec)
+		return invalid(ret_error, "[network] rate_limit_bytes_per_sec is less than "
+					  "low_speed_bytes_per_sec: nothing would be fast enough");
 	return 0;
 }
 

@@ -385,10 +385,10 @@ static int retry_later(struct engine *e, const struct run *run, int error, uint6
 	uint64_t random = e->f->random ? e->f->random() : kernel_random();
 
 	log_debug("fetch: %s", e->failure->text);
-	pacer_shrink(&e->pacer);
 	if (run->round != e->round)
 		return 0;
 	e->round++;
+	pacer_shrink(&e->pacer);
 	e->is_proven = false;
 	if (run->n_placed == 0 && ++e->failures >= e->f->attempts)
 		return error;

@@ -278,6 +278,7 @@ static void test_values_refused(void **state)
 	assert_refused(*state, "[network]\nin_flight=0\n", "in_flight");
 	assert_refused(*state, "[network]\nin_flight=9\n", "in_flight");
 	assert_refused(*state, "[network]\nconnect_timeout_sec=0\n", "connect_timeout_sec");
+	assert_refused(*state, "[network]\nrate_limit_bytes_per_sec=99\n", "low_speed");
 	assert_refused(*state, "[limits]\nmax_program_bytes=1\n", "max_program_bytes");
 	assert_refused(*state, "[paths]\nagent_dir=\n", "agent_dir");
 	assert_refused(*state, "[gateway]\narch=amd/64\n", "arch");
