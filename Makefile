@@ -217,6 +217,10 @@ check-asan: ## unit and integration tests under AddressSanitizer and UBSan
 check-bytes: $(B)/test/unit/tuf/test_bytes ## every change of one byte of a small repository's files (some minutes)
 	$(Q)tests/run-bytes $<
 
+.PHONY: check-faults
+check-faults: $(B)/bin/updaterd $(B)/bin/bms-release ## every network fault in every phase, and FAULT_RUNS=200 random schedules; root; VARIANT=asan
+	$(Q)tests/fault/run $(B)/bin
+
 .PHONY: fuzz fuzz-targets
 fuzz: ## fuzz every target for FUZZ_SEC=60 seconds, as many at a time as there are processors; T=name picks
 	$(Q)$(MAKE) --no-print-directory VARIANT=fuzz B=build/fuzz CC=clang fuzz-targets
