@@ -8,6 +8,8 @@
  * get writes the bytes that are in place, one line for each segment as it is placed, and at the end
  *
  *	end RESUMED FETCHED AGAIN REQUESTS CONNECTIONS RECEIVED_BYTES
+ *
+ * LOW_SPEED_SEC (60) in the environment is how long nothing may come; DEBUG=1 tells more.
  */
 #include <fcntl.h>
 #include <stdio.h>
@@ -87,11 +89,14 @@ static int fetch(struct http *http, char **arguments, const struct segments *seg
 
 static int run_get(char **arguments)
 {
-	const struct http_options options = { .ca_file = arguments[4],
-					      .connect_timeout_sec = 30,
-					      .low_speed_bytes_per_sec = 100,
-					      .low_speed_sec = 60,
-					      .request_timeout_sec = 300 };
+	const char *low_speed_sec = getenv("LOW_SPEED_SEC");
+	const struct http_options options = {
+		.ca_file = arguments[4],
+		.connect_timeout_sec = 30,
+		.low_speed_bytes_per_sec = 100,
+		.low_speed_sec = low_speed_sec ? strtoul(low_speed_sec, NULL, 10) : 60,
+		.request_timeout_sec = 300
+	};
 	_cleanup_(segments_freep) struct segments *segments = NULL;
 	_cleanup_close_ int inbox_fd = open(arguments[3], O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	_cleanup_(http_freep) struct http *http = NULL;

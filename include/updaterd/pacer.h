@@ -4,9 +4,9 @@
  * numbers of its own.
  *
  * A request costs some hundred bytes and, with none beside it, a round trip; so it covers as long a
- * run of segments as goes well. The first ones are short, so that a server with the wrong bytes is
- * noticed early, each whole one makes the next four times as long, and each trouble shrinks it by as
- * much, down to a single segment: whatever cuts long answers is found out in a few steps.
+ * run of segments as goes well. The first one is short, each whole one makes the next four times as
+ * long, and each trouble shrinks it by as much, down to a single segment: whatever cuts long answers
+ * is found out in a few steps.
  */
 #ifndef UPDATERD_PACER_H
 #define UPDATERD_PACER_H

@@ -147,6 +147,20 @@ start nginx nginx -c "$TMP/nginx.conf"
 if wait $driver; then ok 'a server that is restarted meanwhile'; else fail 'a restarted server' "$(cat "$TMP/why")"; fi
 check 'restarted: right in the end' is_right
 
+# A server that falls silent and keeps the connection: another worker takes over, over another one.
+forget
+LOW_SPEED_SEC=1 "$DRIVER" get "https://127.0.0.1:$H2/slow/file" "$TMP/list" "$SHA256" "$TMP/inbox" \
+  "$TMP/ca.pem" 2 80 >"$TMP/said" 2>"$TMP/why" &
+driver=$!
+wait_for 20 eval "((\$(wc -l <'$TMP/said') > 50))"
+# shellcheck disable=SC2154 # set by start
+worker=$(pgrep -P "$pid_nginx")
+kill -STOP "$worker"
+kill -HUP "$pid_nginx"
+if wait $driver; then ok 'a server that falls silent'; else fail 'a silent server' "$(cat "$TMP/why")"; fi
+kill -KILL "$worker"
+check 'silent: right in the end' is_right
+
 # ---- killed at random points ---------------------------------------------------------------------
 
 RANDOM=$SEED

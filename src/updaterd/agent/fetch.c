@@ -10,7 +10,8 @@
 #include "updaterd/checkpoint.h"
 #include "updaterd/pacer.h"
 
-#define FIRST_RUN_BYTES	   (32u << 10)
+/* Longer than what a slow link carries until the second request is answered, handshake included. */
+#define FIRST_RUN_BYTES	   (128u << 10)
 /* What a power cut may cost, and how often a slow link's few bytes wear the flash. */
 #define SYNC_MSEC	   1000u
 /* How long the server may take to end an answer of which all bytes have come. */

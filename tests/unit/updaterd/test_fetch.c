@@ -220,18 +220,6 @@ static uint64_t length_of(struct fixture *f, unsigned request)
 	       first_of(f, request);
 }
 
-static void test_runs_grow(void **state)
-{
-	struct fixture *f = *state;
-	struct fetch fetch = new_fetch(f, 0);
-	struct failure failure = { 0 };
-
-	assert_complete(f, fetch_run(&fetch, &failure));
-	assert_int_equal(fetch.requests, 2);
-	assert_int_equal(length_of(f, 0), 32);
-	assert_int_equal(length_of(f, 1), SEGMENTS - 32);
-}
-
 static void test_several_in_flight(void **state)
 {
 	struct fixture *f = *state;
@@ -479,12 +467,12 @@ static void test_an_answer_of_wrong_bytes_is_given_up(void **state)
 	assert_complete(f, fetch_run(&fetch, &failure));
 	assert_int_equal(fetch.segments_again, 2);
 	assert_int_equal(fetch.segments_fetched, SEGMENTS);
-	/* 0-31, 32-99 given up after 41, 40 alone, 41 alone, and the rest, in larger steps again. */
-	assert_int_equal(first_of(f, 2), 40);
+	/* 0-99 given up after 41, 40 alone, 41 alone, and the rest, in larger steps again. */
+	assert_int_equal(first_of(f, 1), 40);
+	assert_int_equal(length_of(f, 1), 1);
+	assert_int_equal(first_of(f, 2), 41);
 	assert_int_equal(length_of(f, 2), 1);
-	assert_int_equal(first_of(f, 3), 41);
-	assert_int_equal(length_of(f, 3), 1);
-	assert_int_equal(first_of(f, 4), 42);
+	assert_int_equal(first_of(f, 3), 42);
 }
 
 /* A file of the same size took its place: nothing of it is joined to what came before. */
@@ -597,13 +585,14 @@ static void test_runs_shrink_and_grow_again(void **state)
 
 	f->server.shared->cut_times = 2;
 	assert_complete(f, fetch_run(&fetch, &failure));
-	assert_int_equal(length_of(f, 0), 32);
-	assert_int_equal(first_of(f, 1), 16);
-	assert_int_equal(length_of(f, 1), 8);
-	assert_int_equal(first_of(f, 2), 20);
-	assert_int_equal(length_of(f, 2), 2);
-	assert_int_equal(length_of(f, 3), 8);
-	assert_int_equal(length_of(f, 4), 32);
+	assert_int_equal(length_of(f, 0), SEGMENTS);
+	/* The cut comes at half of the bytes, in the middle of a segment. */
+	assert_int_equal(first_of(f, 1), 49);
+	assert_int_equal(length_of(f, 1), 32);
+	assert_int_equal(first_of(f, 2), 65);
+	assert_int_equal(length_of(f, 2), 8);
+	assert_int_equal(first_of(f, 3), 73);
+	assert_int_equal(length_of(f, 3), SEGMENTS - 73);
 	assert_int_equal(fetch.segments_fetched, SEGMENTS);
 }
 
@@ -857,7 +846,6 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		WITH_SERVER(test_one_segment_a_request),
 		WITH_SERVER(test_runs_of_segments),
-		WITH_SERVER(test_runs_grow),
 		WITH_SERVER(test_several_in_flight),
 		WITH_SERVER(test_a_bad_server_gets_one_request),
 		WITH_SERVER(test_complete_file_costs_no_request),
