@@ -182,7 +182,7 @@ UNIT_TESTS   += $(patsubst %,$(B)/test/unit/fuzz/test_%,$(FUZZ_NAMES))
 $(B)/obj/tests/fuzz/%.o $(B)/obj/tests/lib/%.o: CPPFLAGS += -Itests/lib
 
 define fuzz_rule
-$(2): $(B)/obj/tests/fuzz/fuzz_$(1).o $(3) $(FUZZ_HELPERS) $(B)/libtuf.a $(B)/libcommon.a
+$(2): $(B)/obj/tests/fuzz/fuzz_$(1).o $(3) $(FUZZ_HELPERS) $(B)/libdelta.a $(B)/libtuf.a $(B)/libcommon.a
 	@mkdir -p $$(@D)
 	$$(if $$(V),,@echo "  TEST    tests/fuzz/fuzz_$(1).c")
 	$$(Q)$$(COMPILE) -Itests/lib -DFUZZ_TARGET='"$(1)"' $$(LDFLAGS) $$(HARDENING_LD) $(4) -o $$@ \
