@@ -4,7 +4,9 @@
 #include "gateway.h"
 
 #include <errno.h>
+#include <malloc.h>
 #include <stdio.h>
+#include <sys/wait.h>
 
 #include "common/xz.h"
 
@@ -494,6 +496,101 @@ static void test_a_patch_is_what_was_signed(void **state)
 	expect_patch_refused(g, &other, REASON_BAD_PATCH);
 }
 
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__clang__)
+#define BIG_BYTES (4u << 20)
+
+/* What does not compress, with some bytes of each 4096 changed. */
+static void add_big_file(struct gateway *g, const char *version, uint8_t change)
+{
+	_cleanup_free_ uint8_t *bytes = malloc(BIG_BYTES);
+	uint32_t x = 1;
+	char name[96];
+
+	assert_non_null(bytes);
+	for (size_t i = 0; i < BIG_BYTES; i++) {
+		x = x * 1664525u + 1013904223u;
+		bytes[i] = (uint8_t)((x >> 24) + (i % 4096 < 8 ? change : 0));
+	}
+	(void)snprintf(name, sizeof name, "trees/%s/share/big", version);
+	scratch_write(g->scratch->dirfd, name, bytes, BIG_BYTES, 0644);
+}
+
+static long status_kb(const char *key)
+{
+	char line[256];
+	long kb = -1;
+	FILE *f = fopen("/proc/self/status", "re");
+
+	assert_non_null(f);
+	while (kb < 0 && fgets(line, sizeof line, f))
+		if (strncmp(line, key, strlen(key)) == 0)
+			kb = atol(line + strlen(key));
+	(void)fclose(f);
+	return kb;
+}
+
+/* In a process of its own, in kB. */
+static int peak_of_applying(struct gateway *g, const struct release_target *t)
+{
+	int status, fd;
+	pid_t pid = fork();
+
+	assert_true(pid >= 0);
+	if (pid == 0) {
+		struct failure failure;
+		long before_kb;
+
+		/* Once before, so that all code is there; it is data that is measured. */
+		(void)mallopt(M_MMAP_THRESHOLD, 64 << 10);
+		if (apply(g, t, &failure) < 0)
+			_exit(254);
+		(void)malloc_trim(0);
+		fd = open("/proc/self/clear_refs", O_WRONLY | O_CLOEXEC);
+		if (fd < 0 || write(fd, "5", 1) != 1)
+			_exit(255);
+		before_kb = status_kb("VmRSS:");
+		if (apply(g, t, &failure) < 0)
+			_exit(254);
+		fd = (int)(status_kb("VmHWM:") - before_kb) / 16;
+		_exit(fd < 250 ? fd : 250);
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_true(WIFEXITED(status) && WEXITSTATUS(status) < 254);
+	return WEXITSTATUS(status) * 16;
+}
+
+/* Whatever the size of the releases. */
+static void test_applying_takes_little_memory(void **state)
+{
+	struct gateway *g = *state;
+	struct release_target t, base;
+	_cleanup_free_ char *patch = NULL;
+	char command[512];
+	size_t size;
+	int kb;
+
+	add_big_file(g, NEW_B, 0);
+	add_big_file(g, NEXT_B, 3);
+	base = target_of(g, NEW_B);
+	t = target_of(g, NEXT_B);
+	t.is_patch = true;
+	t.from = base.version;
+	t.base_length_bytes = base.tar_length_bytes;
+	memcpy(t.base_sha256, base.tar_sha256, sizeof t.base_sha256);
+	patch = gateway_make_patch(g, NEW_B, NEXT_B, &size);
+	assert_true(size < BIG_BYTES / 50);
+	t.length_bytes = size;
+	assert_int_equal(digest_sha256(patch, size, t.sha256), 0);
+	scratch_write(g->scratch->dirfd, "file", patch, size, 0644);
+	(void)snprintf(command, sizeof command, "cp -a %s %s/base", gateway_make_tree(g, NEW_B),
+		       g->scratch->path);
+	assert_int_equal(system(command), 0);
+	kb = peak_of_applying(g, &t);
+	print_message("applying a patch to %u bytes: %d kB at its peak\n", BIG_BYTES, kb);
+	assert_true(kb <= 1024);
+}
+#endif
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -514,6 +611,9 @@ int main(void)
 		TEST(test_a_patch_needs_its_base),
 		TEST(test_bad_patches_fail),
 		TEST(test_a_patch_is_what_was_signed),
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__clang__)
+		TEST(test_applying_takes_little_memory),
+#endif
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
