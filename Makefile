@@ -254,8 +254,8 @@ $(BENCH_PROGRAMS):
 	$(Q)$(COMPILE) $(LDFLAGS) $(HARDENING_LD) -o $@ $^ $(BENCH_LIBS)
 
 .PHONY: bench bench-transfer bench-delta bench-deps bench-report
-bench: all $(B)/bench/measure $(B)/bench/link ## measurements: name, value, unit, one a line
-	$(Q)tests/bench/run $(B)/bench
+bench: all $(B)/bench/measure $(B)/bench/link ## measurements on a gateway, one a line: name, value, unit (root); T="checks slow" picks
+	$(Q)tests/bench/run $(B)/bench $(T)
 bench-transfer: $(B)/bin/queryd $(B)/bin/bms-release $(B)/bin/fetch-driver $(B)/bench/link ## downloads over slow links, beside curl and aria2 (10 minutes; BENCH_QUICK=1, BENCH_LONG=1)
 	$(Q)tests/bench/transfer $(B)
 bench-delta: $(B)/bench/delta $(B)/bench/measure ## patches between Debian releases, beside bsdiff and others (BENCH_LONG=1: 46 MB too)
