@@ -138,26 +138,27 @@ char *gateway_pack(struct gateway *g, const char *version, size_t *ret_size)
 	return b.bytes;
 }
 
-static char *read_tar(struct gateway *g, const char *version, struct bytes_view *ret)
+static uint8_t *read_tar(struct gateway *g, const char *version, struct bytes_view *ret)
 {
 	_cleanup_(reltar_view_closep) struct reltar_view *view = open_view(g, version);
 	size_t size = (size_t)reltar_view_size(view);
-	char *bytes = malloc(size);
+	uint8_t *bytes = malloc(size);
 
 	assert_non_null(bytes);
 	assert_int_equal(reltar_view_pread(view, bytes, size, 0), size);
-	*ret = (struct bytes_view){ .bytes = (uint8_t *)bytes, .size = size };
+	*ret = (struct bytes_view){ .bytes = bytes, .size = size };
 	return bytes;
 }
 
 char *gateway_make_patch(struct gateway *g, const char *from, const char *to, size_t *ret_size)
 {
 	struct bytes_view old_tar, new_tar;
-	_cleanup_free_ char *old_bytes = read_tar(g, from, &old_tar);
-	_cleanup_free_ char *new_bytes = read_tar(g, to, &new_tar);
+	uint8_t *old_bytes = read_tar(g, from, &old_tar), *new_bytes = read_tar(g, to, &new_tar);
 	struct buffer b = { 0 };
 
 	assert_int_equal(patch_make(&old_tar, &new_tar, append_bytes, &b), 0);
+	free(old_bytes);
+	free(new_bytes);
 	*ret_size = b.size;
 	return b.bytes;
 }
