@@ -19,7 +19,7 @@ OLD, NEW = "B202108010001", "B202109010001"
 AGENT_USER = "nobody"
 SEC = 1_000_000_000
 # Nothing that the agent writes is larger than this.
-FILE_MAX_BYTES = 2 << 20
+FILE_MAX_BYTES = 4 << 20
 # A run's, on a machine that has other things to do.
 REAL_MAX_SEC = 60
 FETCH_TIMEOUT_SEC = 3600
@@ -52,7 +52,7 @@ arch=amd64
 network_type=lte-m
 connect_timeout_sec=30
 request_timeout_sec=300
-low_speed_bytes_per_sec=10
+low_speed_bytes_per_sec=100
 low_speed_sec=60
 fetch_timeout_sec={fetch_timeout}
 {proxy}

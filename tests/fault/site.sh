@@ -68,7 +68,7 @@ cd "$DIR"
 mkdir -p old/bin new/bin
 printf '#!/bin/sh\necho %s\n' "$OLD" >old/bin/program
 /usr/bin/python3 -c 'import random, sys; sys.stdout.buffer.write(random.Random(4).randbytes(int(sys.argv[1])))' \
-  "${SITE_BYTES:-600000}" >new/bin/program
+  "${SITE_BYTES:-1500000}" >new/bin/program
 chmod 755 old/bin/program new/bin/program
 echo 'a passphrase for the test' >passphrase
 release() { "$BIN/bms-release" "$1" --repo "$DIR/repo" --passphrase-file "$DIR/passphrase" "${@:2}" >/dev/null; }
