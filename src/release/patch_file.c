@@ -72,8 +72,8 @@ int patch_tar_read(int fd, uint64_t tar_bytes, const uint8_t tar_sha256[SHA256_B
 		return r;
 	if (sink.used != tar_bytes || memcmp(sha256, tar_sha256, SHA256_BYTES) != 0)
 		return -EBADMSG;
-	*ret = (struct patch_tar){ .view = { .bytes = sink.bytes, .size = sink.used },
-				   .bytes = TAKE_PTR(sink.bytes) };
+	ret->view = (struct bytes_view){ .bytes = sink.bytes, .size = sink.used };
+	ret->bytes = TAKE_PTR(sink.bytes);
 	return 0;
 }
 
@@ -101,10 +101,11 @@ static int apply(stream_read_fn read, void *read_data, const struct bytes_view *
 {
 	struct bytes_view old = *old_tar;
 	_cleanup_(patch_apply_freep) struct patch_apply *p = NULL;
-	_cleanup_free_ char *buffer = malloc(READ_BYTES);
+	_cleanup_free_ char *buffer = NULL;
 	ssize_t n;
 	int r;
 
+	buffer = malloc(READ_BYTES);
 	if (!buffer)
 		return -ENOMEM;
 	r = patch_apply_new(read_old, &old, old.size, hash_bytes, digest, tar_bytes, &p);

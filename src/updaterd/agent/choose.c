@@ -5,39 +5,73 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "common/fsutil.h"
+#include "common/manifest.h"
 #include "common/reltar.h"
 #include "updaterd/checkpoint.h"
 #include "updaterd/fetch.h"
-#include "updaterd/store.h"
+
+/* ---- what runs; the agent only reads it ---- */
+
+static int open_running(const struct conf_program *program, const struct version *current)
+{
+	_cleanup_free_ char *path = NULL;
+	int fd;
+
+	if (asprintf(&path, "%s/releases/%s", program->space, current->text) < 0) {
+		path = NULL;
+		return -ENOMEM;
+	}
+	fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	return fd < 0 ? -errno : fd;
+}
+
+static int damaged(char **ret_error, const char *sentence)
+{
+	if (ret_error && !*ret_error)
+		*ret_error = strdup(sentence);
+	return -EUCLEAN;
+}
 
 int choose_check_running(const struct conf_program *program, const struct version *current,
 			 char **ret_error)
 {
-	_cleanup_(store_closep) struct store *store = NULL;
-	int r = store_open(program->space, &store);
+	_cleanup_(manifest_freep) struct manifest *manifest = NULL;
+	_cleanup_close_ int fd = open_running(program, current);
+	_cleanup_free_ char *bytes = NULL;
+	size_t size;
+	int r;
 
-	return r < 0 ? r : store_check_release(store, current, ret_error);
+	if (fd < 0)
+		return fd;
+	r = fs_read_file(fd, MANIFEST_NAME, MANIFEST_MAX_BYTES, &bytes, &size);
+	if (r == 0)
+		r = manifest_parse(bytes, size, &manifest, NULL);
+	if (r == -ENOENT || r == -EBADMSG || r == -EFBIG)
+		return damaged(ret_error, "it has no release.json that can be read");
+	if (r < 0)
+		return r;
+	if (strcmp(manifest->version.text, current->text) != 0)
+		return damaged(ret_error, "it is another version by its release.json");
+	return manifest_check_tree(manifest, fd, ret_error);
 }
-
-/* ---- is it the base? ---- */
 
 static int hash_running(const struct choice *c, uint64_t *ret_bytes, uint8_t ret[SHA256_BYTES])
 {
 	_cleanup_(reltar_view_closep) struct reltar_view *view = NULL;
-	_cleanup_(store_closep) struct store *store = NULL;
-	_cleanup_close_ int fd = FD_NONE;
-	int r = store_open(c->program->space, &store);
+	_cleanup_close_ int fd = open_running(c->program, c->current);
+	int r;
 
-	if (r < 0)
-		return r;
-	r = fd = store_open_release(store, c->current);
-	if (r >= 0)
-		r = reltar_view_open(fd, &view);
+	if (fd < 0)
+		return fd;
+	r = reltar_view_open(fd, &view);
 	if (r < 0)
 		return r;
 	*ret_bytes = reltar_view_size(view);
 	return reltar_view_sha256(view, ret);
 }
+
+/* ---- is it the base? ---- */
 
 static int check_base(const struct choice *c, const struct program_file *patch, struct failure *why)
 {

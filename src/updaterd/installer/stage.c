@@ -252,7 +252,7 @@ static int open_base(const struct release_target *target, int base_fd, struct re
 		     struct failure *failure)
 {
 	_cleanup_(reltar_view_closep) struct reltar_view *base = NULL;
-	uint8_t sha256[SHA256_BYTES];
+	uint8_t sha256[SHA256_BYTES] = { 0 };
 	int r;
 
 	r = reltar_view_open(base_fd, &base);
