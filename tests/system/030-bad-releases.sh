@@ -115,10 +115,11 @@ attack() { # OFFER-JSON
   ip netns exec "$NETNS" python3 "$TOP/tests/system/hostile-query.py" "$SITE/files.pem" "$SITE/files.key" 127.0.0.1 9444 \
     "$RUN/offer.json" "$RUN/hostile-results" &
   HOSTILE=$!
-  sleep 0.5
+  within 20 attacker_listens
   gw sed -i 's#^url = .*#url = https://files.bms.test:9444#; s#^allowed_hosts.*#allowed_hosts = query.bms.test#' \
     /etc/updaterd/updaterd.conf
 }
+attacker_listens() { ip netns exec "$NETNS" ss -Hltn "sport = :9444" | grep -q .; }
 attack_over() {
   end_pid "$HOSTILE"
   gw sed -i 's#^url = .*#url = https://query.bms.test:8443#; s#^allowed_hosts.*#allowed_hosts = files.bms.test#' \
