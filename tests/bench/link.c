@@ -27,6 +27,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
@@ -355,6 +356,12 @@ static char *with_port(const char *word, uint16_t port)
 	return ret;
 }
 
+static void end_with_parent(void)
+{
+	if (prctl(PR_SET_PDEATHSIG, SIGTERM) < 0)
+		die("parent");
+}
+
 static pid_t start(char **command, uint16_t port)
 {
 	pid_t pid;
@@ -367,6 +374,7 @@ static pid_t start(char **command, uint16_t port)
 		die("fork");
 	if (pid > 0)
 		return pid;
+	end_with_parent();
 	if (dup2(STDERR_FILENO, STDOUT_FILENO) < 0)
 		die("output");
 	execvp(command[0], command);
@@ -443,6 +451,7 @@ int main(int argc, char **argv)
 	pid_t pid;
 
 	parse(argc, argv, &port);
+	end_with_parent();
 	listener = listen_on(port, &port);
 	started = now_nsec();
 	pid = start(argv + optind, port);
