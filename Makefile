@@ -81,7 +81,7 @@ ARCHIVES := $(foreach p,$(PARTS),$(B)/lib$(p).a)
 BINARIES := $(addprefix $(B)/bin/,$(PROGRAMS))
 
 .PHONY: all
-all: $(BINARIES) $(B)/bin/tuf-client compile_commands.json ## build every program into build/normal/bin
+all: $(BINARIES) $(B)/bin/tuf-client $(B)/bin/fetch-driver compile_commands.json ## build every program into build/normal/bin
 
 $(B)/obj/%.o: %.c
 	@mkdir -p $(@D)
@@ -124,6 +124,8 @@ $(eval $(call link_rule,$(B)/bin/queryctl,src/queryd/queryctl_main.c,queryd,))
 $(eval $(call link_rule,$(B)/bin/bms-release,src/release/main.c,release,))
 # For tests only, never installed: the TUF client as the public conformance suite drives one.
 $(eval $(call link_rule,$(B)/bin/tuf-client,tests/tuf-client.c,tuf,))
+# And the fetch of one program file, to be killed.
+$(eval $(call link_rule,$(B)/bin/fetch-driver,tests/fetch-driver.c,updaterd,))
 
 $(B)/bin/updaterd: $(TREE_A)/bin/updaterd
 	@mkdir -p $(@D)
@@ -180,7 +182,7 @@ UNIT_TESTS   += $(patsubst %,$(B)/test/unit/fuzz/test_%,$(FUZZ_NAMES))
 $(B)/obj/tests/fuzz/%.o $(B)/obj/tests/lib/%.o: CPPFLAGS += -Itests/lib
 
 define fuzz_rule
-$(2): $(B)/obj/tests/fuzz/fuzz_$(1).o $(3) $(FUZZ_HELPERS) $(B)/libtuf.a $(B)/libcommon.a
+$(2): $(B)/obj/tests/fuzz/fuzz_$(1).o $(3) $(FUZZ_HELPERS) $(B)/libdelta.a $(B)/libtuf.a $(B)/libcommon.a
 	@mkdir -p $$(@D)
 	$$(if $$(V),,@echo "  TEST    tests/fuzz/fuzz_$(1).c")
 	$$(Q)$$(COMPILE) -Itests/lib -DFUZZ_TARGET='"$(1)"' $$(LDFLAGS) $$(HARDENING_LD) $(4) -o $$@ \
@@ -215,6 +217,10 @@ check-asan: ## unit and integration tests under AddressSanitizer and UBSan
 check-bytes: $(B)/test/unit/tuf/test_bytes ## every change of one byte of a small repository's files (some minutes)
 	$(Q)tests/run-bytes $<
 
+.PHONY: check-faults
+check-faults: $(B)/bin/updaterd $(B)/bin/bms-release ## every network fault in every phase, and FAULT_RUNS=200 random schedules; root; VARIANT=asan
+	$(Q)tests/fault/run $(B)/bin
+
 .PHONY: fuzz fuzz-targets
 fuzz: ## fuzz every target for FUZZ_SEC=60 seconds, as many at a time as there are processors; T=name picks
 	$(Q)$(MAKE) --no-print-directory VARIANT=fuzz B=build/fuzz CC=clang fuzz-targets
@@ -237,9 +243,27 @@ coverage: ## line and branch coverage of the unit tests, for each part, and for 
 	$(Q)$(MAKE) --no-print-directory VARIANT=coverage B=build/coverage check-unit
 	$(Q)tests/run-coverage build/coverage
 
-.PHONY: bench
-bench: all ## measurements: name, value, unit, one a line
-	$(Q)tests/bench/run $(B)/bin
+# Programs of the measurements. Those that measure stand alone; delta is our own module.
+BENCH_PROGRAMS := $(addprefix $(B)/bench/,link measure delta)
+$(B)/bench/link $(B)/bench/measure: $(B)/bench/%: $(B)/obj/tests/bench/%.o
+$(B)/bench/delta: $(B)/obj/tests/bench/delta.o $(B)/libdelta.a $(B)/libcommon.a
+$(B)/bench/delta: BENCH_LIBS := $(LIBS_delta) $(LIBS_common)
+$(BENCH_PROGRAMS):
+	@mkdir -p $(@D)
+	$(if $(V),,@echo "  LD      $@")
+	$(Q)$(COMPILE) $(LDFLAGS) $(HARDENING_LD) -o $@ $^ $(BENCH_LIBS)
+
+.PHONY: bench bench-transfer bench-delta bench-deps bench-report
+bench: all $(B)/bench/measure $(B)/bench/link ## measurements on a gateway, one a line: name, value, unit (root); T="checks slow" picks
+	$(Q)tests/bench/run $(B)/bench $(T)
+bench-transfer: $(B)/bin/queryd $(B)/bin/bms-release $(B)/bin/fetch-driver $(B)/bench/link ## downloads over slow links, beside curl and aria2 (10 minutes; BENCH_QUICK=1, BENCH_LONG=1)
+	$(Q)tests/bench/transfer $(B)
+bench-delta: $(B)/bench/delta $(B)/bench/measure ## patches between Debian releases, beside bsdiff and others (BENCH_LONG=1: 46 MB too)
+	$(Q)tests/bench/delta $(B)
+bench-deps: ## install the packages that only the measurements need, with apt (as root)
+	$(Q)tools/deps bench
+bench-report: ## write docs/PERFORMANCE.md's tables anew from docs/figures
+	$(Q)tests/bench/report docs/PERFORMANCE.md docs/figures/*.tsv
 
 # ---- lint --------------------------------------------------------------------------------------
 

@@ -1,12 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * HTTPS client, the only place that knows libcurl. One struct http keeps its connections: requests
- * to the same host, one after another, go over one kept TLS connection.
+ * HTTPS client, the only place that knows libcurl. One struct http keeps its connections and TLS
+ * sessions: requests to the same host go over one kept TLS connection, one after another or, as
+ * ranges in flight, side by side (HTTP/2; with HTTP/1.1 over a connection each). A connection that
+ * was lost is made again by resuming its session. One that a request timed out on is not used
+ * again, whatever it looks like.
  *
  * Always: https only (unless allow_plain, for test programs), TLS 1.2 or newer, peer and host name
- * verified, no redirects (a redirect is answered with -EREMCHG), no content decoding (any
- * Content-Encoding is an error), no cookies, no netrc, no proxy but the configured one, bodies and
- * headers counted while they arrive. Nothing of the answer's lengths is trusted.
+ * verified, no content decoding (any Content-Encoding is an error), no cookies, no netrc, no proxy
+ * but the configured one, bodies and headers counted while they arrive. Nothing of the answer's
+ * lengths is trusted. A redirect of a GET is followed where allowed_hosts names the host, over https,
+ * at most HTTP_MAX_REDIRECTS times, without the Authorization header; any other redirect is -EREMCHG.
  */
 #ifndef COMMON_HTTP_H
 #define COMMON_HTTP_H
@@ -17,21 +21,28 @@
 
 #include "common/cleanup.h"
 
+#define HTTP_MAX_REDIRECTS 3u
+#define HTTP_MAX_IN_FLIGHT 16u
+
 struct http_options {
 	const char *ca_file;	 /* trust only these CAs; NULL: the system's */
 	const char *client_cert; /* NULL: none */
 	const char *client_key;
-	const char *proxy;	 /* NULL: none, whatever the environment says */
-	const char *interface;	 /* bind to it; NULL: any */
-	const char *unix_socket; /* connect to this instead (queryctl); NULL: no */
+	const char *proxy;	   /* NULL: none, whatever the environment says */
+	const char *interface;	   /* bind to it; NULL: any */
+	const char *unix_socket;   /* connect to this instead (queryctl); NULL: no */
+	const char *allowed_hosts; /* separated by spaces, for redirects; NULL: none */
 	const char *user_agent;
 	const char *bearer_token; /* sent as Authorization: Bearer; NULL: none */
 	uint64_t connect_timeout_sec;
-	uint64_t low_speed_bytes_per_sec; /* slower than this for low_speed_sec: give up */
+	/* Slower than this for low_speed_sec: give up. Ranges in flight are counted together. */
+	uint64_t low_speed_bytes_per_sec;
 	uint64_t low_speed_sec;
-	uint64_t request_timeout_sec;	   /* one request, as a whole */
-	uint64_t rate_limit_bytes_per_sec; /* 0: none */
-	bool allow_plain;		   /* http:// and Unix sockets too */
+	uint64_t request_timeout_sec; /* one request, as a whole; ranges see http_limit_time() */
+	/* 0: none. Holds within a request and from one to the next; ranges in flight do not share it,
+	 * so with a limit there should be one at a time. */
+	uint64_t rate_limit_bytes_per_sec;
+	bool allow_plain; /* http:// and Unix sockets too */
 	/* The time by which certificates must not have expired; 0: what the system clock says. If it is
 	 * given it need only be known to have passed, as on a machine that has lost its clock: so a
 	 * certificate may also be from later. Who signs it for that does not sign it for a date to come. */
@@ -42,6 +53,10 @@ struct http;
 _must_check_ int http_new(const struct http_options *options, struct http **ret);
 struct http *http_free(struct http *h);
 DEFINE_CLEANUP(struct http *, http_free);
+
+/* From now on all requests together may take so long, then they end with -ETIMEDOUT; 0: no limit.
+ * While there is one, a range may take all of it, and not only request_timeout_sec. */
+void http_limit_time(struct http *h, uint64_t sec);
 
 struct http_response {
 	long status;
@@ -63,27 +78,48 @@ void http_response_done(struct http_response *r);
  * -ECONNREFUSED, -ENETUNREACH (name resolution, connection), -EKEYREJECTED (TLS verification),
  * -EKEYEXPIRED (the same, since the time of a certificate is over),
  * -EPROTO (malformed), -EREMCHG (redirect), -EFBIG, -EINVAL (URL), -ECANCELED, -EIO. http_error()
- * has the sentence. */
+ * has the sentence. -EBUSY while ranges are in flight. */
 _must_check_ int http_get(struct http *h, const char *url, size_t max_bytes,
 			  struct http_response *ret);
 _must_check_ int http_send(struct http *h, const char *method, const char *url, const void *body,
 			   size_t size, size_t max_bytes, struct http_response *ret);
 
 /* GET of bytes first … last. The sink sees only body bytes of a 206 whose Content-Range is exactly
- * what was asked (total equal to expected_total), at most last-first+1 of them; it may stop the
+ * what was asked (its total included), at most last-first+1 of them; it may stop the
  * request by returning a negative errno, which is passed on. A 200 is -ENOTSUP (Range ignored)
- * before any byte reaches the sink; another total or range, or an ETag or date that is not
- * if_range's, is -ESTALE. A body that ends early is -EIO. Statuses other than 2xx are no error here:
- * look at status; their body is dropped. if_range: an ETag or date from an earlier answer, NULL for
- * none. */
+ * before any byte reaches the sink; another total, or an ETag or date that is not if_range's, is
+ * -ESTALE; another range is -EPROTO. A body that ends early is -EIO. Statuses other than 2xx are no error here:
+ * look at status; their body is dropped. */
 typedef int (*http_sink_fn)(void *userdata, const void *bytes, size_t size);
-_must_check_ int http_get_range(struct http *h, const char *url, uint64_t first, uint64_t last,
-				uint64_t expected_total, const char *if_range, http_sink_fn sink,
-				void *userdata, struct http_response *ret);
+struct http_range {
+	const char *url;
+	uint64_t first, last;
+	uint64_t total;	      /* of the whole file */
+	const char *if_range; /* an ETag or date from an earlier answer, NULL for none */
+	http_sink_fn sink;    /* called from within http_wait() */
+	void *userdata;
+};
+
+/* Asks for one more range, HTTP_MAX_IN_FLIGHT at most (-EBUSY). What is in *range is copied. */
+_must_check_ int http_start_range(struct http *h, const struct http_range *range);
+
+struct http_ended {
+	void *userdata; /* of its http_range */
+	int error;	/* 0, or why it failed: as above */
+	/* Of a failed one: as far as its head had come, status 0 if not at all. Nothing to release. */
+	struct http_response response;
+};
+
+/* Moves bytes. 1 when a range has ended, 0 when something has come or the time is up. One that has
+ * ended is told once. -ENOENT when nothing is in flight. */
+_must_check_ int http_wait(struct http *h, uint64_t timeout_msec, struct http_ended *ret);
+/* Ends all that is in flight; nothing of it is told. */
+void http_cancel(struct http *h);
 
 /* The last error as a sentence, never NULL. */
 const char *http_error(const struct http *h);
-/* Bytes received so far over all requests (headers and bodies) and number of connections made. */
+/* Bytes received so far over all requests that have ended (headers and bodies) and number of
+ * connections made. */
 uint64_t http_received_bytes(const struct http *h);
 uint64_t http_connections(const struct http *h);
 
@@ -92,5 +128,7 @@ uint64_t http_connections(const struct http *h);
 _must_check_ int http_join_url(const char *base, const char *path, char **ret);
 /* Host (lower case) of an https URL. -EINVAL if it is none or has user info. Caller frees. */
 _must_check_ int http_url_host(const char *url, char **ret_host);
+/* Is host one of the words of list (separated by spaces; NULL: none)? */
+bool http_host_is_listed(const char *list, const char *host);
 
 #endif

@@ -28,9 +28,9 @@ enum outcome {
 	OUTCOME_NONE = 0,
 	OUTCOME_CONFIRMED,   /* the new version runs and is kept */
 	OUTCOME_ROLLED_BACK, /* it was swapped in, was bad, and the old one runs again */
-	OUTCOME_FAILED,	     /* ended before the swap; nothing was changed */
-	OUTCOME_REFUSED,     /* judged unacceptable before the swap (trust, version, content) */
-	OUTCOME_POSTPONED,   /* the program says that now is no good time */
+	OUTCOME_FAILED, /* ended before the swap, nothing was changed; or a repair that did not help */
+	OUTCOME_REFUSED,   /* judged unacceptable before the swap (trust, version, content) */
+	OUTCOME_POSTPONED, /* the program says that now is no good time */
 	_OUTCOME_MAX,
 };
 
@@ -59,7 +59,9 @@ enum reason {
 	REASON_QUARANTINED,   /* it failed before, or a person rolled it back */
 	REASON_NOT_NOW,	      /* the program's probe said so */
 	REASON_REQUIRES,      /* needs another version of the other program first */
+	REASON_BASE_DIFFERS,  /* the patch is not for the bytes that run */
 	/* content */
+	REASON_BAD_PATCH, /* the patch is signed, and does not make what was signed */
 	REASON_TAR_MALFORMED,
 	REASON_TAR_ESCAPE,
 	REASON_TAR_LINK,

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Taking a release back: its program file and segment lists leave the program's role, which is staged.
- * publish removes the files that nothing names any more.
+ * Taking a release back: its program file, the patches to and from it, and their segment lists leave the
+ * program's role, which is staged. publish removes the files that nothing names any more.
  */
 #ifndef RELEASE_REVOKE_H
 #define RELEASE_REVOKE_H

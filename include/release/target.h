@@ -17,6 +17,9 @@
 
 /* "B/B202109010001-amd64.tar.xz". */
 void target_path(const struct version *version, const char *arch, char ret[TARGET_PATH_BYTES]);
+/* "B/B202109010001-amd64.from-B202108010001.patch". */
+void target_patch_path(const struct version *version, const char *arch, const struct version *from,
+		       char ret[TARGET_PATH_BYTES]);
 /* "B/<sha256>.B202109010001-amd64.tar.xz", what a target is called below targets/. */
 _must_check_ int target_file(const char *path, const uint8_t *sha256, char **ret);
 
@@ -45,5 +48,14 @@ struct full_target {
 };
 /* -ENOENT if it is of another kind, -EBADMSG if it is malformed. */
 _must_check_ int target_parse_full(const cJSON *custom, struct full_target *ret);
+
+/* custom.kind is "patch", and both tars are described. */
+struct patch_target {
+	struct full_target to;
+	const char *from; /* a version; borrowed */
+	uint64_t base_bytes;
+	uint8_t base_sha256[SHA256_BYTES];
+};
+_must_check_ int target_parse_patch(const cJSON *custom, struct patch_target *ret);
 
 #endif

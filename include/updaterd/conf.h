@@ -49,17 +49,24 @@ struct conf {
 	char *identity_command;
 	char *model;
 	char *arch; /* as dpkg names it; default: what this was built for */
-	/* [network] */
-	char *network_type;	/* preset: nb-iot, 2g, lte-m, 3g, 4g, ethernet */
-	uint64_t segment_bytes; /* 0: by the preset */
+	/* [network]: what the file does not say is the preset's (updaterd/network.h) */
+	char *network_type;
+	uint64_t segment_bytes;
+	uint64_t in_flight; /* requests at a time */
 	uint64_t connect_timeout_sec;
 	uint64_t request_timeout_sec;
 	uint64_t low_speed_bytes_per_sec;
 	uint64_t low_speed_sec;
 	uint64_t rate_limit_bytes_per_sec; /* 0: none */
-	uint64_t fetch_timeout_sec;	   /* a whole program file */
+	uint64_t query_timeout_sec;	   /* each phase as a whole: the question, … */
+	uint64_t metadata_timeout_sec;	   /* … what is signed, … */
+	uint64_t fetch_timeout_sec;	   /* … a program file, … */
+	uint64_t result_timeout_sec;	   /* … and the results that are sent */
 	char *proxy;
 	char *interface;
+	char *metered; /* yes, no, auto: as metered_command says */
+	char *metered_command;
+	uint64_t metered_max_bytes; /* 0: none */
 	/* [trust] */
 	char *root_file; /* the root that trust starts from: "/etc/updaterd/root.json" */
 	/* 0: the TUF client's own */

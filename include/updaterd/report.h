@@ -20,12 +20,14 @@
 struct attempt {
 	char txid[TXID_LENGTH + 1];
 	struct version version;
+	const char *kind, *file;	    /* RESULT_KIND_…, RESULT_FILE_… or NULL */
 	enum step step;			    /* the one under way */
 	uint64_t started_sec, started_msec; /* by the run's time; CLOCK_BOOTTIME */
 	uint64_t bytes_fetched;
 	uint32_t segments_fetched, segments_again;
 };
 
+/* At an upgrade. */
 _must_check_ int attempt_begin(struct attempt *a, const struct version *version,
 			       const struct update_time *time);
 /* The agent's share of the result, for Install. Caller frees. */

@@ -21,6 +21,10 @@
 #define RESULT_MAX_BYTES     (16u << 10)
 #define RESULT_KIND_UPGRADE  "upgrade"
 #define RESULT_KIND_ROLLBACK "rollback"
+#define RESULT_KIND_REPAIR   "repair"
+/* What travelled. */
+#define RESULT_FILE_FULL     "full"
+#define RESULT_FILE_PATCH    "patch"
 
 /* What the agent did before it handed over; kept in the journal too. */
 struct result_share {
@@ -29,6 +33,7 @@ struct result_share {
 	uint64_t bytes_fetched;
 	uint64_t segments_fetched;
 	uint64_t segments_again;
+	const char *file; /* RESULT_FILE_…, NULL: not known */
 };
 
 struct result {
@@ -52,6 +57,11 @@ struct result {
 /* The agent's share as it came over D-Bus: a JSON object; members that are not known are left out.
  * -EBADMSG with a sentence (caller frees). */
 _must_check_ int result_share_parse(const char *json, struct result_share *ret, char **ret_error);
+
+/* The constant for a word. NULL if it is none, or NULL itself. */
+const char *result_file_from_name(const char *name);
+/* RESULT_KIND_UPGRADE if it is none. */
+const char *result_kind_from_name(const char *name);
 
 /* The JSON of the protocol, without identity. Caller frees. */
 _must_check_ int result_format(const struct result *r, char **ret_json);

@@ -22,6 +22,12 @@ struct stage_progress {
  * and again while it is read for unpacking, since its owner may still write to it. */
 _must_check_ int stage_unpack(int program_fd, const struct release_target *target, int stage_fd,
 			      const struct stage_progress *progress, struct failure *failure);
+/* The same from a patch: applied while it is read to the tar of the release in base_fd, which must be the
+ * one that was signed (REASON_BASE_DIFFERS, or REASON_DAMAGED if its files do not match its release.json).
+ * Whatever else is wrong with the patch or with what it makes is REASON_BAD_PATCH. */
+_must_check_ int stage_patch(int program_fd, const struct release_target *target, int base_fd,
+			     int stage_fd, const struct stage_progress *progress,
+			     struct failure *failure);
 /* Copies a release that is a directory already (the factory's), by the same tar. */
 _must_check_ int stage_copy(int release_fd, int stage_fd, struct failure *failure);
 

@@ -7,6 +7,7 @@
 #ifndef UPDATERD_TRUST_H
 #define UPDATERD_TRUST_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "common/cleanup.h"
@@ -41,6 +42,12 @@ struct program_file {
 	uint8_t sha256[SHA256_BYTES];
 	uint32_t segment_bytes[TRUST_MAX_SEGMENT_SIZES]; /* sizes there are segment lists for */
 	size_t n_segment_bytes;
+	/* The tar that it gives; and what a patch makes it of. */
+	uint64_t tar_bytes;
+	uint8_t tar_sha256[SHA256_BYTES];
+	bool is_patch;
+	uint64_t base_bytes;
+	uint8_t base_sha256[SHA256_BYTES];
 };
 void program_file_done(struct program_file *f);
 
@@ -49,6 +56,11 @@ void program_file_done(struct program_file *f);
 _must_check_ int trust_find_program_file(struct trust *t, const char *path,
 					 const struct version *version, struct program_file *ret,
 					 struct failure *failure);
+
+/* The patch from a version to the release of a full file, for the same tar. -ENOENT if there is none. */
+_must_check_ int trust_find_patch(struct trust *t, const struct program_file *full,
+				  const struct version *from, struct program_file *ret,
+				  struct failure *failure);
 
 /* The newest program file for this gateway; only version if it is not NULL. -ENOENT if there is
  * none (failure says so as well). */

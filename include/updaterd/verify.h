@@ -8,6 +8,7 @@
 #ifndef UPDATERD_VERIFY_H
 #define UPDATERD_VERIFY_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "common/cleanup.h"
@@ -28,6 +29,11 @@ struct release_target {
 	uint8_t tar_sha256[SHA256_BYTES];
 	struct version requires[VERIFY_MAX_REQUIRES];
 	size_t n_requires;
+	/* A patch is applied to the tar of the release that runs. */
+	bool is_patch;
+	struct version from;
+	uint64_t base_length_bytes;
+	uint8_t base_sha256[SHA256_BYTES];
 };
 
 /* Refreshes trust from the metadata directory, finds the target and reads its custom part: program,
@@ -40,7 +46,9 @@ _must_check_ int verify_target(struct state *s, int metadata_fd, const char *tar
 /* The time as the installer knows it, for results as well: update_time_begin() from its own record. */
 struct update_time verify_time(const struct state *s);
 
-/* Policy: newer than what runs, not below the floor, not quarantined, and what it requires runs. */
+/* Policy: newer than what runs, not below the floor, not quarantined, and what it requires runs; a patch
+ * is from the version that runs. 0; or 1 for the full file of the version that runs where that is damaged,
+ * to repair it. */
 _must_check_ int verify_admit(const struct state *s, const struct release_target *target,
 			      struct failure *failure);
 

@@ -2,7 +2,11 @@
 #include "common/http.h"
 
 #include <ctype.h>
+#include <curl/curl.h>
 #include <string.h>
+#include <strings.h>
+
+/* ---- joining ---- */
 
 static bool is_unreserved(char c)
 {
@@ -61,4 +65,60 @@ int http_join_url(const char *base, const char *path, char **ret)
 	*out = '\0';
 	*ret = url;
 	return 0;
+}
+
+/* ---- hosts: by the parser that will be given the URL ---- */
+
+static void curlu_free(CURLU **u)
+{
+	curl_url_cleanup(*u);
+}
+
+static void curl_text_free(char **text)
+{
+	curl_free(*text);
+}
+
+static bool has_user_info(CURLU *u)
+{
+	_cleanup_(curl_text_free) char *user = NULL, *password = NULL;
+
+	return curl_url_get(u, CURLUPART_USER, &user, 0) != CURLUE_NO_USER ||
+	       curl_url_get(u, CURLUPART_PASSWORD, &password, 0) != CURLUE_NO_PASSWORD;
+}
+
+int http_url_host(const char *url, char **ret_host)
+{
+	_cleanup_(curlu_free) CURLU *u = curl_url();
+	_cleanup_(curl_text_free) char *scheme = NULL, *host = NULL;
+	char *copy;
+
+	if (!u)
+		return -ENOMEM;
+	if (curl_url_set(u, CURLUPART_URL, url, 0) != CURLUE_OK ||
+	    curl_url_get(u, CURLUPART_SCHEME, &scheme, 0) != CURLUE_OK ||
+	    curl_url_get(u, CURLUPART_HOST, &host, 0) != CURLUE_OK)
+		return -EINVAL;
+	if (strcasecmp(scheme, "https") != 0 || !*host || has_user_info(u))
+		return -EINVAL;
+	copy = strdup(host);
+	if (!copy)
+		return -ENOMEM;
+	for (char *p = copy; *p; p++)
+		*p = (char)tolower((unsigned char)*p);
+	*ret_host = copy;
+	return 0;
+}
+
+bool http_host_is_listed(const char *list, const char *host)
+{
+	_cleanup_free_ char *copy = strdup(list ? list : "");
+	char *rest = NULL;
+
+	if (!copy)
+		return false;
+	for (char *word = strtok_r(copy, " \t", &rest); word; word = strtok_r(NULL, " \t", &rest))
+		if (strcasecmp(word, host) == 0)
+			return true;
+	return false;
 }

@@ -48,6 +48,8 @@ static const char *const reason_names[] = {
 	[REASON_QUARANTINED] = "quarantined",
 	[REASON_NOT_NOW] = "not-now",
 	[REASON_REQUIRES] = "requires",
+	[REASON_BASE_DIFFERS] = "base-differs",
+	[REASON_BAD_PATCH] = "bad-patch",
 	[REASON_TAR_MALFORMED] = "tar-malformed",
 	[REASON_TAR_ESCAPE] = "tar-escape",
 	[REASON_TAR_LINK] = "tar-link",
@@ -117,8 +119,15 @@ static const char *const reason_helps[] = {
 	[REASON_QUARANTINED] = "This version failed here before, or a person rolled it back. "
 			       "Publish a new version, or let it in again with updaterd "
 			       "--unquarantine.",
-	[REASON_NOT_NOW] = "The program said that now is no good time. The next run asks again.",
+	[REASON_NOT_NOW] = "The program said that now is no good time, or the network is metered "
+			   "and the file large. The next run asks again.",
 	[REASON_REQUIRES] = "The release needs a newer version of the other program first.",
+	[REASON_BASE_DIFFERS] =
+		"The patch starts from other bytes than those that run here: another "
+		"version, or another build of it. The full file is fetched instead.",
+	[REASON_BAD_PATCH] = "The patch is the one that was signed, and does not make the release "
+			     "that was signed. The full file is fetched instead; make the patch "
+			     "again, and see what bms-release verify says.",
 	[REASON_TAR_MALFORMED] = "The content of the program file is not a release's tar, or not "
 				 "exactly the form that bms-release writes.",
 	[REASON_TAR_ESCAPE] = "The release has a path that leads out of its directory.",
@@ -137,7 +146,8 @@ static const char *const reason_helps[] = {
 		      "is at fault.",
 	[REASON_NO_MEMORY] = "There was not enough memory. The next run tries again.",
 	[REASON_DAMAGED] = "The running release or its backup does not match its manifest: files "
-			   "were changed by hand, or the disk loses data.",
+			   "were changed by hand, or the disk loses data. The running release is "
+			   "repaired with its program file if the server has it.",
 	[REASON_BUSY] = "Another upgrade or roll back is under way. Wait until it has ended.",
 	[REASON_NO_PREVIOUS] = "There is no kept previous version to roll back to.",
 	[REASON_EXITED] = "The new version ended as soon as it was started. Its log tells why.",

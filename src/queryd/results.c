@@ -64,8 +64,9 @@ static int parse_kind(const cJSON *json, struct json_error *error)
 
 	if (r < 0)
 		return r;
-	if (strcmp(kind, "upgrade") != 0 && strcmp(kind, "rollback") != 0)
-		return json_refuse(error, "kind", "must be upgrade or rollback");
+	if (strcmp(kind, "upgrade") != 0 && strcmp(kind, "rollback") != 0 &&
+	    strcmp(kind, "repair") != 0)
+		return json_refuse(error, "kind", "must be upgrade, rollback or repair");
 	return 0;
 }
 

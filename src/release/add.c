@@ -7,6 +7,7 @@
 
 #include "common/fsutil.h"
 #include "common/json.h"
+#include "release/add_patches.h"
 #include "release/program_file.h"
 #include "release/release_tar.h"
 #include "release/stage.h"
@@ -146,9 +147,8 @@ static int put_target(cJSON *document, const char *path, const struct made_file 
 	return n < 0 ? problem_no_memory(problem) : 0;
 }
 
-static int add_segment_lists(int dirfd, const struct add_request *request,
-			     const struct made_file *program_file, cJSON *document,
-			     const char *path, struct problem *problem)
+int add_segment_lists(int dirfd, const struct add_request *request, const struct made_file *file,
+		      cJSON *document, const char *path, struct problem *problem)
 {
 	for (size_t i = 0; i < request->n_segment_sizes; i++) {
 		char list_path[TARGET_PATH_BYTES + 16];
@@ -156,7 +156,7 @@ static int add_segment_lists(int dirfd, const struct add_request *request,
 		cJSON *custom;
 		int n;
 
-		n = program_file_make_segments(dirfd, path + strlen("B/"), program_file,
+		n = program_file_make_segments(dirfd, path + strlen("B/"), file,
 					       request->segment_bytes[i], &list, problem);
 		if (n < 0)
 			return n;
@@ -256,6 +256,8 @@ int add_release(struct repository *r, const struct add_request *request, struct 
 	answer.added = n == 0;
 	if (answer.added && !request->dry_run) {
 		n = make_files(dirfd, request, tar, document, TAKE_PTR(custom), &answer, problem);
+		if (n == 0)
+			n = add_patches(r, dirfd, request, document, &answer, problem);
 		if (n == 0)
 			n = stage(r, request, document, changes, problem);
 		if (n < 0)

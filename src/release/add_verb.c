@@ -19,6 +19,8 @@ enum {
 	OPTION_REQUIRES,
 	OPTION_SEGMENT_BYTES,
 	OPTION_TAR,
+	OPTION_PATCHES_FROM,
+	OPTION_PATCH_MARGIN,
 };
 
 static const struct option add_table[] = {
@@ -27,6 +29,8 @@ static const struct option add_table[] = {
 	{ "requires", required_argument, NULL, OPTION_REQUIRES },
 	{ "segment-bytes", required_argument, NULL, OPTION_SEGMENT_BYTES },
 	{ "tar", required_argument, NULL, OPTION_TAR },
+	{ "patches-from", required_argument, NULL, OPTION_PATCHES_FROM },
+	{ "patch-margin", required_argument, NULL, OPTION_PATCH_MARGIN },
 	OPTIONS_CHANGING,
 	{ 0 },
 };
@@ -90,6 +94,16 @@ static int parse_segment_sizes(const struct options *o, const char *list,
 	return RELEASE_OK;
 }
 
+static int parse_number(const char *option, int64_t min, int64_t max, unsigned *ret)
+{
+	int64_t value;
+
+	if (options_number(option, optarg, min, max, &value) < 0)
+		return RELEASE_USAGE;
+	*ret = (unsigned)value;
+	return RELEASE_OK;
+}
+
 static int parse_option(const struct options *o, int option, struct add_request *request)
 {
 	switch (option) {
@@ -97,6 +111,10 @@ static int parse_option(const struct options *o, int option, struct add_request 
 	case OPTION_REQUIRES: return parse_requires(o, request);
 	case OPTION_SEGMENT_BYTES: return parse_segment_sizes(o, optarg, request);
 	case OPTION_TAR: request->tar = optarg; return RELEASE_OK;
+	case OPTION_PATCHES_FROM:
+		return parse_number("patches-from", 0, ADD_MAX_PATCHES, &request->patches_from);
+	case OPTION_PATCH_MARGIN:
+		return parse_number("patch-margin", 1, 100, &request->patch_margin);
 	default: return options_release_id(o, option, &request->id);
 	}
 }
@@ -138,6 +156,38 @@ static int parse(struct options *o, int argc, char **argv, struct add_request *r
 	return exit_code;
 }
 
+static int add_patch_json(cJSON *list, const struct add_patch *patch)
+{
+	cJSON *object = cJSON_CreateObject();
+	char hex[SHA256_HEX_LENGTH + 1];
+
+	if (!object || !cJSON_AddItemToArray(list, object)) {
+		cJSON_Delete(object);
+		return -ENOMEM;
+	}
+	hex_encode(patch->sha256, SHA256_BYTES, hex);
+	if (!cJSON_AddStringToObject(object, "from", patch->from.text) ||
+	    !cJSON_AddBoolToObject(object, "added", patch->error == 0))
+		return -ENOMEM;
+	if (patch->error < 0)
+		return 0;
+	return cJSON_AddStringToObject(object, "target", patch->path) &&
+			       json_add_u64(object, "length", patch->bytes) &&
+			       cJSON_AddStringToObject(object, "sha256", hex)
+		       ? 0
+		       : -ENOMEM;
+}
+
+static int add_patches_json(cJSON *object, const struct add_answer *answer)
+{
+	cJSON *list = cJSON_AddArrayToObject(object, "patches");
+	int n = list ? 0 : -ENOMEM;
+
+	for (size_t i = 0; n == 0 && i < answer->n_patches; i++)
+		n = add_patch_json(list, &answer->patches[i]);
+	return n;
+}
+
 static int print_json(const struct options *o, const struct add_request *request,
 		      const struct add_answer *answer, struct changes *changes, cJSON *staged)
 {
@@ -161,7 +211,23 @@ static int print_json(const struct options *o, const struct add_request *request
 	if (!tar || !json_add_u64(tar, "length", answer->tar_bytes) ||
 	    !cJSON_AddStringToObject(tar, "sha256", hex))
 		return -ENOMEM;
+	if (add_patches_json(object, answer) < 0)
+		return -ENOMEM;
 	return options_print_json(object);
+}
+
+static void print_patch(const struct add_patch *patch, unsigned margin, uint64_t full_bytes)
+{
+	if (patch->error == -EFBIG)
+		(void)printf("  no patch from %s: it would be over %u %% of the program file\n",
+			     patch->from.text, margin);
+	else if (patch->error < 0)
+		(void)printf("  no patch from %s: its program file cannot be used: %s\n",
+			     patch->from.text, strerror(-patch->error));
+	else
+		(void)printf("  patch from %s: %" PRIu64 " bytes, %.1f %% of the program file\n",
+			     patch->from.text, patch->bytes,
+			     100.0 * (double)patch->bytes / (double)full_bytes);
 }
 
 static void print_answer(const struct options *o, const struct add_request *request,
@@ -184,6 +250,8 @@ static void print_answer(const struct options *o, const struct add_request *requ
 		(void)printf("  %s: %" PRIu64 " bytes, SHA-256 %s\n", answer->path, answer->bytes,
 			     hex);
 	(void)printf("  tar: %" PRIu64 " bytes, SHA-256 %s\n", answer->tar_bytes, tar_hex);
+	for (size_t i = 0; i < answer->n_patches; i++)
+		print_patch(&answer->patches[i], request->patch_margin, answer->bytes);
 }
 
 static int answer(const struct options *o, struct repository *r, const struct add_request *request,
@@ -209,7 +277,8 @@ int verb_add(struct options *o, int argc, char **argv)
 {
 	_cleanup_(repository_closep) struct repository *r = NULL;
 	_cleanup_(changes_done) struct changes changes = { 0 };
-	struct add_request request = { 0 };
+	struct add_request request = { .patches_from = ADD_PATCHES_FROM,
+				       .patch_margin = ADD_PATCH_MARGIN };
 	struct add_answer added = { 0 };
 	struct problem problem = { 0 };
 	bool stop;

@@ -146,10 +146,21 @@ static bool find_release(const cJSON *entry, struct full_target *ret,
 	       target_parse_full(ret_entry->custom, ret) == 0;
 }
 
+/* Segment lists come with what they are of. */
+static void count_other(const struct target_entry *target, unsigned *patches, unsigned *others)
+{
+	const char *kind = target->custom ? json_text_or(target->custom, "kind", "") : "";
+
+	if (strcmp(kind, "patch") == 0)
+		++*patches;
+	else if (strcmp(kind, "segments") != 0)
+		++*others;
+}
+
 /* The releases that a has and b has not, or not the same. */
 static void compare_releases(struct comparison *c, const char *verb, const cJSON *a, const cJSON *b)
 {
-	unsigned others = 0;
+	unsigned patches = 0, others = 0;
 	const cJSON *entry;
 
 	cJSON_ArrayForEach (entry, cJSON_GetObjectItemCaseSensitive(a, "targets")) {
@@ -161,10 +172,11 @@ static void compare_releases(struct comparison *c, const char *verb, const cJSON
 			continue;
 		if (find_release(entry, &full, &target))
 			say(c, "%s release %s for %s", verb, full.version, full.arch);
-		else if (strcmp(target.custom ? json_text_or(target.custom, "kind", "") : "",
-				"segments") != 0)
-			others++;
+		else
+			count_other(&target, &patches, &others);
 	}
+	if (patches > 0)
+		say(c, "%s %u patch%s", verb, patches, patches == 1 ? "" : "es");
 	if (others > 0)
 		say(c, "%s %u other targets", verb, others);
 }
@@ -172,7 +184,7 @@ static void compare_releases(struct comparison *c, const char *verb, const cJSON
 void changes_list_releases(struct changes *c, const char *role, const cJSON *document)
 {
 	const cJSON *entry;
-	unsigned others = 0;
+	unsigned patches = 0, others = 0;
 
 	cJSON_ArrayForEach (entry, cJSON_GetObjectItemCaseSensitive(document, "targets")) {
 		char hex[SHA256_HEX_LENGTH + 1];
@@ -183,11 +195,12 @@ void changes_list_releases(struct changes *c, const char *role, const cJSON *doc
 			hex_encode(target.sha256, SHA256_BYTES, hex);
 			changes_add(c, "%s holds %s for %s: %" PRIu64 " bytes, SHA-256 %s", role,
 				    full.version, full.arch, target.length, hex);
-		} else if (strcmp(target.custom ? json_text_or(target.custom, "kind", "") : "",
-				  "segments") != 0) {
-			others++;
+		} else {
+			count_other(&target, &patches, &others);
 		}
 	}
+	if (patches > 0)
+		changes_add(c, "%s holds %u patch%s", role, patches, patches == 1 ? "" : "es");
 	if (others > 0)
 		changes_add(c, "%s holds %u other targets", role, others);
 }

@@ -57,12 +57,57 @@ static int add_row(cJSON *releases, const struct row *row)
 }
 
 /* The same file of the same target is published; not merely its name. */
-static bool is_published(const cJSON *published, const struct row *row)
+static bool is_published(const cJSON *published, const char *path,
+			 const struct target_entry *target)
 {
 	struct target_entry entry;
 
-	return published && target_parse(target_get(published, row->path), &entry) == 0 &&
-	       memcmp(entry.sha256, row->target.sha256, SHA256_BYTES) == 0;
+	return published && target_parse(target_get(published, path), &entry) == 0 &&
+	       memcmp(entry.sha256, target->sha256, SHA256_BYTES) == 0;
+}
+
+static int add_patch(cJSON *patches, const struct patch_target *patch,
+		     const struct target_entry *target, bool published)
+{
+	cJSON *object = cJSON_CreateObject();
+
+	if (!object || !cJSON_AddItemToArray(patches, object)) {
+		cJSON_Delete(object);
+		return -ENOMEM;
+	}
+	return cJSON_AddStringToObject(object, "from", patch->from) &&
+			       json_add_u64(object, "length", target->length) &&
+			       cJSON_AddBoolToObject(object, "published", published)
+		       ? 0
+		       : -ENOMEM;
+}
+
+/* The patches that lead to the release of a row: below it, or into its object. */
+static int show_patches(const cJSON *newest, const cJSON *published, const struct row *row,
+			cJSON *releases)
+{
+	cJSON *object = cJSON_GetArrayItem(releases, cJSON_GetArraySize(releases) - 1);
+	cJSON *patches = releases ? cJSON_AddArrayToObject(object, "patches") : NULL;
+	const cJSON *entry;
+
+	cJSON_ArrayForEach (entry, cJSON_GetObjectItemCaseSensitive(newest, "targets")) {
+		struct target_entry target;
+		struct patch_target patch;
+		bool is_there;
+
+		if (target_parse(entry, &target) < 0 ||
+		    target_parse_patch(target.custom, &patch) < 0 ||
+		    strcmp(patch.to.version, row->full.version) != 0 ||
+		    strcmp(patch.to.arch, row->full.arch) != 0)
+			continue;
+		is_there = is_published(published, entry->string, &target);
+		if (!releases)
+			(void)printf("%-8s from %s      %10" PRIu64 "  %s\n", "", patch.from,
+				     target.length, is_there ? "published" : "staged");
+		else if (add_patch(patches, &patch, &target, is_there) < 0)
+			return -ENOMEM;
+	}
+	return releases && !patches ? -ENOMEM : 0;
 }
 
 static int show_program(struct repository *r, char letter, cJSON *releases, struct problem *problem)
@@ -85,10 +130,12 @@ static int show_program(struct repository *r, char letter, cJSON *releases, stru
 		if (target_parse(entry, &row.target) < 0 ||
 		    target_parse_full(row.target.custom, &row.full) < 0)
 			continue;
-		row.published = is_published(published, &row);
+		row.published = is_published(published, row.path, &row.target);
 		if (!releases)
 			print_row(&row);
 		else if (add_row(releases, &row) < 0)
+			return problem_no_memory(problem);
+		if (show_patches(newest, published, &row, releases) < 0)
 			return problem_no_memory(problem);
 	}
 	return 0;

@@ -18,6 +18,19 @@ static bool is_release(const cJSON *entry, const struct version *version, const 
 	       strcmp(full.version, version->text) == 0 && (!arch || strcmp(full.arch, arch) == 0);
 }
 
+/* A patch that leads to the version, or away from it. */
+static bool is_patch(const cJSON *entry, const struct version *version, const char *arch)
+{
+	struct target_entry target;
+	struct patch_target patch;
+
+	return target_parse(entry, &target) == 0 &&
+	       target_parse_patch(target.custom, &patch) == 0 &&
+	       (strcmp(patch.to.version, version->text) == 0 ||
+		strcmp(patch.from, version->text) == 0) &&
+	       (!arch || strcmp(patch.to.arch, arch) == 0);
+}
+
 static bool is_list_of(const cJSON *entry, const char *path)
 {
 	size_t length = strlen(path);
@@ -37,22 +50,26 @@ static void drop_lists(cJSON *targets, const char *path)
 	}
 }
 
-static cJSON *find_release(cJSON *targets, const struct version *version, const char *arch)
+static cJSON *find(cJSON *targets,
+		   bool (*is_it)(const cJSON *, const struct version *, const char *),
+		   const struct version *version, const char *arch)
 {
 	cJSON *entry;
 
 	cJSON_ArrayForEach (entry, targets)
-		if (is_release(entry, version, arch))
+		if (is_it(entry, version, arch))
 			return entry;
 	return NULL;
 }
 
-static unsigned drop_releases(cJSON *targets, const struct version *version, const char *arch)
+static unsigned drop(cJSON *targets,
+		     bool (*is_it)(const cJSON *, const struct version *, const char *),
+		     const struct version *version, const char *arch)
 {
 	unsigned count = 0;
 	cJSON *entry;
 
-	for (; (entry = find_release(targets, version, arch)); count++) {
+	for (; (entry = find(targets, is_it, version, arch)); count++) {
 		drop_lists(targets, entry->string);
 		cJSON_Delete(cJSON_DetachItemViaPointer(targets, entry));
 	}
@@ -100,9 +117,10 @@ int revoke_plan(struct repository *r, const struct version *version, const char 
 		return n == -ENOENT ? problem_set(problem, n, "the metadata of %s is missing", role)
 				    : n;
 	targets = cJSON_GetObjectItemCaseSensitive(document, "targets");
-	if (drop_releases(targets, version, arch) == 0)
+	if (drop(targets, is_release, version, arch) == 0)
 		return problem_set(problem, -ENOENT, "there is no release %s%s%s", version->text,
 				   arch ? " for " : "", arch ? arch : "");
+	(void)drop(targets, is_patch, version, arch);
 	n = stage_put(r, role, document, changes, problem);
 	if (n < 0)
 		return n;

@@ -14,6 +14,13 @@ void target_path(const struct version *version, const char *arch, char ret[TARGE
 		       arch);
 }
 
+void target_patch_path(const struct version *version, const char *arch, const struct version *from,
+		       char ret[TARGET_PATH_BYTES])
+{
+	(void)snprintf(ret, TARGET_PATH_BYTES, "%c/%s-%s.from-%s.patch", version->program,
+		       version->text, arch, from->text);
+}
+
 int target_file(const char *path, const uint8_t *sha256, char **ret)
 {
 	const char *slash = strrchr(path, '/');
@@ -82,23 +89,51 @@ int target_parse(const cJSON *entry, struct target_entry *ret)
 	return 0;
 }
 
-int target_parse_full(const cJSON *custom, struct full_target *ret)
+static int get_tar(const cJSON *custom, const char *key, uint64_t *ret_bytes,
+		   uint8_t ret_sha256[SHA256_BYTES])
+{
+	const cJSON *tar;
+
+	if (json_get_object(custom, key, &tar, NULL) < 0 ||
+	    json_get_u64(tar, "length", LENGTH_MAX, ret_bytes, NULL) < 0)
+		return -EBADMSG;
+	return get_sha256(tar, ret_sha256);
+}
+
+/* What program files of all kinds have. */
+static int parse_program_file(const cJSON *custom, const char *wanted_kind, struct full_target *ret)
 {
 	struct full_target full = { 0 };
 	const char *kind;
-	const cJSON *tar;
 
-	if (json_get_string(custom, "kind", &kind, NULL) < 0 || strcmp(kind, "full") != 0)
+	if (json_get_string(custom, "kind", &kind, NULL) < 0 || strcmp(kind, wanted_kind) != 0)
 		return -ENOENT;
 	if (json_get_string(custom, "version", &full.version, NULL) < 0 ||
 	    json_get_string(custom, "arch", &full.arch, NULL) < 0 ||
-	    json_get_object(custom, "tar", &tar, NULL) < 0 ||
-	    json_get_u64(tar, "length", LENGTH_MAX, &full.tar_bytes, NULL) < 0 ||
-	    get_sha256(tar, full.tar_sha256) < 0)
+	    get_tar(custom, "tar", &full.tar_bytes, full.tar_sha256) < 0)
 		return -EBADMSG;
 	if (json_get_array(custom, "model", &full.model, NULL) == -EBADMSG ||
 	    json_get_array(custom, "segment_bytes", &full.segments, NULL) == -EBADMSG)
 		return -EBADMSG;
 	*ret = full;
+	return 0;
+}
+
+int target_parse_full(const cJSON *custom, struct full_target *ret)
+{
+	return parse_program_file(custom, "full", ret);
+}
+
+int target_parse_patch(const cJSON *custom, struct patch_target *ret)
+{
+	struct patch_target patch = { .from = NULL };
+	int r = parse_program_file(custom, "patch", &patch.to);
+
+	if (r < 0)
+		return r;
+	if (json_get_string(custom, "from", &patch.from, NULL) < 0 ||
+	    get_tar(custom, "base", &patch.base_bytes, patch.base_sha256) < 0)
+		return -EBADMSG;
+	*ret = patch;
 	return 0;
 }

@@ -11,6 +11,7 @@
 #include "common/fsutil.h"
 #include "common/json.h"
 #include "common/segments.h"
+#include "release/patch_file.h"
 #include "release/program_file.h"
 #include "release/repository.h"
 #include "release/target.h"
@@ -222,7 +223,6 @@ static void check_program_file(struct verifier *v, const struct found_target *t,
 			       const struct full_target *full)
 {
 	uint8_t sha256[SHA256_BYTES];
-	const cJSON *size;
 	uint64_t bytes;
 	int r;
 
@@ -234,7 +234,14 @@ static void check_program_file(struct verifier *v, const struct found_target *t,
 		add_problem(v, "%s: does not decompress to its tar: %s", t->path, strerror(-r));
 	else if (bytes != full->tar_bytes || memcmp(sha256, full->tar_sha256, SHA256_BYTES) != 0)
 		add_problem(v, "%s: decompresses to another tar than the signed one", t->path);
-	cJSON_ArrayForEach (size, full->segments) {
+}
+
+static void check_segment_lists(struct verifier *v, const struct found_target *t, int fd,
+				const cJSON *sizes)
+{
+	const cJSON *size;
+
+	cJSON_ArrayForEach (size, sizes) {
 		double value = cJSON_GetNumberValue(size);
 
 		if (value >= SEGMENT_MIN_BYTES && value <= SEGMENT_MAX_BYTES)
@@ -244,10 +251,57 @@ static void check_program_file(struct verifier *v, const struct found_target *t,
 	}
 }
 
+/* ---- patches ---- */
+
+/* The program file of this version with this tar. */
+static const struct found_target *find_full(const struct verifier *v, const char *version,
+					    const char *arch, uint64_t tar_bytes,
+					    const uint8_t *tar_sha256)
+{
+	for (size_t i = 0; i < v->n_targets; i++) {
+		struct full_target full;
+
+		if (target_parse_full(v->targets[i].custom, &full) == 0 &&
+		    strcmp(full.version, version) == 0 && strcmp(full.arch, arch) == 0 &&
+		    full.tar_bytes == tar_bytes &&
+		    memcmp(full.tar_sha256, tar_sha256, SHA256_BYTES) == 0)
+			return &v->targets[i];
+	}
+	return NULL;
+}
+
+static void check_patch(struct verifier *v, const struct found_target *t, int fd,
+			const struct patch_target *patch)
+{
+	_cleanup_(patch_tar_done) struct patch_tar old = { .bytes = NULL };
+	_cleanup_close_ int base_fd = FD_NONE;
+	const struct found_target *base;
+	int r;
+
+	if (!find_full(v, patch->to.version, patch->to.arch, patch->to.tar_bytes,
+		       patch->to.tar_sha256))
+		add_problem(v, "%s: makes another tar than the program file of %s", t->path,
+			    patch->to.version);
+	base = find_full(v, patch->from, patch->to.arch, patch->base_bytes, patch->base_sha256);
+	if (!base) {
+		add_notice(v, "%s: the program file of %s is not there, so it cannot be tried",
+			   t->path, patch->from);
+		return;
+	}
+	base_fd = fs_open_beneath(v->targets_fd, base->file, O_RDONLY, 0);
+	if (base_fd < 0 || patch_tar_read(base_fd, patch->base_bytes, patch->base_sha256, &old) < 0)
+		return; /* a problem of the base itself */
+	r = patch_file_check(fd, &old.view, patch->to.tar_bytes, patch->to.tar_sha256);
+	if (r < 0)
+		add_problem(v, "%s: applied to %s it does not give its tar: %s", t->path,
+			    patch->from, strerror(-r));
+}
+
 static void check_target(struct verifier *v, const struct found_target *t)
 {
 	_cleanup_close_ int fd = fs_open_beneath(v->targets_fd, t->file, O_RDONLY, 0);
 	uint8_t sha256[SHA256_BYTES];
+	struct patch_target patch;
 	struct full_target full;
 	uint64_t length;
 	int r;
@@ -266,10 +320,19 @@ static void check_target(struct verifier *v, const struct found_target *t)
 		return;
 	}
 	r = target_parse_full(t->custom, &full);
-	if (r == 0)
+	if (r == 0) {
 		check_program_file(v, t, fd, &full);
-	else if (r == -EBADMSG)
+		check_segment_lists(v, t, fd, full.segments);
+		return;
+	}
+	if (r == -ENOENT)
+		r = target_parse_patch(t->custom, &patch);
+	if (r == 0) {
+		check_patch(v, t, fd, &patch);
+		check_segment_lists(v, t, fd, patch.to.segments);
+	} else if (r == -EBADMSG) {
 		add_problem(v, "%s: its custom part is malformed", t->path);
+	}
 }
 
 /* ---- what the client does not read ---- */

@@ -11,6 +11,7 @@
 #include "common/manifest.h"
 #include "common/segments.h"
 #include "common/version.h"
+#include "updaterd/network.h"
 #include "updaterd/release_version.h"
 
 #define KIB	(UINT64_C(1) << 10)
@@ -36,9 +37,7 @@
 #endif
 
 static const char *const identity_types[] = { "imei", "machine-id", "name", NULL };
-static const char *const network_types[] = {
-	"nb-iot", "2g", "lte-m", "3g", "4g", "ethernet", NULL
-};
+static const char *const metered_words[] = { "yes", "no", "auto", NULL };
 
 #define STRING(s, f)                                                                               \
 	{                                                                                          \
@@ -85,14 +84,21 @@ static const struct config_key keys[] = {
 	STRING("gateway", arch),
 	CHOICE("network", network_type, network_types),
 	NUMBER("network", segment_bytes, 0, SEGMENT_MAX_BYTES),
+	NUMBER("network", in_flight, 1, 8),
 	NUMBER("network", connect_timeout_sec, 1, 600),
 	NUMBER("network", request_timeout_sec, 5, 86400),
 	NUMBER("network", low_speed_bytes_per_sec, 1, MIB),
 	NUMBER("network", low_speed_sec, 5, 3600),
 	NUMBER("network", rate_limit_bytes_per_sec, 0, 1024 * MIB),
+	NUMBER("network", query_timeout_sec, 5, 86400),
+	NUMBER("network", metadata_timeout_sec, 5, 86400),
 	NUMBER("network", fetch_timeout_sec, 60, 604800),
+	NUMBER("network", result_timeout_sec, 5, 86400),
 	STRING("network", proxy),
 	STRING("network", interface),
+	CHOICE("network", metered, metered_words),
+	STRING("network", metered_command),
+	NUMBER("network", metered_max_bytes, 0, 4096 * MIB),
 	PATH("trust", root_file),
 	NUMBER("trust", max_root_bytes, 4 * KIB, 4 * MIB),
 	NUMBER("trust", max_timestamp_bytes, 2 * KIB, MIB),
@@ -120,6 +126,7 @@ static const struct {
 	{ offsetof(struct conf, identity_type), "machine-id" },
 	{ offsetof(struct conf, arch), BUILT_FOR_ARCH },
 	{ offsetof(struct conf, network_type), "4g" },
+	{ offsetof(struct conf, metered), "no" },
 	{ offsetof(struct conf, root_file), "/etc/updaterd/root.json" },
 	{ offsetof(struct conf, agent_dir), "/var/lib/updaterd/agent" },
 	{ offsetof(struct conf, installer_dir), "/var/lib/updaterd/installer" },
@@ -157,11 +164,10 @@ static int set_defaults(struct conf *c)
 		if (!*field)
 			return -ENOMEM;
 	}
-	c->connect_timeout_sec = 30;
-	c->request_timeout_sec = 300;
-	c->low_speed_bytes_per_sec = 10;
-	c->low_speed_sec = 60;
+	c->query_timeout_sec = 600;
+	c->metadata_timeout_sec = 3600;
 	c->fetch_timeout_sec = UINT64_C(6) * 3600;
+	c->result_timeout_sec = 600;
 	c->max_program_bytes = 256 * MIB;
 	return 0;
 }
@@ -258,6 +264,34 @@ static int check_server(const struct conf *c, char **ret_error)
 	if (c->segment_bytes > 0 && c->segment_bytes < SEGMENT_MIN_BYTES)
 		return invalid(ret_error, "[network] segment_bytes: 0, or %u to %u",
 			       SEGMENT_MIN_BYTES, SEGMENT_MAX_BYTES);
+	return 0;
+}
+
+static void fill(uint64_t *value, uint64_t preset)
+{
+	if (*value == 0)
+		*value = preset;
+}
+
+/* What stands in the file may not be 0 there, but for segment_bytes, where it means the same. */
+static int complete_network(struct conf *c, char **ret_error)
+{
+	const struct network_preset *p = network_preset(c->network_type);
+
+	if (strcmp(c->metered, "auto") == 0 && !c->metered_command)
+		return invalid(ret_error, "[network] metered=auto needs metered_command");
+	if (!p)
+		return -EINVAL;
+	fill(&c->segment_bytes, p->segment_bytes);
+	fill(&c->in_flight, p->in_flight);
+	fill(&c->connect_timeout_sec, p->connect_timeout_sec);
+	fill(&c->request_timeout_sec, p->request_timeout_sec);
+	fill(&c->low_speed_bytes_per_sec, p->low_speed_bytes_per_sec);
+	fill(&c->low_speed_sec, p->low_speed_sec);
+	if (c->rate_limit_bytes_per_sec > 0 &&
+	    c->rate_limit_bytes_per_sec < c->low_speed_bytes_per_sec)
+		return invalid(ret_error, "[network] rate_limit_bytes_per_sec is less than "
+					  "low_speed_bytes_per_sec: nothing would be fast enough");
 	return 0;
 }
 
@@ -385,6 +419,8 @@ int conf_load(const char *path, struct conf **ret, char **ret_error)
 		r = check_spaces(c, ret_error);
 	if (r >= 0)
 		r = check_server(c, ret_error);
+	if (r >= 0)
+		r = complete_network(c, ret_error);
 	if (r >= 0)
 		r = check_identity(c, ret_error);
 	if (r < 0)

@@ -9,6 +9,7 @@
 #include "common/manifest.h"
 #include "common/reltar.h"
 #include "common/xz.h"
+#include "delta/make.h"
 #include "updaterd/adopt.h"
 #include "updaterd/recover.h"
 #include "updaterd/swap.h"
@@ -137,6 +138,42 @@ char *gateway_pack(struct gateway *g, const char *version, size_t *ret_size)
 	return b.bytes;
 }
 
+static uint8_t *read_tar(struct gateway *g, const char *version, struct bytes_view *ret)
+{
+	_cleanup_(reltar_view_closep) struct reltar_view *view = open_view(g, version);
+	size_t size = (size_t)reltar_view_size(view);
+	uint8_t *bytes = malloc(size);
+
+	assert_non_null(bytes);
+	assert_int_equal(reltar_view_pread(view, bytes, size, 0), size);
+	*ret = (struct bytes_view){ .bytes = bytes, .size = size };
+	return bytes;
+}
+
+char *gateway_make_patch(struct gateway *g, const char *from, const char *to, size_t *ret_size)
+{
+	struct bytes_view old_tar, new_tar;
+	uint8_t *old_bytes = read_tar(g, from, &old_tar), *new_bytes = read_tar(g, to, &new_tar);
+	struct buffer b = { 0 };
+
+	assert_int_equal(patch_make(&old_tar, &new_tar, append_bytes, &b), 0);
+	free(old_bytes);
+	free(new_bytes);
+	*ret_size = b.size;
+	return b.bytes;
+}
+
+cJSON *gateway_patch_custom(struct gateway *g, const char *from, const char *to)
+{
+	cJSON *custom = gateway_custom(g, to), *base = gateway_custom(g, from);
+
+	cJSON_ReplaceItemInObject(custom, "kind", cJSON_CreateString("patch"));
+	cJSON_AddStringToObject(custom, "from", from);
+	cJSON_AddItemToObject(custom, "base", cJSON_DetachItemFromObject(base, "tar"));
+	cJSON_Delete(base);
+	return custom;
+}
+
 cJSON *gateway_custom(struct gateway *g, const char *version)
 {
 	_cleanup_(reltar_view_closep) struct reltar_view *view = open_view(g, version);
@@ -167,6 +204,14 @@ const char *gateway_target(const char *version)
 	return path;
 }
 
+static const char *patch_target(const char *from, const char *to)
+{
+	static char path[96];
+
+	(void)snprintf(path, sizeof path, "%c/%s-" ARCH ".from-%s.patch", to[0], to, from);
+	return path;
+}
+
 void gateway_write_metadata(struct gateway *g)
 {
 	_cleanup_close_ int fd = FD_NONE;
@@ -185,10 +230,10 @@ void gateway_write_metadata(struct gateway *g)
 	}
 }
 
-static void add_target(struct gateway *g, const char *version, const char *bytes, size_t size,
+static void add_target(struct gateway *g, const char *path, const void *bytes, size_t size,
 		       cJSON *custom)
 {
-	const char letter[2] = { version[0], '\0' };
+	const char letter[2] = { path[0], '\0' };
 	cJSON *targets, *target = cJSON_CreateObject();
 	char hex[SHA256_HEX_LENGTH + 1];
 	uint8_t sha256[SHA256_BYTES];
@@ -199,8 +244,8 @@ static void add_target(struct gateway *g, const char *version, const char *bytes
 	cJSON_AddStringToObject(cJSON_AddObjectToObject(target, "hashes"), "sha256", hex);
 	cJSON_AddItemToObject(target, "custom", custom);
 	targets = cJSON_GetObjectItemCaseSensitive(repo_role(g->repo, letter)->body, "targets");
-	cJSON_DeleteItemFromObjectCaseSensitive(targets, gateway_target(version));
-	cJSON_AddItemToObject(targets, gateway_target(version), target);
+	cJSON_DeleteItemFromObjectCaseSensitive(targets, path);
+	cJSON_AddItemToObject(targets, path, target);
 }
 
 void gateway_publish(struct gateway *g, const char *version, cJSON *custom)
@@ -212,7 +257,24 @@ void gateway_publish(struct gateway *g, const char *version, cJSON *custom)
 	bytes = gateway_pack(g, version, &size);
 	(void)snprintf(name, sizeof name, "files/%s", version);
 	scratch_write(g->scratch->dirfd, name, bytes, size, 0644);
-	add_target(g, version, bytes, size, custom ? custom : gateway_custom(g, version));
+	add_target(g, gateway_target(version), bytes, size,
+		   custom ? custom : gateway_custom(g, version));
+	repo_next(g->repo);
+	gateway_write_metadata(g);
+}
+
+void gateway_publish_patch(struct gateway *g, const char *from, const char *to, const void *bytes,
+			   size_t size, cJSON *custom)
+{
+	_cleanup_free_ char *made = NULL;
+	char name[64];
+
+	if (!bytes)
+		bytes = made = gateway_make_patch(g, from, to, &size);
+	(void)snprintf(name, sizeof name, "files/%s.from-%s", to, from);
+	scratch_write(g->scratch->dirfd, name, bytes, size, 0644);
+	add_target(g, patch_target(from, to), bytes, size,
+		   custom ? custom : gateway_patch_custom(g, from, to));
 	repo_next(g->repo);
 	gateway_write_metadata(g);
 }
@@ -421,17 +483,31 @@ static int run(struct gateway *g, struct transaction_request *request, struct re
 	return transaction_run(s, service, request, NULL, ret);
 }
 
-int gateway_upgrade(struct gateway *g, const char *version, struct result *ret)
+static int install(struct gateway *g, const char *name, const char *target, struct result *ret)
 {
 	_cleanup_close_ int metadata_fd = FD_NONE, program_fd = FD_NONE;
-	struct transaction_request request = { .program = version[0] };
+	struct transaction_request request = { .program = target[0], .target = target };
+
+	request.metadata_fd = metadata_fd = gateway_open(g, "metadata", O_RDONLY | O_DIRECTORY);
+	request.program_fd = program_fd = gateway_open(g, name, O_RDONLY);
+	return run(g, &request, ret);
+}
+
+int gateway_upgrade(struct gateway *g, const char *version, struct result *ret)
+{
 	char name[64];
 
 	(void)snprintf(name, sizeof name, "files/%s", version);
-	request.metadata_fd = metadata_fd = gateway_open(g, "metadata", O_RDONLY | O_DIRECTORY);
-	request.program_fd = program_fd = gateway_open(g, name, O_RDONLY);
-	request.target = gateway_target(version);
-	return run(g, &request, ret);
+	return install(g, name, gateway_target(version), ret);
+}
+
+int gateway_upgrade_by_patch(struct gateway *g, const char *from, const char *to,
+			     struct result *ret)
+{
+	char name[64];
+
+	(void)snprintf(name, sizeof name, "files/%s.from-%s", to, from);
+	return install(g, name, patch_target(from, to), ret);
 }
 
 int gateway_rollback(struct gateway *g, char letter, struct result *ret)

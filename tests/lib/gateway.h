@@ -80,6 +80,12 @@ cJSON *gateway_custom(struct gateway *g, const char *version);
 /* Makes the tree, writes the program file to files/<version>, signs a target for it and puts the
  * metadata directory in order. custom may be NULL; else it is taken. */
 void gateway_publish(struct gateway *g, const char *version, cJSON *custom);
+/* The same for patches: between two trees, as files/<to>.from-<from>. bytes NULL: the right ones; else what
+ * is signed instead. custom as above. */
+cJSON *gateway_patch_custom(struct gateway *g, const char *from, const char *to);
+char *gateway_make_patch(struct gateway *g, const char *from, const char *to, size_t *ret_size);
+void gateway_publish_patch(struct gateway *g, const char *from, const char *to, const void *bytes,
+			   size_t size, cJSON *custom);
 /* The metadata directory anew, after the test changed the repository. */
 void gateway_write_metadata(struct gateway *g);
 /* Caller closes. */
@@ -90,6 +96,8 @@ const char *gateway_target(const char *version);
 /* Runs an upgrade to a published version, or a roll back (version NULL), with the state opened and
  * recovered as the worker does. */
 int gateway_upgrade(struct gateway *g, const char *version, struct result *ret);
+int gateway_upgrade_by_patch(struct gateway *g, const char *from, const char *to,
+			     struct result *ret);
 int gateway_rollback(struct gateway *g, char letter, struct result *ret);
 
 /* `current` and `previous` ("": none). Compared with == NULL for "do not care". */

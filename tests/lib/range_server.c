@@ -21,6 +21,13 @@
 
 #include "tls_server.h"
 
+/* The n-th request (from 1), of all connections. */
+struct answering {
+	struct range_server_shared *shared;
+	unsigned n;
+	int stalled_fd;
+};
+
 struct request {
 	char method[8], path[160];
 	bool has_range;
@@ -85,10 +92,13 @@ static bool write_all(SSL *ssl, const void *bytes, size_t size)
 /* True while a switch that counts down still holds. */
 static bool take(unsigned *times)
 {
-	if (*times == 0)
-		return false;
-	(*times)--;
-	return true;
+	unsigned left = __atomic_load_n(times, __ATOMIC_SEQ_CST);
+
+	while (left > 0)
+		if (__atomic_compare_exchange_n(times, &left, left - 1, false, __ATOMIC_SEQ_CST,
+						__ATOMIC_SEQ_CST))
+			return true;
+	return false;
 }
 
 static void stall(SSL *ssl, int stalled_fd)
@@ -99,22 +109,33 @@ static void stall(SSL *ssl, int stalled_fd)
 	(void)SSL_read(ssl, &byte, 1);
 }
 
-/* Sends length bytes of body as the faults want it. False: the connection is over. */
-static bool send_body(struct range_server_shared *x, SSL *ssl, const unsigned char *bytes,
-		      uint64_t first, size_t length, int stalled_fd)
+/* Flips what of bytes first … first+length-1 is to be wrong. */
+static void corrupt(struct range_server_shared *x, unsigned char *bytes, uint64_t first,
+		    size_t length)
 {
+	uint64_t from = x->corrupt_offset, n = x->corrupt_length ? x->corrupt_length : 1;
+
+	if (from >= first + length || from + n <= first || !take(&x->corrupt_times))
+		return;
+	for (uint64_t i = from > first ? from : first; i < from + n && i < first + length; i++)
+		bytes[i - first] ^= 1;
+}
+
+/* Sends length bytes of body as the faults want it. False: the connection is over. */
+static bool send_body(const struct answering *a, SSL *ssl, const unsigned char *bytes,
+		      uint64_t first, size_t length)
+{
+	struct range_server_shared *x = a->shared;
 	unsigned char *copy = malloc(length + 1);
 	bool ok;
 
 	if (!copy)
 		_exit(1);
 	memcpy(copy, bytes + first, length);
-	if (x->corrupt_offset >= first && x->corrupt_offset < first + length &&
-	    take(&x->corrupt_times))
-		copy[x->corrupt_offset - first] ^= 1;
-	if (x->stall_at && x->requests == x->stall_at) {
+	corrupt(x, copy, first, length);
+	if (x->stall_at && a->n == x->stall_at) {
 		(void)write_all(ssl, copy, length / 2);
-		stall(ssl, stalled_fd);
+		stall(ssl, a->stalled_fd);
 		ok = false;
 	} else if (take(&x->cut_times)) {
 		(void)write_all(ssl, copy, length / 2);
@@ -138,12 +159,14 @@ static bool answer_status(SSL *ssl, int status, unsigned retry_after_sec)
 	return write_all(ssl, head, (size_t)n);
 }
 
-static bool answer_file(struct range_server_shared *x, SSL *ssl, const struct request *r,
-			const unsigned char *bytes, size_t size, int stalled_fd)
+static bool answer_file(const struct answering *a, SSL *ssl, const struct request *r,
+			const unsigned char *bytes, size_t size)
 {
-	const char *etag = x->change_at && x->requests >= x->change_at ? "\"two\"" : "\"one\"";
-	size_t total = x->lie_at && x->requests >= x->lie_at ? size + 1 : size;
-	bool ignore = x->ignores_range || (x->ignore_range_at && x->requests >= x->ignore_range_at);
+	const struct range_server_shared *x = a->shared;
+	const char *etag = x->change_at && a->n >= x->change_at ? "\"two\"" : "\"one\"";
+	size_t total = x->lie_at && a->n >= x->lie_at ? size + 1 : size;
+	bool ignore = x->ignores_range || (x->ignore_range_at && a->n >= x->ignore_range_at);
+	uint64_t shift = x->shift_at && a->n == x->shift_at;
 	char head[256];
 	int n;
 
@@ -151,24 +174,24 @@ static bool answer_file(struct range_server_shared *x, SSL *ssl, const struct re
 		n = snprintf(head, sizeof head,
 			     "HTTP/1.1 200 OK\r\nETag: %s\r\nContent-Length: %zu\r\n\r\n", etag,
 			     size);
-		return write_all(ssl, head, (size_t)n) &&
-		       send_body(x, ssl, bytes, 0, size, stalled_fd);
+		return write_all(ssl, head, (size_t)n) && send_body(a, ssl, bytes, 0, size);
 	}
-	if (r->first > r->last || r->last >= size)
+	if (r->first > r->last || r->last + shift >= size)
 		return answer_status(ssl, 416, 0);
 	n = snprintf(head, sizeof head,
 		     "HTTP/1.1 206 Partial Content\r\nETag: %s\r\nContent-Length: %ju\r\n"
 		     "Content-Range: bytes %ju-%ju/%zu\r\n\r\n",
-		     etag, (uintmax_t)(r->last - r->first + 1), (uintmax_t)r->first,
-		     (uintmax_t)r->last, total);
+		     etag, (uintmax_t)(r->last - r->first + 1), (uintmax_t)(r->first + shift),
+		     (uintmax_t)(r->last + shift), total);
 	return write_all(ssl, head, (size_t)n) &&
-	       send_body(x, ssl, bytes, r->first, (size_t)(r->last - r->first + 1), stalled_fd);
+	       send_body(a, ssl, bytes, r->first + shift, (size_t)(r->last - r->first + 1));
 }
 
 static bool answer(const struct range_server *s, SSL *ssl, const struct request *r, int stalled_fd)
 {
 	struct range_server_shared *x = s->shared;
-	unsigned n = x->requests++;
+	unsigned n = __atomic_fetch_add(&x->requests, 1, __ATOMIC_SEQ_CST);
+	const struct answering a = { x, n + 1, stalled_fd };
 
 	if (n < RANGE_SERVER_MAX_LOG) {
 		x->log[n].first = r->first;
@@ -179,8 +202,7 @@ static bool answer(const struct range_server *s, SSL *ssl, const struct request 
 		return answer_status(ssl, x->fail_status, x->retry_after_sec);
 	for (size_t i = 0; i < s->n_files; i++)
 		if (strcmp(s->files[i].path, r->path) == 0)
-			return answer_file(x, ssl, r, s->files[i].bytes, s->files[i].size,
-					   stalled_fd);
+			return answer_file(&a, ssl, r, s->files[i].bytes, s->files[i].size);
 	return answer_status(ssl, 404, 0);
 }
 
@@ -190,7 +212,7 @@ static void serve_connection(const struct range_server *s, SSL_CTX *tls, int fd,
 	struct request request;
 	char head[8192];
 
-	s->shared->connections++;
+	__atomic_add_fetch(&s->shared->connections, 1, __ATOMIC_SEQ_CST);
 	if (ssl && SSL_set_fd(ssl, fd) == 1 && SSL_accept(ssl) == 1)
 		while (read_head(ssl, head, sizeof head) && parse_request(head, &request) &&
 		       answer(s, ssl, &request, stalled_fd))
@@ -203,13 +225,19 @@ static void serve(const struct range_server *s, SSL_CTX *tls, int listener, int 
 {
 	(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
 	(void)signal(SIGPIPE, SIG_IGN);
+	(void)signal(SIGCHLD, SIG_IGN);
 	for (;;) {
 		int on = 1, fd = accept(listener, NULL, NULL);
 
 		if (fd < 0)
 			continue;
 		(void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-		serve_connection(s, tls, fd, stalled_fd);
+		if (fork() == 0) {
+			(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+			serve_connection(s, tls, fd, stalled_fd);
+			_exit(0);
+		}
+		(void)close(fd);
 	}
 }
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A file server for tests: real HTTPS on loopback in a process of its own, with Range, kept
- * connections, and faults that the test switches while it runs. Failures of the helper itself end
+ * A file server for tests: real HTTPS on loopback in a process of its own and one more for each
+ * connection, with Range, kept connections, and faults that the test switches while it runs. Failures of the helper itself end
  * the test (cmocka assertions).
  */
 #ifndef TESTS_LIB_RANGE_SERVER_H
@@ -23,7 +23,8 @@ struct range_server_shared {
 		char path[160];
 	} log[RANGE_SERVER_MAX_LOG];
 
-	uint64_t corrupt_offset;  /* the byte that is flipped … */
+	uint64_t corrupt_offset;  /* the byte that is flipped, … */
+	uint64_t corrupt_length;  /* … or so many from there on … */
 	unsigned corrupt_times;	  /* … in so many answers that hold it */
 	unsigned fail_times;	  /* so many answers are … */
 	int fail_status;	  /* … this status … */
@@ -32,6 +33,7 @@ struct range_server_shared {
 	unsigned stall_at;	  /* this request (from 1) gets half an answer, then silence */
 	unsigned change_at;	  /* from this request on there is another ETag */
 	unsigned lie_at;	  /* … and another total */
+	unsigned shift_at;	  /* this request gets the range one byte further on */
 	bool ignores_range;
 	unsigned ignore_range_at;
 };

@@ -230,29 +230,49 @@ static SSL *accept_tls(SSL_CTX *context, int fd)
 	return NULL;
 }
 
-__attribute__((noreturn)) static void serve(int listener, SSL_CTX *context,
-					    const struct tls_answer *answers, size_t n_answers,
-					    struct tls_server_seen *seen)
+struct work {
+	SSL_CTX *context;
+	const struct tls_answer *answers;
+	size_t n_answers;
+	struct tls_server_seen *seen;
+};
+
+static const struct tls_answer *next_answer(const struct work *w)
 {
-	size_t next = 0;
+	unsigned n = __atomic_fetch_add(&w->seen->next, 1, __ATOMIC_SEQ_CST);
 
+	return &w->answers[n < w->n_answers ? n : w->n_answers - 1];
+}
+
+static void serve_connection(const struct work *w, int fd)
+{
+	struct connection c = { .fd = fd };
+
+	if (w->context)
+		c.ssl = accept_tls(w->context, fd);
+	if (c.ssl && SSL_session_reused(c.ssl))
+		__atomic_add_fetch(&w->seen->resumed, 1, __ATOMIC_SEQ_CST);
+	while ((c.ssl || !w->context) && read_request(&c, w->seen))
+		if (!give_answer(&c, next_answer(w)))
+			break;
+	SSL_free(c.ssl);
+}
+
+__attribute__((noreturn)) static void serve(int listener, const struct work *w)
+{
+	(void)signal(SIGCHLD, SIG_IGN);
 	for (;;) {
-		struct connection c = { .fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC) };
+		int fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
 
-		if (c.fd < 0)
+		if (fd < 0)
 			_exit(1);
-		__atomic_add_fetch(&seen->connections, 1, __ATOMIC_SEQ_CST);
-		if (context)
-			c.ssl = accept_tls(context, c.fd);
-		while ((c.ssl || !context) && read_request(&c, seen)) {
-			const struct tls_answer *a = &answers[next];
-
-			next += next + 1 < n_answers;
-			if (!give_answer(&c, a))
-				break;
+		__atomic_add_fetch(&w->seen->connections, 1, __ATOMIC_SEQ_CST);
+		if (fork() == 0) {
+			(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+			serve_connection(w, fd);
+			_exit(0);
 		}
-		SSL_free(c.ssl);
-		(void)close(c.fd);
+		(void)close(fd);
 	}
 }
 
@@ -342,7 +362,7 @@ int tls_server_start(const struct tls_server_options *options, const struct tls_
 	if (s.pid == 0) {
 		(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
 		(void)signal(SIGPIPE, SIG_IGN);
-		serve(listener, context, answers, n_answers, s.seen);
+		serve(listener, &(struct work){ context, answers, n_answers, s.seen });
 	}
 	SSL_CTX_free(context);
 	*ret = s;

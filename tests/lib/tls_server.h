@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * An HTTPS server that says exactly what a test tells it to: one canned answer after another, byte
- * for byte, over real TLS on the loopback. It is a process of its own, which ends with the test.
+ * for byte, over real TLS on the loopback. It is a process of its own, with one more for each
+ * connection, which end with the test.
  */
 #ifndef TESTS_TLS_SERVER_H
 #define TESTS_TLS_SERVER_H
@@ -49,7 +50,9 @@ struct tls_server {
 	char url[64]; /* https://127.0.0.1:port */
 	struct tls_server_seen {
 		unsigned connections; /* accepted */
+		unsigned resumed;     /* of them, by an earlier TLS session */
 		unsigned requests;
+		unsigned next;	     /* answer */
 		char request[16384]; /* the last one: head and body */
 	} * seen;		     /* shared with the server's process */
 };

@@ -13,7 +13,8 @@ WRAP_tuf_test_roles := tuf_key_parse
 WRAP_tuf_test_search := tuf_key_verify
 WRAP_updaterd_test_backup := fsync
 WRAP_updaterd_test_conf := time
-WRAP_updaterd_test_cycle := client_archived client_close client_follow client_install client_knows \
+WRAP_updaterd_test_choose := trust_find_patch trust_find_target
+WRAP_updaterd_test_cycle := choose_check_running choose_patch client_archived client_close client_follow client_install client_knows \
 	client_open client_results client_status fetch_run http_send medium_open_file query_ask \
 	trust_fetch_target trust_find_newest trust_find_program_file trust_find_target trust_free trust_refresh
 WRAP_updaterd_test_fetch := clock_nanosleep pread64
@@ -35,11 +36,12 @@ LINK_common_test_http := -lssl
 WRAP_common_test_http := clock_nanosleep
 $(foreach t,fetch trust,$(B)/test/unit/updaterd/test_$(t)): $(B)/obj/tests/lib/range_server.o \
 	$(B)/obj/tests/lib/tls_server.o
+$(foreach t,backup choose recover stage transaction verify,$(eval LINK_updaterd_test_$(t) := -ldivsufsort))
 LINK_updaterd_test_fetch := -lssl
 LINK_updaterd_test_trust := -lssl
 $(B)/test/unit/updaterd/test_trust: $(B)/obj/tests/lib/tuf_repo.o
 $(B)/test/unit/queryd/test_catalog: $(B)/obj/tests/lib/tuf_repo.o
 $(B)/test/unit/updaterd/test_update_time: $(B)/obj/tests/lib/tuf_repo.o
-$(foreach t,backup recover stage transaction verify,$(B)/test/unit/updaterd/test_$(t)): \
+$(foreach t,backup choose recover stage transaction verify,$(B)/test/unit/updaterd/test_$(t)): \
 	$(B)/obj/tests/lib/gateway.o $(B)/obj/tests/lib/tuf_repo.o
 $(B)/test/unit/tuf/test_attacks: $(foreach o,tuf_repo hostile_repo hostile_variants,$(B)/obj/tests/lib/$(o).o)

@@ -92,6 +92,7 @@ static int open_server(struct context *c)
 		.client_key = conf->client_key,
 		.proxy = conf->proxy,
 		.interface = conf->interface,
+		.allowed_hosts = conf->allowed_hosts,
 		.connect_timeout_sec = conf->connect_timeout_sec,
 		.low_speed_bytes_per_sec = conf->low_speed_bytes_per_sec,
 		.low_speed_sec = conf->low_speed_sec,

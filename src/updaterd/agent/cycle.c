@@ -8,11 +8,14 @@
 #include "common/fsutil.h"
 #include "common/json.h"
 #include "common/log.h"
+#include "updaterd/choose.h"
 #include "updaterd/context.h"
 #include "updaterd/exit_codes.h"
 #include "updaterd/fetch.h"
+#include "updaterd/network.h"
 #include "updaterd/query.h"
 #include "updaterd/report.h"
+#include "updaterd/result.h"
 #include "updaterd/trust.h"
 
 #define LIST_MAX_BYTES	 (64u << 20)
@@ -31,14 +34,21 @@ struct upgrade {
 	struct medium *medium; /* … a directory */
 	struct trust **trust;  /* shared by the attempts of a run */
 	struct attempt attempt;
-	struct program_file file;
-	int fd;		  /* the program file, complete */
-	bool is_recorded; /* the installer will have a result */
+	struct program_file file; /* what is fetched */
+	struct program_file
+		full;	     /* if that is a patch: what is fetched where the patch is of no use */
+	bool is_full_wanted; /* it was of no use */
+	bool is_repair;	     /* of what runs */
+	int fd;		     /* the program file, complete */
+	bool is_recorded;    /* the installer will have a result */
 };
+
+/* At a program in a run: to repair it, by patch, by full file. */
+#define ATTEMPTS_MAX 3
 
 /* What of the inbox the next run may go on with. */
 struct wanted {
-	uint8_t sha256[CONF_MAX_PROGRAMS][SHA256_BYTES];
+	uint8_t sha256[CONF_MAX_PROGRAMS * ATTEMPTS_MAX][SHA256_BYTES];
 	size_t n;
 	bool is_unknown; /* an attempt ended before it knew its file */
 };
@@ -46,6 +56,7 @@ struct wanted {
 static void upgrade_done(struct upgrade *u)
 {
 	program_file_done(&u->file);
+	program_file_done(&u->full);
 	close_fd(&u->fd);
 }
 
@@ -61,6 +72,51 @@ static int step_trust(struct upgrade *u, struct failure *failure)
 	progress_begin(c->progress, STEP_TRUST, u->attempt.version.text, 0, 0);
 	return trust_refresh(c->conf, c->metadata_fd, &c->time, c->http, u->base, u->medium,
 			     u->trust, failure);
+}
+
+/* ---- patch or full file ---- */
+
+static void use_file(struct upgrade *u, const struct program_file *file)
+{
+	u->file = *file;
+	u->attempt.file = file->is_patch ? RESULT_FILE_PATCH : RESULT_FILE_FULL;
+}
+
+/* From a medium the full file costs nothing more. */
+static void step_choose(struct upgrade *u)
+{
+	struct context *c = u->c;
+	const struct version *current = context_version(c, u->file.version.program);
+	const struct choice choice = { .trust = *u->trust,
+				       .program = conf_program(c->conf, u->file.version.program),
+				       .current = current,
+				       .inbox_fd = c->inbox_fd,
+				       .segment_bytes = (uint32_t)c->conf->segment_bytes };
+	struct program_file patch = { .path = NULL }, full = u->file;
+	struct failure why = { 0 };
+
+	use_file(u, &full);
+	if (u->is_full_wanted || u->is_repair || u->medium || !current || !choice.program)
+		return;
+	if (choose_patch(&choice, &full, &patch, &why) > 0) {
+		log_info("'%s': by patch from '%s', %ju bytes instead of %ju", full.version.text,
+			 current->text, (uintmax_t)patch.length_bytes,
+			 (uintmax_t)full.length_bytes);
+		u->full = full;
+		use_file(u, &patch);
+	} else if (why.text[0]) {
+		log_notice("'%s': the full file, not the patch from '%s': %s", full.version.text,
+			   current->text, why.text);
+	}
+}
+
+static void give_up_patch(struct upgrade *u)
+{
+	if (fetch_remove(u->c->inbox_fd, u->file.sha256) < 0)
+		log_debug("inbox: '%s' cannot be removed", u->file.path);
+	program_file_done(&u->file);
+	use_file(u, &u->full);
+	u->full = (struct program_file){ .path = NULL };
 }
 
 /* ---- fetch ---- */
@@ -125,13 +181,14 @@ static int get_list(struct upgrade *u, const char *path, uint32_t segment_bytes,
 static int get_segments(struct upgrade *u, struct segments **ret, struct failure *failure)
 {
 	const struct conf *conf = u->c->conf;
-	uint32_t wanted = fetch_request_bytes(conf->network_type, conf->segment_bytes), bytes;
+	uint32_t bytes;
 	_cleanup_(segments_freep) struct segments *segments = NULL;
 	_cleanup_free_ char *path = NULL, *list = NULL;
 	size_t size;
 	int r;
 
-	bytes = fetch_choose_segment_bytes(u->file.segment_bytes, u->file.n_segment_bytes, wanted);
+	bytes = fetch_choose_segment_bytes(u->file.segment_bytes, u->file.n_segment_bytes,
+					   (uint32_t)conf->segment_bytes);
 	if (bytes == 0)
 		return failure_set(failure, -ENOENT, REASON_NO_TARGET, "'%s' has no segment list",
 				   u->file.path);
@@ -164,10 +221,11 @@ static int fetch_from_server(struct upgrade *u, struct failure *failure)
 	_cleanup_(segments_freep) struct segments *segments = NULL;
 	_cleanup_free_ char *path = NULL, *url = NULL;
 	struct fetch fetch;
-	uint32_t wanted = fetch_request_bytes(conf->network_type, conf->segment_bytes);
 	int r;
 
-	r = get_segments(u, &segments, failure);
+	r = network_admit(conf, u->file.length_bytes, failure);
+	if (r >= 0)
+		r = get_segments(u, &segments, failure);
 	if (r >= 0)
 		r = target_path(u, &path, failure);
 	if (r < 0)
@@ -180,15 +238,18 @@ static int fetch_from_server(struct upgrade *u, struct failure *failure)
 				.inbox_fd = u->c->inbox_fd,
 				.sha256 = u->file.sha256,
 				.segments = segments,
-				.request_segments = wanted / segments->segment_bytes,
+				/* Requests in flight do not share a rate limit. */
+				.in_flight = conf->rate_limit_bytes_per_sec > 0
+						     ? 1
+						     : (unsigned)conf->in_flight,
 				.timeout_sec = conf->fetch_timeout_sec,
 				.attempts = FETCH_ATTEMPTS,
 				.retry_wait_msec = FETCH_RETRY_MSEC,
 				.progress = on_fetched,
 				.userdata = u->c->progress };
 	r = fetch_run(&fetch, failure);
-	u->attempt.segments_fetched = fetch.segments_fetched;
-	u->attempt.segments_again = fetch.segments_again;
+	u->attempt.segments_fetched += fetch.segments_fetched;
+	u->attempt.segments_again += fetch.segments_again;
 	return r;
 }
 
@@ -227,7 +288,7 @@ static int check_room(struct upgrade *u, struct failure *failure)
 				u->file.sha256, failure);
 }
 
-static int step_fetch(struct upgrade *u, struct failure *failure)
+static int fetch_file(struct upgrade *u, struct failure *failure)
 {
 	struct context *c = u->c;
 	uint64_t before = c->http ? http_received_bytes(c->http) : 0;
@@ -240,12 +301,24 @@ static int step_fetch(struct upgrade *u, struct failure *failure)
 	progress_begin(c->progress, STEP_FETCH, u->attempt.version.text, u->file.length_bytes, 1);
 	r = u->medium ? fetch_from_medium(u, failure) : fetch_from_server(u, failure);
 	if (c->http)
-		u->attempt.bytes_fetched = http_received_bytes(c->http) - before;
+		u->attempt.bytes_fetched += http_received_bytes(c->http) - before;
 	if (r < 0)
 		return r;
 	u->fd = r;
 	progress_end(c->progress, NULL);
 	return 0;
+}
+
+static int step_fetch(struct upgrade *u, struct failure *failure)
+{
+	int r = fetch_file(u, failure);
+
+	if (r >= 0 || !u->file.is_patch || !choose_falls_back(r, failure->reason))
+		return r;
+	log_notice("'%s': the full file, since the patch cannot be had: %s (%s)",
+		   u->attempt.version.text, failure->text, reason_name(failure->reason));
+	give_up_patch(u);
+	return fetch_file(u, failure);
 }
 
 /* ---- install ---- */
@@ -316,7 +389,7 @@ static int step_admit(struct upgrade *u, struct failure *failure)
 	const struct version *current = context_version(u->c, version->program);
 
 	u->attempt.step = STEP_QUERY;
-	if (!current || version_compare(version, current) > 0)
+	if (!current || u->is_repair || version_compare(version, current) > 0)
 		return 0;
 	return failure_set(failure, -ESTALE, REASON_OLDER_VERSION,
 			   "it is not newer than %s, which runs", current->text);
@@ -333,6 +406,8 @@ static int run_steps(struct upgrade *u, const char *target, cJSON **ret_result,
 	if (r >= 0 && !u->file.path)
 		r = trust_find_program_file(*u->trust, target, &u->attempt.version, &u->file,
 					    failure);
+	if (r >= 0)
+		step_choose(u);
 	if (r >= 0)
 		r = step_fetch(u, failure);
 	if (r >= 0)
@@ -351,6 +426,32 @@ static bool is_judged(int r, const cJSON *result)
 	       outcome_from_name(outcome) != OUTCOME_POSTPONED;
 }
 
+/* The installer has judged the patch, and a full file may do better. */
+static bool is_patch_refused(const struct upgrade *u, int r, const cJSON *result)
+{
+	const char *outcome, *reason;
+	int which;
+
+	if (r < 0 || !u->file.is_patch || json_get_string(result, "outcome", &outcome, NULL) < 0 ||
+	    json_get_string(result, "reason", &reason, NULL) < 0)
+		return false;
+	which = outcome_from_name(outcome);
+	if (which != OUTCOME_REFUSED && which != OUTCOME_FAILED)
+		return false;
+	which = reason_from_name(reason);
+	return which >= 0 && choose_falls_back(0, (enum reason)which);
+}
+
+/* Its result is archived as any other; but this run is not over. */
+static void report_patch(const struct upgrade *u, const cJSON *result)
+{
+	if (u->c->progress)
+		progress_end(u->c->progress, "patch refused");
+	log_notice("'%s': the full file, since the patch was refused: %s (%s)",
+		   u->attempt.version.text, json_text_or(result, "detail", ""),
+		   json_text_or(result, "reason", ""));
+}
+
 /* The installer goes on by itself. The result of the attempt is its, whatever it will be: one of our own
  * would come before it, and the first one stays. */
 static void report_lost(const struct upgrade *u, const struct failure *failure)
@@ -367,7 +468,9 @@ static void end_attempt(struct upgrade *u, int r, const cJSON *result,
 {
 	struct context *c = u->c;
 
-	if (r >= 0) {
+	if (is_patch_refused(u, r, result)) {
+		report_patch(u, result);
+	} else if (r >= 0) {
 		report_finished(c, result);
 	} else if (u->is_recorded) {
 		report_lost(u, failure);
@@ -395,7 +498,8 @@ static void clean_inbox(struct upgrade *u, bool is_judged, struct wanted *wanted
 	}
 }
 
-static void run_attempt(struct upgrade *u, const char *target, struct wanted *wanted)
+/* True if a patch was refused and the full file is to be tried. */
+static bool run_attempt(struct upgrade *u, const char *target, struct wanted *wanted)
 {
 	_cleanup_json_ cJSON *result = NULL;
 	struct failure failure = { 0 };
@@ -403,6 +507,7 @@ static void run_attempt(struct upgrade *u, const char *target, struct wanted *wa
 
 	end_attempt(u, r, result, &failure);
 	clean_inbox(u, is_judged(r, result), wanted);
+	return is_patch_refused(u, r, result);
 }
 
 /* Is this something to try at all? */
@@ -421,21 +526,83 @@ static bool is_wanted(struct context *c, const struct version *version)
 	return true;
 }
 
+static int begin_attempt(struct upgrade *u, const struct version *version)
+{
+	int r = attempt_begin(&u->attempt, version, &u->c->time);
+
+	if (r >= 0)
+		return 0;
+	log_error("'%s': no random numbers", version->text);
+	context_worsen(u->c, EXIT_FAILED);
+	return r;
+}
+
+static bool try_offer(struct context *c, const struct offer *offer, const char *base,
+		      struct trust **trust, bool is_full_wanted, struct wanted *wanted)
+{
+	_cleanup_(upgrade_done) struct upgrade u = { .c = c,
+						     .base = base,
+						     .trust = trust,
+						     .is_full_wanted = is_full_wanted,
+						     .fd = FD_NONE };
+
+	return begin_attempt(&u, &offer->version) >= 0 && run_attempt(&u, offer->target, wanted);
+}
+
 static void follow_offer(struct context *c, const struct offer *offer, const char *base,
 			 struct trust **trust, struct wanted *wanted)
 {
-	_cleanup_(upgrade_done) struct upgrade u = {
-		.c = c, .base = base, .trust = trust, .fd = FD_NONE
-	};
-
 	if (!is_wanted(c, &offer->version))
 		return;
-	if (attempt_begin(&u.attempt, &offer->version, &c->time) < 0) {
-		log_error("'%s': no random numbers", offer->version.text);
-		context_worsen(c, EXIT_FAILED);
-		return;
-	}
-	run_attempt(&u, offer->target, wanted);
+	if (try_offer(c, offer, base, trust, false, wanted))
+		(void)try_offer(c, offer, base, trust, true, wanted);
+}
+
+/* ---- repair ---- */
+
+static int find_repair(struct upgrade *u, const char *damage, struct failure *failure)
+{
+	const struct version *version = &u->attempt.version;
+	int r = step_trust(u, failure);
+
+	if (r < 0)
+		return r;
+	r = trust_find_newest(*u->trust, version->program, version, &u->file, failure);
+	if (r == -ENOENT)
+		return failure_set(failure, r, REASON_DAMAGED,
+				   "it is damaged (%s), and its program file is not there any more",
+				   damage);
+	return r;
+}
+
+/* A program whose files have changed on the disk gets the same release again, whole. True if there was an
+ * attempt at that. */
+static bool repair_running(struct context *c, char program, const char *base, struct medium *medium,
+			   struct trust **trust, struct wanted *wanted)
+{
+	_cleanup_(upgrade_done) struct upgrade u = { .c = c,
+						     .base = base,
+						     .medium = medium,
+						     .trust = trust,
+						     .is_repair = true,
+						     .fd = FD_NONE };
+	const struct version *version = context_version(c, program);
+	_cleanup_free_ char *damage = NULL;
+	struct failure failure = { 0 };
+
+	if (!version ||
+	    choose_check_running(conf_program(c->conf, program), version, &damage) != -EUCLEAN)
+		return false;
+	log_error("program %c: '%s', which runs, is damaged: %s", program, version->text,
+		  damage ? damage : "");
+	if (begin_attempt(&u, version) < 0)
+		return false;
+	u.attempt.kind = RESULT_KIND_REPAIR;
+	if (find_repair(&u, damage ? damage : "", &failure) < 0)
+		report_failure(c, &u.attempt, &failure);
+	else
+		(void)run_attempt(&u, u.file.path, wanted);
+	return true;
 }
 
 /* ---- the entrances ---- */
@@ -478,6 +645,8 @@ int agent_run_once(const struct conf *conf, struct progress *progress)
 	_cleanup_(trust_freep) struct trust *trust = NULL;
 	_cleanup_(answer_done) struct answer answer = { 0 };
 	struct wanted wanted = { .n = 0 };
+	const char *base;
+	bool has_results;
 	int code;
 
 	code = context_open(conf, CONTEXT_DIRECTORIES | CONTEXT_SERVER, progress, &c);
@@ -492,12 +661,16 @@ int agent_run_once(const struct conf *conf, struct progress *progress)
 	progress_end(progress, NULL);
 	if (answer.n_offers == 0)
 		progress_say(progress, "nothing new");
+	has_results = answer.n_offers > 0;
+	base = answer.file_server ? answer.file_server : conf->url;
+	for (size_t i = 0; i < conf->n_programs; i++)
+		has_results |= repair_running(c, conf->programs[i].letter, base, NULL, &trust,
+					      &wanted);
 	for (size_t i = 0; i < answer.n_offers; i++)
-		follow_offer(c, &answer.offers[i],
-			     answer.file_server ? answer.file_server : conf->url, &trust, &wanted);
+		follow_offer(c, &answer.offers[i], base, &trust, &wanted);
 	if (!wanted.is_unknown && fetch_clean(c->inbox_fd, wanted.sha256, wanted.n) < 0)
 		log_debug("inbox: leftovers cannot be removed");
-	if (answer.n_offers > 0)
+	if (has_results)
 		(void)report_deliver(c);
 	return c->exit_code;
 }
@@ -592,6 +765,13 @@ static int begin_from_medium(struct upgrade *u, char program, const struct versi
 	return attempt_begin(&u->attempt, version ? version : current, &u->c->time);
 }
 
+static bool is_current(const struct context *c, const struct version *version)
+{
+	const struct version *current = context_version(c, version->program);
+
+	return current && version_compare(current, version) == 0;
+}
+
 static void install_program(struct context *c, struct medium *medium, struct trust **trust,
 			    char program, const struct version *version)
 {
@@ -602,6 +782,9 @@ static void install_program(struct context *c, struct medium *medium, struct tru
 	struct wanted ignored = { .n = 0 };
 	int r;
 
+	if (repair_running(c, program, NULL, medium, trust, &ignored) && version &&
+	    is_current(c, version))
+		return;
 	if (begin_from_medium(&u, program, version) < 0) {
 		context_worsen(c, EXIT_FAILED);
 		return;
@@ -610,7 +793,7 @@ static void install_program(struct context *c, struct medium *medium, struct tru
 	if (r < 0)
 		report_failure(c, &u.attempt, &failure);
 	if (r > 0)
-		run_attempt(&u, u.file.path, &ignored);
+		(void)run_attempt(&u, u.file.path, &ignored);
 }
 
 int agent_install_from(const struct conf *conf, struct medium *medium, char program,

@@ -222,10 +222,11 @@ static bool is_the_servers_word(const char *body, size_t size)
 	       json_get_string(object, "error", &error, NULL) == 0;
 }
 
-/* Only what is about the body itself is for ever: the rest may be a server that is being set up. */
+/* The protocol knows two ways of saying that it is archived; a 204 is somebody else's. Only what is about
+ * the body itself is for ever: the rest may be a server that is being set up. */
 enum delivery outbox_judge(long status, const char *body, size_t size)
 {
-	if (status >= 200 && status < 300)
+	if (status == 200 || status == 201)
 		return DELIVERY_ARCHIVED;
 	if (status != 400 && status != 409 && status != 413 && status != 415 && status != 422)
 		return DELIVERY_LATER;

@@ -153,19 +153,6 @@ int query_build(const struct conf *conf, const struct identity *identity,
 	return 0;
 }
 
-static bool is_listed(const char *list, const char *host)
-{
-	_cleanup_free_ char *copy = strdup(list ? list : "");
-	char *rest = NULL;
-
-	if (!copy)
-		return false;
-	for (char *word = strtok_r(copy, " \t", &rest); word; word = strtok_r(NULL, " \t", &rest))
-		if (strcasecmp(word, host) == 0)
-			return true;
-	return false;
-}
-
 int query_check_file_server(const struct conf *conf, const char *file_server)
 {
 	_cleanup_free_ char *host = NULL, *own = NULL;
@@ -179,7 +166,8 @@ int query_check_file_server(const struct conf *conf, const char *file_server)
 	r = http_url_host(conf->url, &own);
 	if (r < 0)
 		return r;
-	return strcmp(host, own) == 0 || is_listed(conf->allowed_hosts, host) ? 0 : -EACCES;
+	return strcmp(host, own) == 0 || http_host_is_listed(conf->allowed_hosts, host) ? 0
+											: -EACCES;
 }
 
 static int judge_status(const struct http_response *response, struct failure *failure)
@@ -209,6 +197,7 @@ int query_ask(struct http *http, const struct conf *conf, const struct identity 
 		r = http_join_url(conf->url, "v1/query", &url);
 	if (r < 0)
 		return failure_set_errno(failure, r, "query");
+	http_limit_time(http, conf->query_timeout_sec);
 	r = http_send(http, "POST", url, body, strlen(body), QUERY_MAX_ANSWER_BYTES, &response);
 	if (r < 0)
 		return failure_set_http(failure, r, http, conf->url);

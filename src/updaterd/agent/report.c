@@ -14,6 +14,7 @@
 int attempt_begin(struct attempt *a, const struct version *version, const struct update_time *time)
 {
 	*a = (struct attempt){ .version = *version,
+			       .kind = RESULT_KIND_UPGRADE,
 			       .step = STEP_TRUST,
 			       .started_sec = (uint64_t)update_time_passing_sec(time),
 			       .started_msec = clock_now_msec(CLOCK_BOOTTIME) };
@@ -25,7 +26,8 @@ int attempt_share(const struct attempt *a, char **ret_json)
 	_cleanup_json_ cJSON *share = cJSON_CreateObject();
 	char *text;
 
-	if (!share || !cJSON_AddStringToObject(share, "kind", RESULT_KIND_UPGRADE) ||
+	if (!share || !cJSON_AddStringToObject(share, "kind", a->kind) ||
+	    (a->file && !cJSON_AddStringToObject(share, "file", a->file)) ||
 	    !json_add_u64(share, "started_sec", a->started_sec) ||
 	    !json_add_u64(share, "duration_ms", clock_now_msec(CLOCK_BOOTTIME) - a->started_msec) ||
 	    !json_add_u64(share, "bytes_fetched", a->bytes_fetched) ||
@@ -74,7 +76,7 @@ static int make_result(const struct context *c, const struct attempt *a,
 {
 	const struct version *from = context_version(c, a->version.program);
 	struct result result = { .program = a->version.program,
-				 .kind = RESULT_KIND_UPGRADE,
+				 .kind = a->kind,
 				 .outcome = report_outcome(failure->reason),
 				 .step = a->step,
 				 .failure = *failure,
@@ -83,7 +85,8 @@ static int make_result(const struct context *c, const struct attempt *a,
 							   a->started_msec,
 					    .bytes_fetched = a->bytes_fetched,
 					    .segments_fetched = a->segments_fetched,
-					    .segments_again = a->segments_again } };
+					    .segments_again = a->segments_again,
+					    .file = a->file } };
 	_cleanup_free_ char *json = NULL;
 	int r;
 
@@ -219,6 +222,7 @@ int report_deliver(struct context *c)
 	collect(c);
 	if (!c->http)
 		return 0;
+	http_limit_time(c->http, c->conf->result_timeout_sec);
 	left = outbox_flush(c->outbox_fd, &ops);
 	if (left < 0)
 		log_warning("outbox: %s", strerror(-left));

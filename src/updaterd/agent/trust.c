@@ -10,6 +10,8 @@
 #include "tuf/name.h"
 #include "updaterd/root_chain.h"
 
+#define FULL_ENDING ".tar.xz"
+
 struct trust {
 	const struct conf *conf; /* all borrowed */
 	int metadata_fd;
@@ -197,6 +199,8 @@ int trust_refresh(const struct conf *conf, int metadata_fd, const struct update_
 	t->source = (struct tuf_source){
 		.userdata = t, .fetch = source_fetch, .load = source_load, .store = source_store
 	};
+	if (http)
+		http_limit_time(http, conf->metadata_timeout_sec);
 	r = run_workflow(t, failure);
 	if (r < 0)
 		return r;
@@ -252,14 +256,16 @@ static bool is_usable(const struct tuf_target *target)
 	return tuf_path_is_plain(target->path) && target->has_sha256;
 }
 
-/* The version that a target is a full program file of; -EBADMSG if it is none. */
-static int target_version(const struct tuf_target *target, struct version *ret)
+/* The version that a target is a program file of this kind of; -EBADMSG if it is none. */
+static int target_version(const struct tuf_target *target, const char *wanted_kind,
+			  struct version *ret)
 {
 	const char *kind, *program, *version;
 	struct version v;
 
 	if (!is_usable(target) || !target->custom ||
-	    json_get_string(target->custom, "kind", &kind, NULL) < 0 || strcmp(kind, "full") != 0 ||
+	    json_get_string(target->custom, "kind", &kind, NULL) < 0 ||
+	    strcmp(kind, wanted_kind) != 0 ||
 	    json_get_string(target->custom, "program", &program, NULL) < 0 ||
 	    json_get_string(target->custom, "version", &version, NULL) < 0 ||
 	    version_parse(version, &v) < 0 || program[0] != v.program || program[1] != '\0')
@@ -283,6 +289,20 @@ static void read_segment_sizes(const cJSON *custom, struct program_file *f)
 	}
 }
 
+static int read_tar(const cJSON *custom, const char *key, uint64_t *ret_bytes,
+		    uint8_t ret_sha256[SHA256_BYTES])
+{
+	const char *sha256;
+	const cJSON *tar;
+
+	if (json_get_object(custom, key, &tar, NULL) < 0 ||
+	    json_get_u64(tar, "length", INT64_MAX >> 10, ret_bytes, NULL) < 0 ||
+	    json_get_string(tar, "sha256", &sha256, NULL) < 0 ||
+	    hex_decode(sha256, ret_sha256, SHA256_BYTES) < 0)
+		return -EBADMSG;
+	return 0;
+}
+
 static int take_program_file(const struct trust *t, const struct tuf_target *target,
 			     const struct version *version, struct program_file *ret)
 {
@@ -291,6 +311,8 @@ static int take_program_file(const struct trust *t, const struct tuf_target *tar
 
 	memcpy(f.sha256, target->sha256, sizeof f.sha256);
 	read_segment_sizes(target->custom, &f);
+	/* Without it there is no patch; what else it means is for the installer to say. */
+	(void)!read_tar(target->custom, "tar", &f.tar_bytes, f.tar_sha256);
 	r = tuf_client_target_file(t->client, target, &f.file);
 	if (r >= 0) {
 		f.path = strdup(target->path);
@@ -332,7 +354,7 @@ int trust_find_program_file(struct trust *t, const char *path, const struct vers
 	r = trust_find_target(t, path, &target, failure);
 	if (r < 0)
 		return r;
-	if (target_version(&target, &v) < 0)
+	if (target_version(&target, "full", &v) < 0)
 		return failure_set(failure, -EBADMSG, REASON_BAD_METADATA,
 				   "'%s' is not signed as a program file", path);
 	if (v.program != version->program)
@@ -353,6 +375,66 @@ int trust_find_program_file(struct trust *t, const char *path, const struct vers
 	return r < 0 ? failure_set_errno(failure, r, "'%s'", path) : 0;
 }
 
+/* "B/B2-arm64.tar.xz" → "B/B2-arm64.from-B1.patch"; NULL if it is not called so. */
+static int patch_path(const char *full_path, const struct version *from, char **ret)
+{
+	size_t length = strlen(full_path), ending = strlen(FULL_ENDING);
+
+	if (length <= ending || strcmp(full_path + length - ending, FULL_ENDING) != 0)
+		return -ENOENT;
+	return asprintf(ret, "%.*s.from-%s.patch", (int)(length - ending), full_path, from->text) <
+			       0
+		       ? -ENOMEM
+		       : 0;
+}
+
+static int take_patch(const struct trust *t, const struct tuf_target *target,
+		      const struct program_file *full, const struct version *from,
+		      struct program_file *ret, struct failure *failure)
+{
+	struct program_file patch = { .path = NULL };
+	struct version version;
+	const char *text;
+	int r;
+
+	if (target_version(target, "patch", &version) < 0 ||
+	    strcmp(version.text, full->version.text) != 0 ||
+	    json_get_string(target->custom, "from", &text, NULL) < 0 ||
+	    strcmp(text, from->text) != 0 || !fits_arch(t->conf, target->custom) ||
+	    !fits_model(t->conf, target->custom))
+		return failure_set(failure, -EBADMSG, REASON_BAD_METADATA,
+				   "'%s' is not signed as the patch from %s", target->path,
+				   from->text);
+	r = take_program_file(t, target, &version, &patch);
+	if (r < 0)
+		return failure_set_errno(failure, r, "'%s'", target->path);
+	patch.is_patch = true;
+	if (read_tar(target->custom, "base", &patch.base_bytes, patch.base_sha256) < 0 ||
+	    patch.tar_bytes == 0 || patch.tar_bytes != full->tar_bytes ||
+	    memcmp(patch.tar_sha256, full->tar_sha256, SHA256_BYTES) != 0) {
+		program_file_done(&patch);
+		return failure_set(failure, -EBADMSG, REASON_BAD_METADATA,
+				   "'%s' does not make the tar of the full file", target->path);
+	}
+	*ret = patch;
+	return 0;
+}
+
+int trust_find_patch(struct trust *t, const struct program_file *full, const struct version *from,
+		     struct program_file *ret, struct failure *failure)
+{
+	_cleanup_free_ char *path = NULL;
+	struct tuf_target target;
+	int r;
+
+	r = patch_path(full->path, from, &path);
+	if (r < 0)
+		return failure_set(failure, r, REASON_NO_TARGET, "no patch belongs to '%s'",
+				   full->path);
+	r = trust_find_target(t, path, &target, failure);
+	return r < 0 ? r : take_patch(t, &target, full, from, ret, failure);
+}
+
 struct newest {
 	const struct trust *t;
 	char program;
@@ -368,7 +450,7 @@ static int consider(const struct tuf_target *target, void *userdata)
 	struct program_file file;
 	int r;
 
-	if (target_version(target, &v) < 0 || v.program != n->program ||
+	if (target_version(target, "full", &v) < 0 || v.program != n->program ||
 	    (n->wanted && strcmp(v.text, n->wanted->text) != 0) ||
 	    (n->found && version_compare(&v, &n->file.version) <= 0) ||
 	    !fits_arch(n->t->conf, target->custom) || !fits_model(n->t->conf, target->custom))
@@ -423,6 +505,8 @@ int trust_fetch_target(struct trust *t, const char *path, size_t max_bytes, char
 	}
 	if (r < 0)
 		return failure_set_errno(failure, r, "'%s'", path);
+	if (t->http)
+		http_limit_time(t->http, t->conf->metadata_timeout_sec);
 	r = fetch_target_file(t, full, (size_t)target.length, &bytes, &size);
 	if (r < 0 && t->unreachable) {
 		*failure = t->transport;

@@ -6,23 +6,12 @@
 #include "updaterd/state.h"
 
 static const char *const keys[] = {
-	"txid",
-	"kind",
-	"program",
-	"from",
-	"to",
-	"outcome",
-	"step",
-	"reason",
-	"detail",
-	"started_sec",
-	"duration_ms",
-	"downtime_ms",
-	"bytes_fetched",
-	"segments_fetched",
-	"segments_again",
-	"tries",
-	RECORD_BEFORE_PREVIOUS,
+	"txid",		  "kind",	   "file",
+	"program",	  "from",	   "to",
+	"outcome",	  "step",	   "reason",
+	"detail",	  "started_sec",   "duration_ms",
+	"downtime_ms",	  "bytes_fetched", "segments_fetched",
+	"segments_again", "tries",	   RECORD_BEFORE_PREVIOUS,
 };
 
 static const char *or_null(const char *text)
@@ -44,6 +33,7 @@ static int set_text(struct journal *j, const struct result *r)
 	} words[] = {
 		{ "txid", r->txid },
 		{ "kind", r->kind },
+		{ "file", r->share.file },
 		{ "program", letter },
 		{ "from", or_null(r->from) },
 		{ "to", or_null(r->to) },
@@ -137,8 +127,8 @@ int record_load(const struct journal *j, struct result *ret)
 		return -EBADMSG;
 	(void)snprintf(r.txid, sizeof r.txid, "%s", txid);
 	r.program = *program;
-	r.kind = strcmp(kind, RESULT_KIND_ROLLBACK) == 0 ? RESULT_KIND_ROLLBACK
-							 : RESULT_KIND_UPGRADE;
+	r.kind = result_kind_from_name(kind);
+	r.share.file = result_file_from_name(journal_get(j, "file"));
 	load_version(j, "from", r.from);
 	load_version(j, "to", r.to);
 	r.outcome = (enum outcome)load_word(j, "outcome", outcome_from_name);

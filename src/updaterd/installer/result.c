@@ -26,6 +26,22 @@ static int get_optional_u64(const cJSON *object, const char *key, uint64_t *ret,
 	return r == -ENOENT ? 0 : r;
 }
 
+const char *result_file_from_name(const char *name)
+{
+	if (!name)
+		return NULL;
+	return strcmp(name, RESULT_FILE_FULL) == 0    ? RESULT_FILE_FULL
+	       : strcmp(name, RESULT_FILE_PATCH) == 0 ? RESULT_FILE_PATCH
+						      : NULL;
+}
+
+const char *result_kind_from_name(const char *name)
+{
+	return strcmp(name, RESULT_KIND_ROLLBACK) == 0 ? RESULT_KIND_ROLLBACK
+	       : strcmp(name, RESULT_KIND_REPAIR) == 0 ? RESULT_KIND_REPAIR
+						       : RESULT_KIND_UPGRADE;
+}
+
 int result_share_parse(const char *json, struct result_share *ret, char **ret_error)
 {
 	_cleanup_json_ cJSON *object = NULL;
@@ -48,6 +64,8 @@ int result_share_parse(const char *json, struct result_share *ret, char **ret_er
 		r = get_optional_u64(object, "segments_fetched", &share.segments_fetched, &error);
 	if (r == 0)
 		r = get_optional_u64(object, "segments_again", &share.segments_again, &error);
+	if (r == 0)
+		share.file = result_file_from_name(json_text_or(object, "file", NULL));
 	if (r < 0) {
 		if (ret_error && asprintf(ret_error, "%s%s%s", error.field,
 					  *error.field ? ": " : "", error.text) < 0)
@@ -91,7 +109,8 @@ static bool add_measure(cJSON *object, const char *key, uint64_t value)
 
 static bool add_measures(cJSON *object, const struct result *r)
 {
-	return add_measure(object, "started_sec", r->share.started_sec) &&
+	return (!r->share.file || cJSON_AddStringToObject(object, "file", r->share.file)) &&
+	       add_measure(object, "started_sec", r->share.started_sec) &&
 	       add_measure(object, "duration_ms", r->share.duration_ms) &&
 	       add_measure(object, "downtime_ms", r->downtime_ms) &&
 	       add_measure(object, "bytes_fetched", r->share.bytes_fetched) &&

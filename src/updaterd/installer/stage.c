@@ -7,6 +7,7 @@
 
 #include "common/fsutil.h"
 #include "common/xz.h"
+#include "delta/apply.h"
 
 static enum reason reason_of_fault(enum reltar_fault fault)
 {
@@ -129,21 +130,77 @@ static int check_program_read(struct program_reader *p, const struct release_tar
 	return 0;
 }
 
-static int finish_unpack(struct reltar_unpack *unpack, const struct release_target *target,
-			 struct failure *failure)
+/* A program file while it becomes files below the stage. */
+struct unpacking {
+	const struct release_target *target;
+	struct program_reader reader;
+	struct digest *digest;
+	struct reltar_unpack *unpack;
+};
+
+static void unpacking_done(struct unpacking *u)
 {
+	(void)reltar_unpack_free(u->unpack);
+	(void)digest_free(u->digest);
+}
+
+static int begin_unpacking(struct unpacking *u, int program_fd, const struct release_target *target,
+			   int stage_fd, const struct stage_progress *progress,
+			   struct failure *failure)
+{
+	int r = check_program_file(program_fd, target, failure);
+
+	if (r < 0)
+		return r;
+	u->target = target;
+	r = digest_new(&u->digest);
+	if (r == 0)
+		r = reltar_unpack_new(stage_fd, target->tar_length_bytes, &u->unpack);
+	if (r < 0)
+		return failure_set_errno(failure, r, "unpacking");
+	u->reader = (struct program_reader){ .stream = { .fd = program_fd },
+					     .digest = u->digest,
+					     .length_bytes = target->length_bytes,
+					     .progress = progress };
+	return 0;
+}
+
+static int patch_failure(struct failure *failure, int error, const struct unpacking *u)
+{
+	enum reltar_fault fault = reltar_unpack_fault(u->unpack);
+
+	if (fault != RELTAR_OK)
+		return failure_set(failure, -EBADMSG, REASON_BAD_PATCH,
+				   "the tar that the patch makes: %s", reltar_fault_name(fault));
+	if (error == -EBADMSG || error == -EPROTONOSUPPORT || error == -ESTALE || error == -EFBIG)
+		return failure_set(failure, -EBADMSG, REASON_BAD_PATCH,
+				   "the program file is no sound patch from %s",
+				   u->target->from.text);
+	return failure_set_errno(failure, error, "applying the patch");
+}
+
+static int making_failure(struct failure *failure, int error, const struct unpacking *u)
+{
+	return u->target->is_patch ? patch_failure(failure, error, u)
+				   : unpack_failure(failure, error, u->unpack);
+}
+
+static int finish_unpack(const struct unpacking *u, struct failure *failure)
+{
+	const struct release_target *target = u->target;
 	const struct manifest *manifest;
 	uint8_t sha256[SHA256_BYTES];
 	uint64_t size;
 	int r;
 
-	r = reltar_unpack_finish(unpack, sha256, &size, &manifest);
+	r = reltar_unpack_finish(u->unpack, sha256, &size, &manifest);
 	if (r < 0)
-		return unpack_failure(failure, r, unpack);
+		return making_failure(failure, r, u);
 	if (size != target->tar_length_bytes ||
 	    memcmp(sha256, target->tar_sha256, sizeof sha256) != 0)
-		return failure_set(failure, -EBADMSG, REASON_TAR_CONTENT,
-				   "the tar in the program file is not the one that was signed");
+		return failure_set(
+			failure, -EBADMSG, target->is_patch ? REASON_BAD_PATCH : REASON_TAR_CONTENT,
+			"the tar that the program file gives is not the one that was signed");
 	if (strcmp(manifest->version.text, target->version.text) != 0)
 		return failure_set(failure, -EBADMSG, REASON_TAR_CONTENT,
 				   "release.json is of %s, not of %s", manifest->version.text,
@@ -151,33 +208,110 @@ static int finish_unpack(struct reltar_unpack *unpack, const struct release_targ
 	return 0;
 }
 
+static int end_unpacking(struct unpacking *u, struct failure *failure)
+{
+	int r = check_program_read(&u->reader, u->target, failure);
+
+	return r < 0 ? r : finish_unpack(u, failure);
+}
+
 int stage_unpack(int program_fd, const struct release_target *target, int stage_fd,
 		 const struct stage_progress *progress, struct failure *failure)
 {
-	_cleanup_(reltar_unpack_freep) struct reltar_unpack *unpack = NULL;
-	_cleanup_(digest_freep) struct digest *digest = NULL;
-	struct program_reader reader = { .stream = { .fd = program_fd },
-					 .length_bytes = target->length_bytes,
-					 .progress = progress };
-	int r;
+	_cleanup_(unpacking_done) struct unpacking u = { .target = NULL };
+	int r = begin_unpacking(&u, program_fd, target, stage_fd, progress, failure);
 
-	r = check_program_file(program_fd, target, failure);
 	if (r < 0)
 		return r;
-	r = digest_new(&digest);
-	if (r == 0)
-		r = reltar_unpack_new(stage_fd, target->tar_length_bytes, &unpack);
-	if (r < 0)
-		return failure_set_errno(failure, r, "unpacking");
-	reader.digest = digest;
-	r = xz_decompress(program_read, &reader, reltar_unpack_write, unpack,
+	r = xz_decompress(program_read, &u.reader, reltar_unpack_write, u.unpack,
 			  target->tar_length_bytes);
 	if (r < 0)
-		return unpack_failure(failure, r, unpack);
-	r = check_program_read(&reader, target, failure);
+		return unpack_failure(failure, r, u.unpack);
+	return end_unpacking(&u, failure);
+}
+
+/* ---- a patch ---- */
+
+/* It is another one: because it was built so, or because something has changed it since? */
+static int base_failure(struct failure *failure, const struct reltar_view *base, int base_fd,
+			const struct release_target *target)
+{
+	_cleanup_free_ char *error = NULL;
+	int r = manifest_check_tree(reltar_view_manifest(base), base_fd, &error);
+
+	if (r == -EUCLEAN)
+		return failure_set(failure, r, REASON_DAMAGED, "%s is damaged: %s",
+				   target->from.text, error ? error : "");
+	if (r < 0)
+		return failure_set_errno(failure, r, "reading %s", target->from.text);
+	return failure_set(failure, -ESTALE, REASON_BASE_DIFFERS,
+			   "%s is here with other bytes than the patch is from", target->from.text);
+}
+
+static int open_base(const struct release_target *target, int base_fd, struct reltar_view **ret,
+		     struct failure *failure)
+{
+	_cleanup_(reltar_view_closep) struct reltar_view *base = NULL;
+	uint8_t sha256[SHA256_BYTES] = { 0 };
+	int r;
+
+	r = reltar_view_open(base_fd, &base);
+	if (r < 0)
+		return failure_set_errno(failure, r, "reading %s", target->from.text);
+	if (reltar_view_size(base) == target->base_length_bytes)
+		r = reltar_view_sha256(base, sha256);
+	else
+		r = -EUCLEAN;
+	if (r < 0 && r != -EUCLEAN)
+		return failure_set_errno(failure, r, "reading %s", target->from.text);
+	if (r < 0 || memcmp(sha256, target->base_sha256, sizeof sha256) != 0)
+		return base_failure(failure, base, base_fd, target);
+	*ret = TAKE_PTR(base);
+	return 0;
+}
+
+static ssize_t read_base(void *view, void *buffer, size_t size, uint64_t offset)
+{
+	return reltar_view_pread(view, buffer, size, offset);
+}
+
+static int apply_patch(struct unpacking *u, struct reltar_view *base)
+{
+	_cleanup_(patch_apply_freep) struct patch_apply *p = NULL;
+	uint64_t max_bytes = u->target->tar_length_bytes, made_bytes;
+	char buffer[16384];
+	ssize_t n;
+	int r;
+
+	r = patch_apply_new(read_base, base, reltar_view_size(base), reltar_unpack_write, u->unpack,
+			    max_bytes, &p);
 	if (r < 0)
 		return r;
-	return finish_unpack(unpack, target, failure);
+	while ((n = program_read(&u->reader, buffer, sizeof buffer)) > 0) {
+		r = patch_apply_write(p, buffer, (size_t)n);
+		if (r < 0)
+			return r;
+	}
+	return n < 0 ? (int)n : patch_apply_finish(p, &made_bytes);
+}
+
+int stage_patch(int program_fd, const struct release_target *target, int base_fd, int stage_fd,
+		const struct stage_progress *progress, struct failure *failure)
+{
+	_cleanup_(unpacking_done) struct unpacking u = { .target = NULL };
+	_cleanup_(reltar_view_closep) struct reltar_view *base = NULL;
+	int r;
+
+	r = begin_unpacking(&u, program_fd, target, stage_fd, progress, failure);
+	if (r < 0)
+		return r;
+	r = open_base(target, base_fd, &base, failure);
+	if (r < 0)
+		return r;
+	r = apply_patch(&u, base);
+	if (r < 0)
+		return patch_failure(failure, r, &u);
+	return end_unpacking(&u, failure);
 }
 
 /* ---- a directory ---- */

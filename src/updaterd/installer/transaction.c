@@ -25,6 +25,7 @@ struct transaction {
 	bool has_before_previous;
 	struct release_target target;
 	bool is_staged; /* `to` is a complete release already */
+	bool is_repair; /* `to` is `from`, which is damaged */
 	int stage_fd;
 	char *probe_release;
 	struct trial trial;
@@ -113,7 +114,12 @@ static int judge_request(struct transaction *t)
 				   t->program->letter);
 	t->to = t->target.version;
 	memcpy(t->result->to, t->to.text, sizeof t->result->to);
-	return verify_admit(t->state, &t->target, failure);
+	t->result->share.file = t->target.is_patch ? RESULT_FILE_PATCH : RESULT_FILE_FULL;
+	r = verify_admit(t->state, &t->target, failure);
+	t->is_repair = r > 0;
+	if (t->is_repair)
+		t->result->kind = RESULT_KIND_REPAIR;
+	return r;
 }
 
 /* What earlier attempts left goes first, so that a full disk is no reason to stay old. */
@@ -178,22 +184,37 @@ static void report_unpacked(void *userdata, uint64_t done_bytes, uint64_t total_
 		tell(t, STEP_STAGE, from + (unsigned)(done_bytes * (to - from) / total_bytes));
 }
 
-static int unpack_release(struct transaction *t)
+static int unpack_patch(struct transaction *t, const struct stage_progress *progress)
+{
+	_cleanup_close_ int base_fd = store_open_release(t->store, &t->from);
+
+	if (base_fd < 0)
+		return io_failure(t, base_fd, "opening what the patch is from");
+	return stage_patch(t->request->program_fd, &t->target, base_fd, t->stage_fd, progress,
+			   &t->result->failure);
+}
+
+static int unpack_into_stage(struct transaction *t)
 {
 	const struct stage_progress progress = { .report = report_unpacked, .userdata = t };
-	int r;
 
-	r = t->request->is_rollback ? 1 : is_there(t);
-	if (r < 0)
-		return io_failure(t, r, "looking for the release in the space");
-	t->is_staged = r > 0;
-	if (t->is_staged)
-		return 0;
 	t->stage_fd = store_stage_begin(t->store, t->result->txid);
 	if (t->stage_fd < 0)
 		return io_failure(t, t->stage_fd, "making the stage");
+	if (t->target.is_patch)
+		return unpack_patch(t, &progress);
 	return stage_unpack(t->request->program_fd, &t->target, t->stage_fd, &progress,
 			    &t->result->failure);
+}
+
+static int unpack_release(struct transaction *t)
+{
+	int r = t->request->is_rollback ? 1 : is_there(t);
+
+	if (r < 0)
+		return io_failure(t, r, "looking for the release in the space");
+	t->is_staged = r > 0;
+	return t->is_staged ? 0 : unpack_into_stage(t);
 }
 
 static int read_again(struct transaction *t)
@@ -215,11 +236,20 @@ static int seal_release(struct transaction *t)
 
 static int back_up_running(struct transaction *t)
 {
+	struct failure *failure = &t->result->failure;
+	int r;
+
 	/* The way back needs no backup of what it leaves, and must not fail because that is damaged. */
 	if (t->request->is_rollback)
 		return 0;
-	return backup_make(t->store, &t->from, t->state->conf->max_program_bytes,
-			   &t->result->failure);
+	r = backup_make(t->store, &t->from, t->state->conf->max_program_bytes, failure);
+	if (r >= 0 || failure->reason != REASON_DAMAGED)
+		return r;
+	/* To stay on what is damaged would be no better, and there is nothing else to go back to. */
+	log_warning("%s; '%s' replaces it all the same, without a backup of it", failure->text,
+		    t->to.text);
+	*failure = (struct failure){ .reason = REASON_NONE };
+	return 0;
 }
 
 static int journal_ready(struct transaction *t)
@@ -444,6 +474,36 @@ static int confirm(struct transaction *t)
 	return finish(t, OUTCOME_CONFIRMED, NULL);
 }
 
+/* ---- repair ---- */
+
+static int replace_release(struct transaction *t)
+{
+	int r = store_stage_replace(t->store, t->result->txid, &t->to);
+
+	return r < 0 ? io_failure(t, r, "putting the release in its place") : 0;
+}
+
+/* What runs, damaged, is replaced by the same release, whole. There is no way back, and none is wanted:
+ * cut before the exchange nothing has changed, cut after it the damage is gone. */
+static int repair(struct transaction *t)
+{
+	if (step(t, STEP_STAGE, journal_staging) < 0 ||	  /* 1 */
+	    step(t, STEP_STAGE, unpack_into_stage) < 0 || /* 2 */
+	    step(t, STEP_STAGE, read_again) < 0 ||	  /* 3 */
+	    step(t, STEP_SWAP, replace_release) < 0)	  /* 4  <== COMMIT POINT */
+		return abandon(t);
+
+	if (step(t, STEP_RESTART, restart_program) < 0 || /* 5 */
+	    step(t, STEP_PROBE, judge_program) < 0 ||	  /* */
+	    step(t, STEP_CONFIRM, journal_confirmed) < 0) /* 6 */
+		return finish(t, OUTCOME_FAILED, NULL);
+
+	tell(t, STEP_CONFIRM, 100);
+	log_notice("'%s': '%s' was damaged and is repaired (down for %llu ms)", t->program->name,
+		   t->to.text, (unsigned long long)t->trial.downtime.total_msec);
+	return finish(t, OUTCOME_CONFIRMED, NULL);
+}
+
 /* ---- the beginning ---- */
 
 static int find_versions(struct transaction *t, struct failure *failure)
@@ -560,10 +620,14 @@ static int begin(struct transaction *t)
  * one of them changes what runs. */
 static int run(struct transaction *t)
 {
-	if (step(t, STEP_CHECK, judge_request) < 0 ||	 /*  0 */
-	    step(t, STEP_CHECK, check_space) < 0 ||	 /*    */
-	    step(t, STEP_CHECK, ask_program) < 0 ||	 /*    */
-	    step(t, STEP_STAGE, journal_staging) < 0 ||	 /*  1 */
+	if (step(t, STEP_CHECK, judge_request) < 0 || /*  0 */
+	    step(t, STEP_CHECK, check_space) < 0 ||   /*    */
+	    step(t, STEP_CHECK, ask_program) < 0)     /*    */
+		return abandon(t);
+	if (t->is_repair)
+		return repair(t);
+
+	if (step(t, STEP_STAGE, journal_staging) < 0 ||	 /*  1 */
 	    step(t, STEP_STAGE, unpack_release) < 0 ||	 /*  2 */
 	    step(t, STEP_STAGE, read_again) < 0 ||	 /*  3 */
 	    step(t, STEP_STAGE, seal_release) < 0 ||	 /*  4 */

@@ -10,6 +10,7 @@
 #include "tuf/client.h"
 #include "tuf/name.h"
 #include "updaterd/root_chain.h"
+#include "updaterd/store.h"
 #include "updaterd/update_time.h"
 
 #define TRUST		 "trust"
@@ -153,26 +154,45 @@ static int bad_custom(struct failure *failure, const struct json_error *error)
 			   *error->field ? ": " : "", error->text);
 }
 
-static int parse_tar(const cJSON *custom, struct release_target *t, struct json_error *error)
+static int parse_tar(const cJSON *custom, const char *key, uint64_t *ret_length_bytes,
+		     uint8_t ret_sha256[SHA256_BYTES], struct json_error *error)
 {
 	const cJSON *tar;
 	const char *sha256;
 	int r;
 
-	r = json_get_object(custom, "tar", &tar, error);
+	r = json_get_object(custom, key, &tar, error);
 	if (r < 0)
 		return r;
-	r = json_get_u64(tar, "length", INT64_MAX >> 10, &t->tar_length_bytes, error);
+	r = json_get_u64(tar, "length", INT64_MAX >> 10, ret_length_bytes, error);
 	if (r == 0)
 		r = json_get_string(tar, "sha256", &sha256, error);
 	if (r == 0) {
-		r = hex_decode(sha256, t->tar_sha256, sizeof t->tar_sha256);
+		r = hex_decode(sha256, ret_sha256, SHA256_BYTES);
 		if (r < 0)
 			*error = (struct json_error){ "sha256", "not 64 hex digits" };
 	}
 	if (r < 0)
-		json_error_prefix(error, "tar");
+		json_error_prefix(error, key);
 	return r;
+}
+
+static int parse_base(const cJSON *custom, struct release_target *t, struct json_error *error)
+{
+	const char *from;
+	int r;
+
+	if (!t->is_patch)
+		return 0;
+	r = json_get_string(custom, "from", &from, error);
+	if (r == 0 &&
+	    (version_parse(from, &t->from) < 0 || !version_same_program(&t->from, &t->version))) {
+		*error = (struct json_error){ "from", "not a version of the program" };
+		r = -EBADMSG;
+	}
+	if (r < 0)
+		return r;
+	return parse_tar(custom, "base", &t->base_length_bytes, t->base_sha256, error);
 }
 
 static int parse_requires(const cJSON *custom, struct release_target *t, struct json_error *error)
@@ -221,7 +241,7 @@ static int check_model(const cJSON *custom, const char *ours, struct failure *fa
 			   ours ? ours : "");
 }
 
-static int check_kind_and_arch(const cJSON *custom, const struct conf *conf,
+static int check_kind_and_arch(const cJSON *custom, const struct conf *conf, bool *ret_is_patch,
 			       struct failure *failure)
 {
 	struct json_error error = { 0 };
@@ -230,7 +250,8 @@ static int check_kind_and_arch(const cJSON *custom, const struct conf *conf,
 	if (json_get_string(custom, "kind", &kind, &error) < 0 ||
 	    json_get_string(custom, "arch", &arch, &error) < 0)
 		return bad_custom(failure, &error);
-	if (strcmp(kind, "full") != 0)
+	*ret_is_patch = strcmp(kind, "patch") == 0;
+	if (strcmp(kind, "full") != 0 && !*ret_is_patch)
 		return failure_set(failure, -EBADMSG, REASON_BAD_METADATA,
 				   "custom: kind '%s' is not a program file", kind);
 	if (strcmp(arch, conf->arch) != 0 && strcmp(arch, "all") != 0)
@@ -272,7 +293,8 @@ static int check_lengths(const struct release_target *t, const struct conf *conf
 			 struct failure *failure)
 {
 	if (t->length_bytes > conf->max_program_bytes ||
-	    t->tar_length_bytes > conf->max_program_bytes)
+	    t->tar_length_bytes > conf->max_program_bytes ||
+	    t->base_length_bytes > conf->max_program_bytes)
 		return failure_set(failure, -EFBIG, REASON_TAR_TOO_BIG,
 				   "%s is larger than max_program_bytes", t->version.text);
 	return 0;
@@ -295,13 +317,15 @@ static int parse_target(const struct tuf_target *target, const struct conf *conf
 	r = check_program(target->custom, target, conf, &t.version, failure);
 	if (r < 0)
 		return r;
-	r = check_kind_and_arch(target->custom, conf, failure);
+	r = check_kind_and_arch(target->custom, conf, &t.is_patch, failure);
 	if (r < 0)
 		return r;
 	r = check_model(target->custom, conf->model, failure);
 	if (r < 0)
 		return r;
-	r = parse_tar(target->custom, &t, &error);
+	r = parse_tar(target->custom, "tar", &t.tar_length_bytes, t.tar_sha256, &error);
+	if (r == 0)
+		r = parse_base(target->custom, &t, &error);
 	if (r == 0)
 		r = parse_requires(target->custom, &t, &error);
 	if (r < 0)
@@ -375,6 +399,25 @@ static int admit_requires(const struct state *s, const struct release_target *t,
 	return 0;
 }
 
+/* Reads all of the release that runs. */
+static bool is_damaged(const struct state *s, const struct version *version)
+{
+	const struct conf_program *program = conf_program(s->conf, version->program);
+	_cleanup_(store_closep) struct store *store = NULL;
+
+	return program && store_open(program->space, &store) == 0 &&
+	       store_check_release(store, version, NULL) == -EUCLEAN;
+}
+
+static int admit_base(const struct release_target *t, const struct version *current,
+		      struct failure *failure)
+{
+	if (!t->is_patch || strcmp(t->from.text, current->text) == 0)
+		return 0;
+	return failure_set(failure, -ESTALE, REASON_BASE_DIFFERS, "the patch is from %s, %s runs",
+			   t->from.text, current->text);
+}
+
 int verify_admit(const struct state *s, const struct release_target *target,
 		 struct failure *failure)
 {
@@ -386,6 +429,9 @@ int verify_admit(const struct state *s, const struct release_target *target,
 	if (r < 0)
 		return failure_set(failure, r, r == -ENOMEM ? REASON_NO_MEMORY : REASON_DAMAGED,
 				   "program %c has no current release", version->program);
+	/* The same bytes again lead nowhere back: neither the floor nor a quarantine is in the way. */
+	if (version_compare(version, &current) == 0 && !target->is_patch && is_damaged(s, version))
+		return 1;
 	if (version_compare(version, &current) <= 0)
 		return failure_set(failure, -ESTALE, REASON_OLDER_VERSION,
 				   "%s is not newer than %s, which runs", version->text,
@@ -397,5 +443,6 @@ int verify_admit(const struct state *s, const struct release_target *target,
 	if (state_is_quarantined(s, version))
 		return failure_set(failure, -EPERM, REASON_QUARANTINED, "%s is quarantined",
 				   version->text);
-	return admit_requires(s, target, failure);
+	r = admit_base(target, &current, failure);
+	return r < 0 ? r : admit_requires(s, target, failure);
 }

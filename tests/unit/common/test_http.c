@@ -594,10 +594,36 @@ static int sink_write(void *userdata, const void *bytes, size_t size)
 	return 0;
 }
 
+/* Asks for one range and waits until it has ended. */
+static int ask(struct pair *p, const struct http_range *range, struct http_response *ret)
+{
+	struct http_ended ended = { .error = 1 };
+	int r = http_start_range(p->http, range);
+
+	while (r == 0)
+		r = http_wait(p->http, 1000, &ended);
+	if (r < 0)
+		return r;
+	assert_int_equal(r, 1);
+	assert_ptr_equal(ended.userdata, range->userdata);
+	assert_int_equal(http_wait(p->http, 0, &ended), -ENOENT);
+	if (ended.error == 0)
+		*ret = ended.response;
+	return ended.error;
+}
+
 static int get_range(struct pair *p, const char *if_range, struct sink *sink,
 		     struct http_response *ret)
 {
-	return http_get_range(p->http, p->server.url, 2, 5, 10, if_range, sink_write, sink, ret);
+	return ask(p,
+		   &(struct http_range){ .url = p->server.url,
+					 .first = 2,
+					 .last = 5,
+					 .total = 10,
+					 .if_range = if_range,
+					 .sink = sink_write,
+					 .userdata = sink },
+		   ret);
 }
 
 static void test_range(void **state)
@@ -668,10 +694,10 @@ static void test_range_ignored(void **state)
 static void test_another_range(void **state)
 {
 	(void)state;
-	range_fails(P206 "Content-Range: bytes 0-3/10\r\n\r\n0123", NULL, -ESTALE, 0);
-	range_fails(P206 "Content-Range: bytes 1-5/10\r\n\r\n1234", NULL, -ESTALE, 0);
-	range_fails(P206 "Content-Range: bytes 2-6/10\r\n\r\n2345", NULL, -ESTALE, 0);
-	range_fails(P206 "Content-Range: bytes 2-4/10\r\n\r\n2345", NULL, -ESTALE, 0);
+	range_fails(P206 "Content-Range: bytes 0-3/10\r\n\r\n0123", NULL, -EPROTO, 0);
+	range_fails(P206 "Content-Range: bytes 1-5/10\r\n\r\n1234", NULL, -EPROTO, 0);
+	range_fails(P206 "Content-Range: bytes 2-6/10\r\n\r\n2345", NULL, -EPROTO, 0);
+	range_fails(P206 "Content-Range: bytes 2-4/10\r\n\r\n2345", NULL, -EPROTO, 0);
 	range_fails(P206 "Content-Range: bytes 2-5/11\r\n\r\n2345", NULL, -ESTALE, 0);
 	range_fails(P206 "Content-Range: bytes 2-5/10\r\nETag: \"v2\"\r\n\r\n2345", "\"v1\"",
 		    -ESTALE, 0);
@@ -790,18 +816,306 @@ static void test_the_sink_may_stop_it(void **state)
 static void test_ranges_that_are_none(void **state)
 {
 	_cleanup_pair_ struct pair p = PAIR(SAYS(OK_2345));
-	struct http_response r;
 	struct sink s = { .size = 0 };
+	struct http_range range = {
+		.url = p.server.url, .total = 10, .sink = sink_write, .userdata = &s
+	};
+	struct http_response r;
 
 	(void)state;
-	assert_int_equal(http_get_range(p.http, p.server.url, 5, 4, 10, NULL, sink_write, &s, &r),
-			 -EINVAL);
-	assert_int_equal(http_get_range(p.http, p.server.url, 5, 10, 10, NULL, sink_write, &s, &r),
-			 -EINVAL);
-	assert_int_equal(
-		http_get_range(p.http, p.server.url, 2, 5, 10, "\"a\"\r\nX: y", sink_write, &s, &r),
-		-EINVAL);
+	range.first = 5;
+	range.last = 4;
+	assert_int_equal(ask(&p, &range, &r), -EINVAL);
+	range.last = 10;
+	assert_int_equal(ask(&p, &range, &r), -EINVAL);
+	range.last = 9;
+	range.if_range = "\"a\"\r\nX: y";
+	assert_int_equal(ask(&p, &range, &r), -EINVAL);
 	assert_int_equal(p.server.seen->connections, 0);
+}
+
+/* ---- ranges in flight ---- */
+
+#define BODY_0_4 "HTTP/1.1 206 P\r\nContent-Range: bytes 0-4/10\r\nContent-Length: 5\r\n\r\n01234"
+#define STALLED	 "HTTP/1.1 206 P\r\nContent-Range: bytes 0-4/10\r\nContent-Length: 5\r\n\r\n01"
+
+static struct http_range range_0_4(const struct pair *p, struct sink *sink)
+{
+	return (struct http_range){
+		.url = p->server.url, .last = 4, .total = 10, .sink = sink_write, .userdata = sink
+	};
+}
+
+static int start_0_4(struct pair *p, struct sink *sink)
+{
+	const struct http_range range = range_0_4(p, sink);
+
+	return http_start_range(p->http, &range);
+}
+
+static void test_ranges_in_flight(void **state)
+{
+	_cleanup_pair_ struct pair p = PAIR(SAYS(BODY_0_4));
+	struct sink sinks[HTTP_MAX_IN_FLIGHT] = { 0 };
+	struct http_response response;
+	struct http_ended ended = { .userdata = NULL };
+	uint64_t connections;
+	unsigned n = 0;
+
+	(void)state;
+	for (size_t i = 0; i < ELEMENTSOF(sinks); i++)
+		assert_int_equal(start_0_4(&p, &sinks[i]), 0);
+	assert_int_equal(start_0_4(&p, &sinks[0]), -EBUSY);
+	assert_int_equal(get(&p, 100, &response), -EBUSY);
+	while (http_wait(p.http, 1000, &ended) >= 0) {
+		struct sink *sink = ended.userdata;
+
+		ended.userdata = NULL;
+		if (!sink)
+			continue;
+		assert_int_equal(ended.error, 0);
+		assert_int_equal(ended.response.status, 206);
+		assert_string_equal(sink->bytes, "01234");
+		n += sink->size == 5;
+		sink->size = 0; /* told once */
+	}
+	assert_int_equal(n, HTTP_MAX_IN_FLIGHT);
+	assert_int_equal(p.server.seen->requests, HTTP_MAX_IN_FLIGHT);
+	/* HTTP/1.1 here: as many connections as were needed, and they are kept. */
+	connections = http_connections(p.http);
+	assert_in_range(connections, 1, HTTP_MAX_IN_FLIGHT);
+	assert_int_equal(start_0_4(&p, &sinks[0]), 0);
+	while (http_wait(p.http, 1000, &ended) == 0)
+		;
+	assert_int_equal(http_connections(p.http), connections);
+}
+
+static void test_cancelled_ranges(void **state)
+{
+	_cleanup_pair_ struct pair p = PAIR(ENDS(STALLED, TLS_STALL), SAYS(OK_HELLO));
+	struct sink sinks[2] = { 0 };
+	struct http_response response;
+	struct http_ended ended;
+
+	(void)state;
+	assert_int_equal(start_0_4(&p, &sinks[0]), 0);
+	while (sinks[0].size == 0)
+		assert_int_equal(http_wait(p.http, 1000, &ended), 0);
+	http_cancel(p.http);
+	assert_int_equal(http_wait(p.http, 1000, &ended), -ENOENT);
+	assert_string_equal(sinks[0].bytes, "01");
+	assert_true(http_received_bytes(p.http) > 2);
+	response = get_ok(&p);
+	http_response_done(&response);
+}
+
+/* The first stands still; so what is asked for next goes over a connection of its own. */
+static void test_a_standstill_ends_all(void **state)
+{
+	const struct tls_answer answers[] = { ENDS(STALLED, TLS_STALL), ENDS(STALLED, TLS_STALL),
+					      SAYS(BODY_0_4) };
+	struct tls_server_options server = { .pki_directory = pki };
+	struct http_options client = usual_options();
+	_cleanup_pair_ struct pair p = { 0 };
+	struct sink sinks[3] = { 0 };
+	struct http_ended ended;
+
+	(void)state;
+	client.low_speed_bytes_per_sec = 1000;
+	client.low_speed_sec = 1;
+	p = pair_with(&server, &client, answers, ELEMENTSOF(answers));
+	for (int i = 0; i < 2; i++)
+		assert_int_equal(start_0_4(&p, &sinks[i]), 0);
+	for (int i = 0; i < 2; i++) {
+		while (http_wait(p.http, 1000, &ended) == 0)
+			;
+		assert_int_equal(ended.error, -ETIMEDOUT);
+		assert_int_equal(ended.response.status, 206);
+		assert_non_null(strstr(http_error(p.http), "slower than 1000"));
+	}
+	assert_int_equal(start_0_4(&p, &sinks[2]), 0);
+	while (http_wait(p.http, 1000, &ended) == 0)
+		;
+	assert_int_equal(ended.error, 0);
+	assert_int_equal(p.server.seen->connections, 3);
+}
+
+static void test_time_for_a_phase(void **state)
+{
+	const struct tls_answer answers[] = { ENDS(STALLED, TLS_STALL), SAYS(OK_HELLO) };
+	struct tls_server_options server = { .pki_directory = pki };
+	struct http_options client = usual_options();
+	_cleanup_pair_ struct pair p = { 0 };
+	struct sink sink = { .size = 0 };
+	struct http_response response;
+	struct http_range range;
+
+	(void)state;
+	p = pair_with(&server, &client, answers, ELEMENTSOF(answers));
+	range = range_0_4(&p, &sink);
+	http_limit_time(p.http, 1);
+	assert_int_equal(ask(&p, &range, &response), -ETIMEDOUT);
+	/* It is over for all that follows, until there is another one. */
+	assert_int_equal(get(&p, 100, &response), -ETIMEDOUT);
+	assert_int_equal(p.server.seen->requests, 1);
+	http_limit_time(p.http, 0);
+	response = get_ok(&p);
+	http_response_done(&response);
+}
+
+/* While one range stands, another one needs a connection of its own; its session is the same. */
+static void test_ranges_share_a_session(void **state)
+{
+	_cleanup_pair_ struct pair p = PAIR(ENDS(STALLED, TLS_STALL), SAYS(BODY_0_4));
+	struct sink sinks[2] = { 0 };
+	struct http_ended ended;
+
+	(void)state;
+	assert_int_equal(start_0_4(&p, &sinks[0]), 0);
+	while (sinks[0].size == 0)
+		assert_int_equal(http_wait(p.http, 1000, &ended), 0);
+	assert_int_equal(start_0_4(&p, &sinks[1]), 0);
+	while (http_wait(p.http, 1000, &ended) == 0)
+		;
+	assert_ptr_equal(ended.userdata, &sinks[1]);
+	assert_int_equal(ended.error, 0);
+	assert_int_equal(p.server.seen->connections, 2);
+	assert_int_equal(p.server.seen->resumed, 1);
+}
+
+/* The certificate goes over the air once. */
+static void test_sessions_are_resumed(void **state)
+{
+	static const char closing[] =
+		"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 5\r\n\r\nhello";
+	_cleanup_pair_ struct pair p = PAIR(ENDS(closing, TLS_CLOSE));
+
+	(void)state;
+	for (unsigned i = 1; i <= 3; i++) {
+		_cleanup_(http_response_done) struct http_response response = get_ok(&p);
+
+		assert_string_equal(response.body, "hello");
+		assert_int_equal(http_connections(p.http), i);
+		assert_int_equal(p.server.seen->resumed, i - 1);
+	}
+}
+
+/* ---- redirects ---- */
+
+#define MOVED(where) "HTTP/1.1 302 Found\r\nLocation: " where "\r\nContent-Length: 5\r\n\r\nthere"
+
+/* A server that redirects with this Location, and says hello when it is asked again. */
+static int get_moved(const char *location, const char *allowed_hosts, struct pair *p)
+{
+	struct tls_server_options server = { .pki_directory = pki };
+	struct http_options client = usual_options();
+	struct http_response response = { 0 };
+	char answer[512];
+	int r;
+
+	(void)snprintf(answer, sizeof answer,
+		       "HTTP/1.1 302 Found\r\nLocation: %s\r\nContent-Length: 5\r\n\r\nthere",
+		       location);
+	client.allowed_hosts = allowed_hosts;
+	client.bearer_token = "s3cret";
+	*p = pair_with(&server, &client,
+		       (const struct tls_answer[]){ SAYS(answer), SAYS(OK_HELLO) }, 2);
+	r = get(p, 100, &response);
+	if (r == 0)
+		assert_string_equal(response.body, "hello");
+	http_response_done(&response);
+	return r;
+}
+
+static void test_redirects_to_allowed_hosts(void **state)
+{
+	static const struct {
+		const char *location, *allowed_hosts;
+		int expected;
+	} cases[] = {
+		{ "/elsewhere", "127.0.0.1", 0 },
+		{ "/elsewhere", "other 127.0.0.1 another", 0 },
+		{ "/elsewhere", "other", -EREMCHG },
+		{ "/elsewhere", "", -EREMCHG },
+		{ "/elsewhere", NULL, -EREMCHG },
+		{ "https://localhost:1/x", "127.0.0.1", -EREMCHG },
+		{ "http://127.0.0.1:1/x", "127.0.0.1", -EREMCHG },
+		{ "file:///etc/passwd", "127.0.0.1", -EREMCHG },
+		{ "https://user:pw@127.0.0.1:1/x", "127.0.0.1", -EREMCHG },
+		{ "https://127.0.0.1.example.com/", "127.0.0.1", -EREMCHG },
+		{ "", "127.0.0.1", -EREMCHG },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ELEMENTSOF(cases); i++) {
+		_cleanup_pair_ struct pair p = { 0 };
+		int r = get_moved(cases[i].location, cases[i].allowed_hosts, &p);
+
+		if (r != cases[i].expected)
+			fail_msg("%d for '%s': %s", r, cases[i].location, http_error(p.http));
+		assert_int_equal(p.server.seen->requests, r == 0 ? 2 : 1);
+		if (r == 0) {
+			has(&p, "GET /elsewhere HTTP/1.1\r\n");
+			has_not(&p, "Authorization");
+		}
+	}
+}
+
+static void test_redirects_come_to_an_end(void **state)
+{
+	const struct tls_answer answers[] = { SAYS(MOVED("/a")), SAYS(MOVED("/b")),
+					      SAYS(MOVED("/c")), SAYS(MOVED("/d")),
+					      SAYS(OK_HELLO) };
+	struct tls_server_options server = { .pki_directory = pki };
+	struct http_options client = usual_options();
+	struct http_response response;
+
+	(void)state;
+	client.allowed_hosts = "127.0.0.1";
+	for (size_t first = 0; first < 2; first++) {
+		_cleanup_pair_ struct pair p = pair_with(&server, &client, answers + first,
+							 ELEMENTSOF(answers) - first);
+
+		assert_int_equal(get(&p, 100, &response), first == 0 ? -EREMCHG : 0);
+		assert_int_equal(p.server.seen->requests, 1 + HTTP_MAX_REDIRECTS);
+		if (first > 0)
+			http_response_done(&response);
+	}
+}
+
+/* What has a body is meant for one server only. */
+static void test_bodies_are_not_redirected(void **state)
+{
+	const struct tls_answer answers[] = { SAYS(MOVED("/a")), SAYS(OK_HELLO) };
+	struct tls_server_options server = { .pki_directory = pki };
+	struct http_options client = usual_options();
+	_cleanup_pair_ struct pair p = { 0 };
+	struct http_response response;
+
+	(void)state;
+	client.allowed_hosts = "127.0.0.1";
+	p = pair_with(&server, &client, answers, ELEMENTSOF(answers));
+	assert_int_equal(http_send(p.http, "POST", p.server.url, "{}", 2, 100, &response),
+			 -EREMCHG);
+	assert_int_equal(p.server.seen->requests, 1);
+}
+
+static void test_a_redirected_range(void **state)
+{
+	const struct tls_answer answers[] = { SAYS(MOVED("/a")), SAYS(OK_2345) };
+	struct tls_server_options server = { .pki_directory = pki };
+	struct http_options client = usual_options();
+	_cleanup_pair_ struct pair p = { 0 };
+	struct sink sink = { .size = 0 };
+	struct http_response response;
+
+	(void)state;
+	client.allowed_hosts = "127.0.0.1";
+	p = pair_with(&server, &client, answers, ELEMENTSOF(answers));
+	assert_int_equal(get_range(&p, NULL, &sink, &response), 0);
+	assert_string_equal(sink.bytes, "2345");
+	has(&p, "GET /a HTTP/1.1\r\n");
+	has(&p, "\r\nRange: bytes=2-5\r\n");
 }
 
 /* ---- trust and the way there ---- */
@@ -1057,6 +1371,16 @@ int main(void)
 		cmocka_unit_test(test_range_statuses),
 		cmocka_unit_test(test_the_sink_may_stop_it),
 		cmocka_unit_test(test_ranges_that_are_none),
+		cmocka_unit_test(test_ranges_in_flight),
+		cmocka_unit_test(test_cancelled_ranges),
+		cmocka_unit_test(test_a_standstill_ends_all),
+		cmocka_unit_test(test_time_for_a_phase),
+		cmocka_unit_test(test_ranges_share_a_session),
+		cmocka_unit_test(test_sessions_are_resumed),
+		cmocka_unit_test(test_redirects_to_allowed_hosts),
+		cmocka_unit_test(test_redirects_come_to_an_end),
+		cmocka_unit_test(test_bodies_are_not_redirected),
+		cmocka_unit_test(test_a_redirected_range),
 		cmocka_unit_test(test_certificates),
 		cmocka_unit_test(test_certificates_by_a_given_time),
 		cmocka_unit_test(test_a_given_time_forgives_nothing_else),

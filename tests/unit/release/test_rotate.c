@@ -473,12 +473,12 @@ static void test_revoked_release_is_gone_with_its_files(void **state)
 
 	assert_int_equal(site_add(site, "B202109020001", site->tree), RELEASE_OK);
 	publish(site);
-	assert_int_equal(count_files(site, "repository/targets/B"), 8);
+	assert_int_equal(count_files(site, "repository/targets/B"), 12);
 	assert_int_equal(site_verb(site, verb_revoke, "B202109020001", "--arch", "arm64"),
 			 RELEASE_FAILED);
 	assert_int_equal(site_verb(site, verb_revoke, "B202109020001", "--arch", "amd64"),
 			 RELEASE_OK);
-	assert_int_equal(count_files(site, "repository/targets/B"), 8);
+	assert_int_equal(count_files(site, "repository/targets/B"), 12);
 	publish(site);
 	assert_int_equal(count_files(site, "repository/targets/B"), 4);
 	assert_int_equal(site_verb(site, verb_revoke, "B202109020001"), RELEASE_FAILED);

@@ -10,8 +10,10 @@
 
 #include <cmocka.h>
 
+#include "common/segments.h"
 #include "scratch.h"
 #include "updaterd/conf.h"
+#include "updaterd/network.h"
 
 static int load(struct scratch *s, const char *text, struct conf **ret, char **ret_error)
 {
@@ -52,13 +54,15 @@ static void test_defaults(void **state)
 	assert_null(c->url);
 	assert_string_equal(c->identity_type, "machine-id");
 	assert_string_equal(c->network_type, "4g");
-	assert_int_equal(c->segment_bytes, 0);
+	assert_int_equal(c->segment_bytes, 10240);
+	assert_string_equal(c->metered, "no");
 	assert_string_equal(c->root_file, "/etc/updaterd/root.json");
 	assert_string_equal(c->agent_dir, "/var/lib/updaterd/agent");
 	assert_string_equal(c->installer_dir, "/var/lib/updaterd/installer");
 	assert_string_equal(c->agent_user, "updaterd");
-	assert_true(c->connect_timeout_sec > 0 && c->request_timeout_sec > 0 &&
-		    c->low_speed_sec > 0 && c->fetch_timeout_sec > 0 && c->max_program_bytes > 0);
+	assert_true(c->query_timeout_sec > 0 && c->metadata_timeout_sec > 0 &&
+		    c->result_timeout_sec > 0 && c->fetch_timeout_sec > 0 &&
+		    c->max_program_bytes > 0);
 	assert_int_equal(c->n_programs, 2);
 	assert_string_equal(conf_program(c, 'A')->space, "/opt/updaterd");
 	assert_null(conf_program(c, 'A')->unit);
@@ -112,12 +116,18 @@ static void test_shipped_comments(void **state)
 	assert_non_null(c->url);
 	assert_non_null(c->client_key);
 	assert_string_equal(c->network_type, defaults->network_type);
+	assert_int_equal(c->segment_bytes, defaults->segment_bytes);
+	assert_int_equal(c->in_flight, defaults->in_flight);
 	assert_int_equal(c->connect_timeout_sec, defaults->connect_timeout_sec);
 	assert_int_equal(c->request_timeout_sec, defaults->request_timeout_sec);
 	assert_int_equal(c->low_speed_bytes_per_sec, defaults->low_speed_bytes_per_sec);
 	assert_int_equal(c->low_speed_sec, defaults->low_speed_sec);
 	assert_int_equal(c->rate_limit_bytes_per_sec, defaults->rate_limit_bytes_per_sec);
+	assert_int_equal(c->query_timeout_sec, defaults->query_timeout_sec);
+	assert_int_equal(c->metadata_timeout_sec, defaults->metadata_timeout_sec);
 	assert_int_equal(c->fetch_timeout_sec, defaults->fetch_timeout_sec);
+	assert_int_equal(c->result_timeout_sec, defaults->result_timeout_sec);
+	assert_string_equal(c->metered, defaults->metered);
 	assert_int_equal(c->max_program_bytes, defaults->max_program_bytes);
 	assert_string_equal(c->root_file, defaults->root_file);
 	assert_int_equal(c->max_root_bytes, TUF_ROOT_MAX_BYTES);
@@ -198,6 +208,62 @@ static void test_programs_refused(void **state)
 		       "program E");
 }
 
+static void test_network_types(void **state)
+{
+	for (size_t i = 0; network_types[i]; i++) {
+		const struct network_preset *preset = network_preset(network_types[i]);
+		_cleanup_(conf_freep) struct conf *c = NULL;
+		char text[128];
+
+		assert_non_null(preset);
+		(void)snprintf(text, sizeof text, "[network]\nnetwork_type=%s\nlow_speed_sec=7\n",
+			       network_types[i]);
+		c = load_good(*state, text);
+		assert_int_equal(c->segment_bytes, preset->segment_bytes);
+		assert_int_equal(c->in_flight, preset->in_flight);
+		assert_int_equal(c->connect_timeout_sec, preset->connect_timeout_sec);
+		assert_int_equal(c->request_timeout_sec, preset->request_timeout_sec);
+		assert_int_equal(c->low_speed_bytes_per_sec, preset->low_speed_bytes_per_sec);
+		/* What the file says goes before it. */
+		assert_int_equal(c->low_speed_sec, 7);
+		assert_true(c->segment_bytes >= SEGMENT_MIN_BYTES && c->in_flight >= 1 &&
+			    c->connect_timeout_sec > 0 && c->request_timeout_sec > 0 &&
+			    c->low_speed_bytes_per_sec > 0 && preset->low_speed_sec > 0);
+	}
+	assert_null(network_preset("5g"));
+}
+
+/* Whether 1000 and 1001 bytes are let through when 1000 are the most. */
+static void assert_metered(struct scratch *s, const char *network, bool metered)
+{
+	_cleanup_(conf_freep) struct conf *c = load_good(s, network);
+	struct failure failure = { 0 };
+
+	assert_int_equal(network_admit(c, UINT64_MAX, &failure), 0);
+	c->metered_max_bytes = 1000;
+	assert_int_equal(network_admit(c, 1000, &failure), 0);
+	assert_int_equal(network_admit(c, 1001, &failure), metered ? -EAGAIN : 0);
+	assert_int_equal(failure.reason, metered ? REASON_NOT_NOW : REASON_NONE);
+}
+
+#define AUTO "[network]\nmetered=auto\nmetered_command="
+
+static void test_metered(void **state)
+{
+	assert_metered(*state, "", false);
+	assert_metered(*state, "[network]\nmetered=yes\n", true);
+	assert_metered(*state, AUTO "/bin/echo yes\n", true);
+	assert_metered(*state, AUTO "/bin/echo yes (guessed)\n", true);
+	assert_metered(*state, AUTO "/bin/echo no (guessed)\n", false);
+	assert_metered(*state, AUTO "/bin/echo no\n", false);
+	/* Who does not know pays. */
+	assert_metered(*state, AUTO "/bin/echo nowhere\n", true);
+	assert_metered(*state, AUTO "/bin/echo\n", true);
+	assert_metered(*state, AUTO "/bin/false\n", true);
+	assert_refused(*state, "[network]\nmetered=auto\n", "metered_command");
+	assert_refused(*state, "[network]\nmetered=maybe\n", "metered");
+}
+
 static void test_values_refused(void **state)
 {
 	assert_refused(*state, "[server]\nurl=http://example.com\n", "url");
@@ -209,6 +275,10 @@ static void test_values_refused(void **state)
 	assert_refused(*state, "[network]\nsegment_bytes=511\n", "segment_bytes");
 	assert_refused(*state, "[network]\nsegment_bytes=1048577\n", "segment_bytes");
 	assert_refused(*state, "[network]\nsegment_bytes=1k\n", "segment_bytes");
+	assert_refused(*state, "[network]\nin_flight=0\n", "in_flight");
+	assert_refused(*state, "[network]\nin_flight=9\n", "in_flight");
+	assert_refused(*state, "[network]\nconnect_timeout_sec=0\n", "connect_timeout_sec");
+	assert_refused(*state, "[network]\nrate_limit_bytes_per_sec=99\n", "low_speed");
 	assert_refused(*state, "[limits]\nmax_program_bytes=1\n", "max_program_bytes");
 	assert_refused(*state, "[paths]\nagent_dir=\n", "agent_dir");
 	assert_refused(*state, "[gateway]\narch=amd/64\n", "arch");
@@ -275,6 +345,7 @@ int main(void)
 		WITH_SCRATCH(test_shipped_comments), WITH_SCRATCH(test_tuf_limits),
 		WITH_SCRATCH(test_programs),	     WITH_SCRATCH(test_programs_refused),
 		WITH_SCRATCH(test_values_refused),   WITH_SCRATCH(test_identity_sources),
+		WITH_SCRATCH(test_network_types),    WITH_SCRATCH(test_metered),
 		WITH_SCRATCH(test_missing_file),     cmocka_unit_test(test_effective_time),
 	};
 

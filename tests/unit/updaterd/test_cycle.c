@@ -17,6 +17,7 @@
 #include "common/log.h"
 #include "common/segments.h"
 #include "scratch.h"
+#include "updaterd/choose.h"
 #include "updaterd/client.h"
 #include "updaterd/exit_codes.h"
 #include "updaterd/fetch.h"
@@ -28,6 +29,7 @@
 #define NEW_A	"A202109010001"
 #define NEW_B	"B202109010001"
 #define CONTENT "the program file"
+#define PATCH	"the patch"
 
 /* ---- the play ---- */
 
@@ -40,8 +42,14 @@ static struct play {
 	bool knows;
 	const char *outcome;
 	unsigned n_installed, n_sent;
-	bool is_b_missing;	      /* from the Status */
-	char kept_at_installer[4096]; /* a result that it hands out; "": none */
+	bool is_b_missing; /* from the Status */
+	bool has_patch, is_b_damaged, is_gone;
+	int patch_fetch; /* what fetching the patch gives, for … */
+	enum reason patch_reason;
+	const char *patch_outcome, *patch_judged; /* by the installer */
+	char installed[256];			  /* the targets, each with a space */
+	char share[512];			  /* of the last one */
+	char kept_at_installer[4096];		  /* a result that it hands out; "": none */
 } play;
 
 static char dummy; /* what the pointers point to that nobody looks behind */
@@ -102,7 +110,9 @@ int __wrap_client_install(struct client *c, int metadata_fd, int file_fd, const 
 int __wrap_client_install(struct client *c, int metadata_fd, int file_fd, const char *target,
 			  const char *txid, const char *share, struct failure *failure)
 {
-	(void)c, (void)metadata_fd, (void)file_fd, (void)target, (void)txid, (void)share;
+	(void)c, (void)metadata_fd, (void)file_fd, (void)txid;
+	(void)snprintf(play.share, sizeof play.share, "%s", share);
+	(void)strcat(strcat(play.installed, target), " ");
 	play.n_installed++;
 	return play.install < 0 ? failure_set(failure, play.install, REASON_IO, "as planned") : 0;
 }
@@ -121,13 +131,17 @@ int __wrap_client_follow(struct client *c, const char *txid, uint64_t limit_sec,
 			 client_progress_fn progress, void *userdata, cJSON **ret,
 			 struct failure *failure)
 {
+	bool is_patch;
+
 	(void)c, (void)limit_sec, (void)progress, (void)userdata;
 	if (play.follow < 0)
 		return failure_set(failure, play.follow, REASON_INTERNAL, "as planned");
+	is_patch = strstr(play.share, "\"file\":\"patch\"") != NULL;
 	(void)snprintf(play.kept_at_installer, sizeof play.kept_at_installer,
 		       "{\"txid\":\"%s\",\"program\":\"B\",\"to\":\"" NEW_B "\",\"outcome\":\"%s\","
-		       "\"reason\":\"none\"}",
-		       txid, play.outcome);
+		       "\"reason\":\"%s\"}",
+		       txid, is_patch && play.patch_outcome ? play.patch_outcome : play.outcome,
+		       is_patch && play.patch_judged ? play.patch_judged : "none");
 	return parse(play.kept_at_installer, ret);
 }
 
@@ -193,9 +207,42 @@ int __wrap_trust_find_newest(struct trust *t, char program, const struct version
 {
 	struct version newest;
 
-	(void)version;
+	if (play.is_gone)
+		return failure_set(failure, -ENOENT, REASON_NO_TARGET, "as planned");
+	if (version)
+		return __wrap_trust_find_program_file(t, NULL, version, ret, failure);
 	assert_int_equal(version_parse(program == 'A' ? NEW_A : NEW_B, &newest), 0);
 	return __wrap_trust_find_program_file(t, NULL, &newest, ret, failure);
+}
+
+int __wrap_choose_patch(const struct choice *c, const struct program_file *full,
+			struct program_file *ret, struct failure *why);
+int __wrap_choose_patch(const struct choice *c, const struct program_file *full,
+			struct program_file *ret, struct failure *why)
+{
+	(void)why;
+	assert_int_equal(c->program->letter, c->current->program);
+	if (!play.has_patch || c->program->letter != 'B')
+		return 0;
+	assert_string_equal(c->current->text, OLD_B);
+	*ret = *full;
+	ret->path = strdup("patch");
+	ret->file = strdup("patch");
+	ret->is_patch = true;
+	assert_int_equal(digest_sha256(PATCH, strlen(PATCH), ret->sha256), 0);
+	return 1;
+}
+
+int __wrap_choose_check_running(const struct conf_program *program, const struct version *current,
+				char **ret_error);
+int __wrap_choose_check_running(const struct conf_program *program, const struct version *current,
+				char **ret_error)
+{
+	(void)current;
+	if (program->letter != 'B' || !play.is_b_damaged)
+		return 0;
+	*ret_error = strdup("as planned");
+	return -EUCLEAN;
 }
 
 static void make_list(char **ret, size_t *ret_size)
@@ -230,10 +277,15 @@ int __wrap_fetch_run(struct fetch *f, struct failure *failure);
 int __wrap_fetch_run(struct fetch *f, struct failure *failure)
 {
 	char name[SHA256_HEX_LENGTH + 8];
+	uint8_t patch_sha256[SHA256_BYTES];
 
+	assert_int_equal(digest_sha256(PATCH, strlen(PATCH), patch_sha256), 0);
 	hex_encode(f->sha256, SHA256_BYTES, name);
 	(void)strcat(name, ".part");
 	scratch_text(f->inbox_fd, name, CONTENT, 0600);
+	f->segments_fetched = 1;
+	if (play.patch_fetch < 0 && memcmp(f->sha256, patch_sha256, SHA256_BYTES) == 0)
+		return failure_set(failure, play.patch_fetch, play.patch_reason, "as planned");
 	if (play.fetch_fails)
 		return failure_set(failure, -EAGAIN, REASON_NETWORK, "as planned");
 	return openat(f->inbox_fd, name, O_RDONLY | O_CLOEXEC);
@@ -427,6 +479,154 @@ static void test_an_offer_of_what_runs_is_not_installed(void **state)
 	assert_int_equal(play.n_sent, 1);
 }
 
+/* ---- patches ---- */
+
+static void test_upgrades_by_patch(void **state)
+{
+	(void)state;
+	play.offers[0] = NEW_B;
+	play.has_patch = true;
+	assert_int_equal(run_once(), EXIT_OK);
+	assert_string_equal(play.installed, "patch ");
+	assert_non_null(strstr(play.share, "\"kind\":\"upgrade\",\"file\":\"patch\""));
+	assert_int_equal(count("agent/inbox"), 0);
+}
+
+/* In the same attempt: there is one result. */
+static void test_a_patch_that_cannot_be_had(void **state)
+{
+	static const struct {
+		int error;
+		enum reason reason;
+	} cases[] = {
+		{ -EPROTO, REASON_SERVER_ERROR },  { -EBADMSG, REASON_SEGMENT_HASH },
+		{ -ESTALE, REASON_FILE_CHANGED },  { -EBADMSG, REASON_HASH },
+		{ -EBADMSG, REASON_BAD_METADATA }, { -EBADMSG, REASON_LENGTH },
+	};
+
+	(void)state;
+	play.offers[0] = NEW_B;
+	play.has_patch = true;
+	for (size_t i = 0; i < ELEMENTSOF(cases); i++) {
+		play.patch_fetch = cases[i].error;
+		play.patch_reason = cases[i].reason;
+		play.installed[0] = '\0';
+		play.n_sent = 0;
+		assert_int_equal(run_once(), EXIT_OK);
+		assert_string_equal(play.installed, NEW_B " ");
+		assert_int_equal(play.n_sent, 1);
+		assert_non_null(strstr(play.share, "\"file\":\"full\""));
+		assert_non_null(strstr(play.share, "\"segments_fetched\":2"));
+		assert_int_equal(count("agent/inbox"), 0);
+	}
+}
+
+/* The next run goes on with the patch. */
+static void test_a_link_that_breaks_is_not_the_patchs_fault(void **state)
+{
+	(void)state;
+	play.offers[0] = NEW_B;
+	play.has_patch = true;
+	play.patch_fetch = -EAGAIN;
+	play.patch_reason = REASON_NETWORK;
+	assert_int_equal(run_once(), EXIT_TEMPORARY);
+	assert_string_equal(play.installed, "");
+	assert_int_equal(count("agent/inbox"), 2);
+	play.patch_reason = REASON_SERVER_ERROR; /* 503 */
+	assert_int_equal(run_once(), EXIT_TEMPORARY);
+	assert_string_equal(play.installed, "");
+	play.patch_fetch = 0;
+	assert_int_equal(run_once(), EXIT_OK);
+	assert_string_equal(play.installed, "patch ");
+}
+
+/* Two attempts, and a result of each. */
+static void test_a_patch_that_the_installer_refuses(void **state)
+{
+	static const char *const reasons[] = { "bad-patch", "base-differs", "bad-metadata" };
+
+	(void)state;
+	play.offers[0] = NEW_B;
+	play.has_patch = true;
+	play.patch_outcome = "refused";
+	for (size_t i = 0; i < ELEMENTSOF(reasons); i++) {
+		play.patch_judged = reasons[i];
+		play.installed[0] = '\0';
+		assert_int_equal(run_once(), EXIT_OK);
+		assert_string_equal(play.installed, "patch " NEW_B " ");
+		assert_int_equal(count("agent/inbox"), 0);
+	}
+	play.patch_outcome = "failed";
+	play.patch_judged = "damaged";
+	play.installed[0] = '\0';
+	assert_int_equal(run_once(), EXIT_OK);
+	assert_string_equal(play.installed, "patch " NEW_B " ");
+}
+
+/* What a patch brought is what the full file would bring. */
+static void test_a_release_that_came_by_patch_and_is_bad(void **state)
+{
+	(void)state;
+	play.offers[0] = NEW_B;
+	play.has_patch = true;
+	play.patch_outcome = "rolled_back";
+	play.patch_judged = "unhealthy";
+	assert_int_equal(run_once(), EXIT_FAILED);
+	assert_string_equal(play.installed, "patch ");
+	play.patch_outcome = "postponed";
+	play.patch_judged = "not-now";
+	play.installed[0] = '\0';
+	assert_int_equal(run_once(), EXIT_TEMPORARY);
+	assert_string_equal(play.installed, "patch ");
+	assert_int_equal(count("agent/inbox"), 2);
+}
+
+/* ---- repair ---- */
+
+static void test_repairs_what_runs(void **state)
+{
+	(void)state;
+	play.is_b_damaged = true;
+	play.has_patch = true;
+	assert_int_equal(run_once(), EXIT_OK);
+	assert_string_equal(play.installed, OLD_B " ");
+	assert_non_null(strstr(play.share, "\"kind\":\"repair\",\"file\":\"full\""));
+	assert_int_equal(play.n_sent, 1);
+	assert_int_equal(count("agent/inbox"), 0);
+}
+
+static void test_repairs_before_it_upgrades(void **state)
+{
+	(void)state;
+	play.offers[0] = NEW_B;
+	play.is_b_damaged = true;
+	play.has_patch = true;
+	assert_int_equal(run_once(), EXIT_OK);
+	assert_string_equal(play.installed, OLD_B " patch ");
+}
+
+static void test_upgrades_where_nothing_can_be_repaired(void **state)
+{
+	(void)state;
+	play.offers[0] = NEW_B;
+	play.is_b_damaged = true;
+	play.is_gone = true;
+	assert_int_equal(run_once(), EXIT_FAILED);
+	assert_string_equal(play.installed, NEW_B " ");
+	assert_int_equal(play.n_sent, 2);
+}
+
+static void test_repairs_from_a_medium(void **state)
+{
+	struct conf conf = conf_of(NULL);
+
+	(void)state;
+	play.is_b_damaged = true;
+	play.has_patch = true;
+	assert_int_equal(install_from_medium(&conf), EXIT_OK);
+	assert_string_equal(play.installed, OLD_B " " NEW_B " ");
+}
+
 static void test_check_names_only_what_is_new(void **state)
 {
 	struct conf conf = conf_of(url);
@@ -499,6 +699,15 @@ int main(void)
 		TEST(test_parts_of_both_are_kept),
 		TEST(test_what_is_postponed_is_kept),
 		TEST(test_an_offer_of_what_runs_is_not_installed),
+		TEST(test_upgrades_by_patch),
+		TEST(test_a_patch_that_cannot_be_had),
+		TEST(test_a_link_that_breaks_is_not_the_patchs_fault),
+		TEST(test_a_patch_that_the_installer_refuses),
+		TEST(test_a_release_that_came_by_patch_and_is_bad),
+		TEST(test_repairs_what_runs),
+		TEST(test_repairs_before_it_upgrades),
+		TEST(test_upgrades_where_nothing_can_be_repaired),
+		TEST(test_repairs_from_a_medium),
 		TEST(test_check_names_only_what_is_new),
 		TEST(test_an_expired_certificate),
 		TEST(test_from_a_medium),

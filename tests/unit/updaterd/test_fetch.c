@@ -17,6 +17,7 @@
 #include "range_server.h"
 #include "scratch.h"
 #include "updaterd/fetch.h"
+#include "updaterd/pacer.h"
 
 #define SEGMENT_BYTES 1024u
 #define SEGMENTS      100u
@@ -24,7 +25,7 @@
 #define PATH	      "/targets/B/file"
 
 /* Nobody waits here; how long it would have been is noted. */
-static uint64_t slept_sec;
+static uint64_t slept_msec;
 
 int __wrap_clock_nanosleep(clockid_t clock, int flags, const struct timespec *t,
 			   struct timespec *left);
@@ -34,7 +35,7 @@ int __wrap_clock_nanosleep(clockid_t clock, int flags, const struct timespec *t,
 	assert_int_equal(clock, CLOCK_MONOTONIC);
 	assert_int_equal(flags, 0);
 	(void)left;
-	slept_sec += (uint64_t)t->tv_sec;
+	slept_msec += (uint64_t)t->tv_sec * 1000 + (uint64_t)t->tv_nsec / 1000000;
 	return 0;
 }
 
@@ -63,6 +64,8 @@ struct fixture {
 	struct http *http;
 	uint64_t told_bytes;
 	unsigned stop_after; /* segments; 0: never */
+	unsigned in_flight;
+	uint64_t low_speed_sec;
 };
 
 static int setup(void **state)
@@ -72,7 +75,8 @@ static int setup(void **state)
 	int fd;
 
 	assert_non_null(f);
-	slept_sec = 0;
+	slept_msec = 0;
+	f->low_speed_sec = 30;
 	fail_pread = 0;
 	assert_int_equal(scratch_setup(&scratch), 0);
 	f->scratch = scratch;
@@ -122,7 +126,7 @@ static struct fetch new_fetch(struct fixture *f, uint32_t request_segments)
 					      .connect_timeout_sec = 10,
 					      .request_timeout_sec = 60,
 					      .low_speed_bytes_per_sec = 1,
-					      .low_speed_sec = 30 };
+					      .low_speed_sec = f->low_speed_sec };
 
 	f->http = http_free(f->http);
 	f->told_bytes = 0;
@@ -133,6 +137,7 @@ static struct fetch new_fetch(struct fixture *f, uint32_t request_segments)
 			       .sha256 = f->sha256,
 			       .segments = f->segments,
 			       .request_segments = request_segments,
+			       .in_flight = f->in_flight,
 			       .timeout_sec = 120,
 			       .attempts = 4,
 			       .progress = on_progress,
@@ -204,6 +209,50 @@ static void test_runs_of_segments(void **state)
 	assert_int_equal(f->server.shared->log[0].last, 8 * SEGMENT_BYTES - 1);
 }
 
+static uint64_t first_of(struct fixture *f, unsigned request)
+{
+	return f->server.shared->log[request].first / SEGMENT_BYTES;
+}
+
+static uint64_t length_of(struct fixture *f, unsigned request)
+{
+	return (f->server.shared->log[request].last + SEGMENT_BYTES) / SEGMENT_BYTES -
+	       first_of(f, request);
+}
+
+static void test_several_in_flight(void **state)
+{
+	struct fixture *f = *state;
+	struct failure failure = { 0 };
+
+	for (unsigned in_flight = 2; in_flight <= FETCH_MAX_IN_FLIGHT + 1; in_flight++) {
+		struct fetch fetch = new_fetch(f, 3);
+
+		fetch.in_flight = in_flight;
+		f->server.shared->connections = 0;
+		assert_complete(f, fetch_run(&fetch, &failure));
+		assert_int_equal(fetch.requests, (SEGMENTS + 2) / 3);
+		assert_int_equal(fetch.segments_fetched, SEGMENTS);
+		assert_int_equal(fetch.segments_again, 0);
+		assert_int_equal(f->told_bytes, FILE_BYTES);
+		assert_in_range(http_connections(f->http), 1, FETCH_MAX_IN_FLIGHT);
+		assert_int_equal(f->server.shared->connections, http_connections(f->http));
+		assert_int_equal(fetch_clean(f->inbox_fd, NULL, 0), 0);
+	}
+}
+
+/* Until something right has come there is one request, so that little is asked of a bad server. */
+static void test_a_bad_server_gets_one_request(void **state)
+{
+	struct fixture *f = *state;
+	struct fetch fetch = new_fetch(f, 0);
+
+	fetch.in_flight = 4;
+	f->server.shared->ignores_range = true;
+	assert_fails(f, &fetch, -ENOTSUP, REASON_RANGE_IGNORED);
+	assert_int_equal(f->server.shared->requests, 1);
+}
+
 static void test_complete_file_costs_no_request(void **state)
 {
 	struct fixture *f = *state;
@@ -268,6 +317,23 @@ static void test_killed_within_a_run(void **state)
 	assert_complete(f, fetch_run(&fetch, &failure));
 	/* Two whole runs, and what had arrived of the third. */
 	assert_in_range(fetch.segments_resumed, 20, 25);
+	assert_int_equal(fetch.segments_resumed + fetch.segments_fetched, SEGMENTS);
+}
+
+/* What was arriving is lost, a part of a segment for each request in flight, and nothing else. */
+static void test_killed_with_several_in_flight(void **state)
+{
+	struct fixture *f = *state;
+	struct failure failure = { 0 };
+	struct fetch fetch;
+
+	f->in_flight = 3;
+	f->server.shared->stall_at = 9;
+	run_until_killed(f, 4);
+	f->server.shared->stall_at = 0;
+	fetch = new_fetch(f, 4);
+	assert_complete(f, fetch_run(&fetch, &failure));
+	assert_true(fetch.segments_resumed >= 6 * 4);
 	assert_int_equal(fetch.segments_resumed + fetch.segments_fetched, SEGMENTS);
 }
 
@@ -388,6 +454,41 @@ static void test_wrong_twice_fails(void **state)
 	assert_int_equal(fetch.segments_resumed, 29);
 }
 
+/* The rest of an answer that is nothing but wrong is not waited for. */
+static void test_an_answer_of_wrong_bytes_is_given_up(void **state)
+{
+	struct fixture *f = *state;
+	struct failure failure = { 0 };
+	struct fetch fetch = new_fetch(f, 0);
+
+	f->server.shared->corrupt_offset = 40 * SEGMENT_BYTES;
+	f->server.shared->corrupt_length = FILE_BYTES;
+	f->server.shared->corrupt_times = 1;
+	assert_complete(f, fetch_run(&fetch, &failure));
+	assert_int_equal(fetch.segments_again, 2);
+	assert_int_equal(fetch.segments_fetched, SEGMENTS);
+	/* 0-99 given up after 41, 40 alone, 41 alone, and the rest, in larger steps again. */
+	assert_int_equal(first_of(f, 1), 40);
+	assert_int_equal(length_of(f, 1), 1);
+	assert_int_equal(first_of(f, 2), 41);
+	assert_int_equal(length_of(f, 2), 1);
+	assert_int_equal(first_of(f, 3), 42);
+}
+
+/* A file of the same size took its place: nothing of it is joined to what came before. */
+static void test_another_file_of_that_size(void **state)
+{
+	struct fixture *f = *state;
+	struct fetch fetch = new_fetch(f, 10);
+
+	f->server.shared->change_at = 4;
+	f->server.shared->corrupt_offset = 30 * SEGMENT_BYTES;
+	f->server.shared->corrupt_length = FILE_BYTES;
+	f->server.shared->corrupt_times = 1000;
+	assert_fails(f, &fetch, -ESTALE, REASON_FILE_CHANGED);
+	assert_int_equal(fetch.segments_fetched, 30);
+}
+
 static void test_whole_file_is_checked(void **state)
 {
 	struct fixture *f = *state;
@@ -444,13 +545,85 @@ static void test_total_changes(void **state)
 	assert_int_equal(fetch.segments_fetched, 4);
 }
 
+static void test_another_range_than_asked_for(void **state)
+{
+	struct fixture *f = *state;
+	struct failure failure = { 0 };
+	struct fetch fetch = new_fetch(f, 1);
+
+	fetch.attempts = 1;
+	f->server.shared->shift_at = 5;
+	assert_fails(f, &fetch, -EAGAIN, REASON_BAD_ANSWER);
+	assert_int_equal(fetch.segments_fetched, 4);
+	/* Once is worth another try. */
+	fetch = new_fetch(f, 1);
+	f->server.shared->shift_at = f->server.shared->requests + 2;
+	assert_complete(f, fetch_run(&fetch, &failure));
+	assert_int_equal(fetch.segments_again, 0);
+}
+
+static void test_a_dead_connection_is_left(void **state)
+{
+	struct fixture *f = *state;
+	struct failure failure = { 0 };
+	struct fetch fetch;
+
+	f->low_speed_sec = 1;
+	f->in_flight = 2;
+	f->server.shared->stall_at = 2;
+	fetch = new_fetch(f, 10);
+	assert_complete(f, fetch_run(&fetch, &failure));
+	assert_int_equal(fetch.segments_fetched, SEGMENTS);
+	assert_true(http_connections(f->http) >= 2);
+}
+
+static void test_runs_shrink_and_grow_again(void **state)
+{
+	struct fixture *f = *state;
+	struct failure failure = { 0 };
+	struct fetch fetch = new_fetch(f, 0);
+
+	f->server.shared->cut_times = 2;
+	assert_complete(f, fetch_run(&fetch, &failure));
+	assert_int_equal(length_of(f, 0), SEGMENTS);
+	/* The cut comes at half of the bytes, in the middle of a segment. */
+	assert_int_equal(first_of(f, 1), 49);
+	assert_int_equal(length_of(f, 1), 32);
+	assert_int_equal(first_of(f, 2), 65);
+	assert_int_equal(length_of(f, 2), 8);
+	assert_int_equal(first_of(f, 3), 73);
+	assert_int_equal(length_of(f, 3), SEGMENTS - 73);
+	assert_int_equal(fetch.segments_fetched, SEGMENTS);
+}
+
+static uint64_t most(void)
+{
+	return PACER_WAIT_MAX_MSEC;
+}
+
+static void test_waits_grow(void **state)
+{
+	struct fixture *f = *state;
+	struct failure failure = { 0 };
+	struct fetch fetch = new_fetch(f, 0);
+
+	fetch.retry_wait_msec = 20001;
+	fetch.random = most;
+	f->server.shared->fail_times = 3;
+	f->server.shared->fail_status = 500;
+	assert_complete(f, fetch_run(&fetch, &failure));
+	/* 30000 % 20002, then twice the most that there is, less what the requests took. */
+	assert_in_range(slept_msec, 60000, 69998);
+}
+
 static void test_cut_connections(void **state)
 {
 	struct fixture *f = *state;
 	struct failure failure = { 0 };
 	struct fetch fetch = new_fetch(f, 10);
 
-	f->server.shared->cut_times = 6; /* more than attempts, but each brought something */
+	fetch.attempts = 2;
+	f->server.shared->cut_times = 3; /* more than attempts, but not each brought nothing */
 	assert_complete(f, fetch_run(&fetch, &failure));
 	assert_int_equal(fetch.segments_fetched, SEGMENTS);
 	assert_int_equal(fetch.segments_again, 0);
@@ -477,7 +650,8 @@ static void test_a_server_that_asks_for_patience_gets_it(void **state)
 	f->server.shared->fail_status = 503;
 	f->server.shared->retry_after_sec = 17;
 	assert_complete(f, fetch_run(&fetch, &failure));
-	assert_int_equal(slept_sec, 34);
+	/* What the requests themselves took is off the wait. */
+	assert_in_range(slept_msec, 24000, 34000);
 }
 
 /* The next run asks again; nothing is gained by asking before the time. */
@@ -491,7 +665,7 @@ static void test_patience_ends_with_the_time(void **state)
 	f->server.shared->retry_after_sec = 3600;
 	assert_fails(f, &fetch, -EAGAIN, REASON_SERVER_ERROR);
 	assert_int_equal(f->server.shared->requests, 1);
-	assert_int_equal(slept_sec, 0);
+	assert_int_equal(slept_msec, 0);
 }
 
 static void test_server_recovers(void **state)
@@ -514,6 +688,10 @@ static void test_missing_file_is_not_tried_again(void **state)
 	f->server.shared->fail_status = 404;
 	assert_fails(f, &fetch, -EPROTO, REASON_SERVER_ERROR);
 	assert_int_equal(f->server.shared->requests, 1);
+	f->server.shared->fail_status = 410;
+	fetch = new_fetch(f, 1);
+	assert_fails(f, &fetch, -EPROTO, REASON_SERVER_ERROR);
+	assert_int_equal(f->server.shared->requests, 2);
 }
 
 static void test_no_server(void **state)
@@ -580,13 +758,6 @@ static void test_segment_choice(void **state)
 	const uint32_t sizes[] = { 4096, 1024, 10240 };
 
 	(void)state;
-	assert_int_equal(fetch_request_bytes("nb-iot", 0), 1024);
-	assert_int_equal(fetch_request_bytes("2g", 0), 1024);
-	assert_int_equal(fetch_request_bytes("lte-m", 0), 4096);
-	assert_int_equal(fetch_request_bytes("3g", 0), 4096);
-	assert_int_equal(fetch_request_bytes("4g", 0), 10240);
-	assert_int_equal(fetch_request_bytes("ethernet", 0), 65536);
-	assert_int_equal(fetch_request_bytes("nb-iot", 5000), 5000);
 	assert_int_equal(fetch_choose_segment_bytes(sizes, 3, 1024), 1024);
 	assert_int_equal(fetch_choose_segment_bytes(sizes, 3, 10239), 4096);
 	assert_int_equal(fetch_choose_segment_bytes(sizes, 3, 65536), 10240);
@@ -675,20 +846,29 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		WITH_SERVER(test_one_segment_a_request),
 		WITH_SERVER(test_runs_of_segments),
+		WITH_SERVER(test_several_in_flight),
+		WITH_SERVER(test_a_bad_server_gets_one_request),
 		WITH_SERVER(test_complete_file_costs_no_request),
 		WITH_SERVER(test_killed_and_taken_up),
 		WITH_SERVER(test_killed_within_a_run),
+		WITH_SERVER(test_killed_with_several_in_flight),
 		WITH_SERVER(test_map_is_only_a_hint),
 		WITH_SERVER(test_a_lost_block_is_fetched_again),
 		WITH_SERVER(test_foreign_map_is_not_believed),
 		WITH_SERVER(test_map_of_other_segments),
 		WITH_SERVER(test_wrong_once_is_fetched_alone),
 		WITH_SERVER(test_wrong_twice_fails),
+		WITH_SERVER(test_an_answer_of_wrong_bytes_is_given_up),
+		WITH_SERVER(test_another_file_of_that_size),
 		WITH_SERVER(test_whole_file_is_checked),
 		WITH_SERVER(test_range_ignored),
 		WITH_SERVER(test_range_ignored_later_is_another_file),
 		WITH_SERVER(test_etag_changes),
 		WITH_SERVER(test_total_changes),
+		WITH_SERVER(test_another_range_than_asked_for),
+		WITH_SERVER(test_a_dead_connection_is_left),
+		WITH_SERVER(test_runs_shrink_and_grow_again),
+		WITH_SERVER(test_waits_grow),
 		WITH_SERVER(test_cut_connections),
 		WITH_SERVER(test_no_progress_ends_it),
 		WITH_SERVER(test_a_server_that_asks_for_patience_gets_it),

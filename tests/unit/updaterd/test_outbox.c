@@ -276,7 +276,8 @@ static enum delivery judge(long status, const char *body)
 
 static void test_answers(void **state)
 {
-	static const long later[] = { 0, 100, 301, 401, 403, 404, 405, 408, 429, 500, 502, 503 };
+	static const long later[] = { 0,   100, 202, 204, 206, 301, 401, 403,
+				      404, 405, 408, 429, 500, 502, 503 };
 	static const long rejected[] = { 400, 409, 413, 415, 422 };
 	static const char error[] = "{\"error\":\"step: not a step\",\"field\":\"step\"}";
 

@@ -4,7 +4,9 @@
 #include "gateway.h"
 
 #include <errno.h>
+#include <malloc.h>
 #include <stdio.h>
+#include <sys/wait.h>
 
 #include "common/xz.h"
 
@@ -357,6 +359,238 @@ static void test_copies_no_directory_that_is_not_as_it_says(void **state)
 	assert_true(stage_copy(fd, stage_fd, &failure) < 0);
 }
 
+/* ---- patches ---- */
+
+/* Between OLD_B and NEW_B; base/ is a tree of OLD_B. */
+static struct release_target patch_of(struct gateway *g, const void *bytes, size_t size)
+{
+	struct release_target t = target_of(g, NEW_B), base = target_of(g, OLD_B);
+	_cleanup_free_ char *made = NULL;
+	char command[512];
+
+	t.is_patch = true;
+	t.from = base.version;
+	t.base_length_bytes = base.tar_length_bytes;
+	memcpy(t.base_sha256, base.tar_sha256, sizeof t.base_sha256);
+	if (!bytes)
+		bytes = made = gateway_make_patch(g, OLD_B, NEW_B, &size);
+	t.length_bytes = size;
+	assert_int_equal(digest_sha256(bytes, size, t.sha256), 0);
+	scratch_write(g->scratch->dirfd, "file", bytes, size, 0644);
+	(void)snprintf(command, sizeof command, "rm -rf %s/base && cp -a %s %s/base",
+		       g->scratch->path, gateway_make_tree(g, OLD_B), g->scratch->path);
+	assert_int_equal(system(command), 0);
+	return t;
+}
+
+static int apply(struct gateway *g, const struct release_target *t, struct failure *failure)
+{
+	_cleanup_close_ int fd = gateway_open(g, "file", O_RDWR), stage_fd = FD_NONE,
+			    base_fd = gateway_open(g, "base", O_RDONLY | O_DIRECTORY);
+
+	owners_fd = fd;
+	assert_int_equal(fs_remove_tree(g->scratch->dirfd, "stage"), 0);
+	stage_fd = scratch_dir(g->scratch->dirfd, "stage");
+	*failure = (struct failure){ 0 };
+	return stage_patch(fd, t, base_fd, stage_fd, NULL, failure);
+}
+
+static void expect_patch_refused(struct gateway *g, const struct release_target *t,
+				 enum reason reason)
+{
+	struct failure failure;
+
+	assert_true(apply(g, t, &failure) < 0);
+	if (failure.reason != reason)
+		fail_msg("%s '%s', not %s", reason_name(failure.reason), failure.text,
+			 reason_name(reason));
+}
+
+static void test_applies_a_patch(void **state)
+{
+	struct gateway *g = *state;
+	struct release_target t = patch_of(g, NULL, 0);
+	struct failure failure;
+
+	assert_int_equal(apply(g, &t, &failure), 0);
+	assert_int_equal(check(g, t.tar_sha256, &failure), 0);
+	assert_int_equal(mode_of(g, "stage/bin/program"), 0555);
+}
+
+static void test_a_patch_needs_its_base(void **state)
+{
+	struct gateway *g = *state;
+	struct release_target t = patch_of(g, NULL, 0), other;
+
+	other = t;
+	other.base_sha256[0] ^= 1;
+	expect_patch_refused(g, &other, REASON_BASE_DIFFERS);
+	other = t;
+	other.base_length_bytes++;
+	expect_patch_refused(g, &other, REASON_BASE_DIFFERS);
+	/* Bytes changed in their place, and a file that grew. */
+	scratch_text(g->scratch->dirfd, "base/bin/program", "#!/bin/sh\necho B202108010002\n",
+		     0755);
+	expect_patch_refused(g, &t, REASON_DAMAGED);
+	scratch_text(g->scratch->dirfd, "base/bin/program", "longer than it was, by far", 0755);
+	expect_patch_refused(g, &t, REASON_DAMAGED);
+	assert_int_equal(unlinkat(g->scratch->dirfd, "base/bin/program", 0), 0);
+	expect_patch_refused(g, &t, REASON_DAMAGED);
+}
+
+static void test_bad_patches_fail(void **state)
+{
+	struct gateway *g = *state;
+	struct release_target t;
+	_cleanup_free_ char *bytes = NULL, *other = NULL;
+	size_t size, other_size;
+
+	/* Signed, every one of them. */
+	t = patch_of(g, "no patch at all, but long enough to be one", 42);
+	expect_patch_refused(g, &t, REASON_BAD_PATCH);
+	bytes = gateway_make_patch(g, OLD_B, NEW_B, &size);
+	for (size_t cut = 1; cut < size; cut += 7) {
+		t = patch_of(g, bytes, size - cut);
+		expect_patch_refused(g, &t, REASON_BAD_PATCH);
+	}
+	for (size_t at = 0; at < size; at++) {
+		struct failure failure;
+
+		/* The size of the dictionary, for one, may be another one. */
+		bytes[at] ^= 0x10;
+		t = patch_of(g, bytes, size);
+		if (apply(g, &t, &failure) == 0)
+			assert_int_equal(check(g, t.tar_sha256, &failure), 0);
+		else
+			assert_string_equal(reason_name(failure.reason), "bad-patch");
+		bytes[at] ^= 0x10;
+	}
+	/* A sound patch, to another release. */
+	other = gateway_make_patch(g, OLD_B, NEXT_B, &other_size);
+	t = patch_of(g, other, other_size);
+	expect_patch_refused(g, &t, REASON_BAD_PATCH);
+	/* A program file that says that it is a patch. */
+	free(TAKE_PTR(other));
+	other = gateway_pack(g, NEW_B, &other_size);
+	t = patch_of(g, other, other_size);
+	expect_patch_refused(g, &t, REASON_BAD_PATCH);
+}
+
+static void test_a_patch_is_what_was_signed(void **state)
+{
+	struct gateway *g = *state;
+	struct release_target t = patch_of(g, NULL, 0), other = t;
+
+	other.sha256[0] ^= 1;
+	expect_patch_refused(g, &other, REASON_HASH);
+	other = t;
+	other.length_bytes++;
+	expect_patch_refused(g, &other, REASON_LENGTH);
+	other = t;
+	other.tar_sha256[0] ^= 1;
+	expect_patch_refused(g, &other, REASON_BAD_PATCH);
+	other = t;
+	other.tar_length_bytes--;
+	expect_patch_refused(g, &other, REASON_BAD_PATCH);
+	other.tar_length_bytes += 2;
+	expect_patch_refused(g, &other, REASON_BAD_PATCH);
+}
+
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__clang__)
+#define BIG_BYTES (4u << 20)
+
+/* What does not compress, with some bytes of each 4096 changed. */
+static void add_big_file(struct gateway *g, const char *version, uint8_t change)
+{
+	_cleanup_free_ uint8_t *bytes = malloc(BIG_BYTES);
+	uint32_t x = 1;
+	char name[96];
+
+	assert_non_null(bytes);
+	for (size_t i = 0; i < BIG_BYTES; i++) {
+		x = x * 1664525u + 1013904223u;
+		bytes[i] = (uint8_t)((x >> 24) + (i % 4096 < 8 ? change : 0));
+	}
+	(void)snprintf(name, sizeof name, "trees/%s/share/big", version);
+	scratch_write(g->scratch->dirfd, name, bytes, BIG_BYTES, 0644);
+}
+
+static long status_kb(const char *key)
+{
+	char line[256];
+	long kb = -1;
+	FILE *f = fopen("/proc/self/status", "re");
+
+	assert_non_null(f);
+	while (kb < 0 && fgets(line, sizeof line, f))
+		if (strncmp(line, key, strlen(key)) == 0)
+			kb = atol(line + strlen(key));
+	(void)fclose(f);
+	return kb;
+}
+
+/* In a process of its own, in kB. */
+static int peak_of_applying(struct gateway *g, const struct release_target *t)
+{
+	int status, fd;
+	pid_t pid = fork();
+
+	assert_true(pid >= 0);
+	if (pid == 0) {
+		struct failure failure;
+		long before_kb;
+
+		/* Once before, so that all code is there; it is data that is measured. */
+		(void)mallopt(M_MMAP_THRESHOLD, 64 << 10);
+		if (apply(g, t, &failure) < 0)
+			_exit(254);
+		(void)malloc_trim(0);
+		fd = open("/proc/self/clear_refs", O_WRONLY | O_CLOEXEC);
+		if (fd < 0 || write(fd, "5", 1) != 1)
+			_exit(255);
+		before_kb = status_kb("VmRSS:");
+		if (apply(g, t, &failure) < 0)
+			_exit(254);
+		fd = (int)(status_kb("VmHWM:") - before_kb) / 16;
+		_exit(fd < 250 ? fd : 250);
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_true(WIFEXITED(status) && WEXITSTATUS(status) < 254);
+	return WEXITSTATUS(status) * 16;
+}
+
+/* Whatever the size of the releases. */
+static void test_applying_takes_little_memory(void **state)
+{
+	struct gateway *g = *state;
+	struct release_target t, base;
+	_cleanup_free_ char *patch = NULL;
+	char command[512];
+	size_t size;
+	int kb;
+
+	add_big_file(g, NEW_B, 0);
+	add_big_file(g, NEXT_B, 3);
+	base = target_of(g, NEW_B);
+	t = target_of(g, NEXT_B);
+	t.is_patch = true;
+	t.from = base.version;
+	t.base_length_bytes = base.tar_length_bytes;
+	memcpy(t.base_sha256, base.tar_sha256, sizeof t.base_sha256);
+	patch = gateway_make_patch(g, NEW_B, NEXT_B, &size);
+	assert_true(size < BIG_BYTES / 50);
+	t.length_bytes = size;
+	assert_int_equal(digest_sha256(patch, size, t.sha256), 0);
+	scratch_write(g->scratch->dirfd, "file", patch, size, 0644);
+	(void)snprintf(command, sizeof command, "cp -a %s %s/base", gateway_make_tree(g, NEW_B),
+		       g->scratch->path);
+	assert_int_equal(system(command), 0);
+	kb = peak_of_applying(g, &t);
+	print_message("applying a patch to %u bytes: %d kB at its peak\n", BIG_BYTES, kb);
+	assert_true(kb <= 1024);
+}
+#endif
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -373,6 +607,13 @@ int main(void)
 		TEST(test_rereads_every_byte),
 		TEST(test_copies_a_directory),
 		TEST(test_copies_no_directory_that_is_not_as_it_says),
+		TEST(test_applies_a_patch),
+		TEST(test_a_patch_needs_its_base),
+		TEST(test_bad_patches_fail),
+		TEST(test_a_patch_is_what_was_signed),
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__clang__)
+		TEST(test_applying_takes_little_memory),
+#endif
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

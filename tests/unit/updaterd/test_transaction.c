@@ -406,17 +406,187 @@ static void test_prunes_before_it_asks_for_space(void **state)
 	expect_ends_before_swap(g, OUTCOME_FAILED, STEP_CHECK, REASON_NO_SPACE);
 }
 
+static void damage(struct gateway *g)
+{
+	(void)unlinkat(g->scratch->dirfd, "b/releases/" OLD_B "/bin/program", 0);
+	scratch_text(g->scratch->dirfd, "b/releases/" OLD_B "/bin/program", "changed", 0555);
+}
+
 static void test_a_damaged_running_release_is_said(void **state)
 {
 	struct gateway *g = *state;
 	struct result r;
 
 	gateway_publish(g, NEW_B, NULL);
-	scratch_text(g->scratch->dirfd, "b/releases/" OLD_B "/bin/program", "changed", 0555);
-	assert_int_equal(gateway_upgrade(g, NEW_B, &r), 0);
-	expect_result(&r, OUTCOME_FAILED, STEP_BACKUP, REASON_DAMAGED);
+	gateway_publish_patch(g, OLD_B, NEW_B, NULL, 0, NULL);
+	damage(g);
+	assert_int_equal(gateway_upgrade_by_patch(g, OLD_B, NEW_B, &r), 0);
+	expect_result(&r, OUTCOME_FAILED, STEP_STAGE, REASON_DAMAGED);
 	gateway_expect_links(g, 'B', OLD_B, "");
 	assert_int_equal(gateway_count(g, "b/releases"), 1);
+	assert_int_equal(g->n_restarts, 0);
+}
+
+/* There is nothing to go back to, and what is damaged is not to stay for that. */
+static void test_a_damaged_running_release_is_replaced_without_backup(void **state)
+{
+	struct gateway *g = *state;
+	struct result r;
+
+	gateway_publish(g, NEW_B, NULL);
+	damage(g);
+	assert_int_equal(gateway_upgrade(g, NEW_B, &r), 0);
+	expect_result(&r, OUTCOME_CONFIRMED, STEP_CONFIRM, REASON_NONE);
+	gateway_expect_links(g, 'B', NEW_B, OLD_B);
+	assert_int_equal(gateway_count(g, "b/backups"), 0);
+}
+
+/* ---- patches ---- */
+
+static void test_upgrades_by_patch(void **state)
+{
+	struct gateway *g = *state;
+	struct result r;
+
+	gateway_publish_patch(g, OLD_B, NEW_B, NULL, 0, NULL);
+	assert_int_equal(gateway_upgrade_by_patch(g, OLD_B, NEW_B, &r), 0);
+	expect_result(&r, OUTCOME_CONFIRMED, STEP_CONFIRM, REASON_NONE);
+	gateway_expect_links(g, 'B', NEW_B, OLD_B);
+	gateway_expect_order(g);
+	expect_kept(g, &r, "\"file\":\"patch\"");
+	expect_kept(g, &r, "\"kind\":\"upgrade\"");
+	upgrade_well(g, NEXT_B);
+	assert_int_equal(gateway_count(g, "b/backups"), 1);
+}
+
+static void test_a_bad_patch_changes_nothing(void **state)
+{
+	struct gateway *g = *state;
+	struct result r;
+
+	gateway_publish_patch(g, OLD_B, NEW_B, "no patch, though it was signed as one", 37, NULL);
+	assert_int_equal(gateway_upgrade_by_patch(g, OLD_B, NEW_B, &r), 0);
+	expect_result(&r, OUTCOME_REFUSED, STEP_STAGE, REASON_BAD_PATCH);
+	gateway_expect_links(g, 'B', OLD_B, "");
+	gateway_expect_order(g);
+	assert_int_equal(g->n_restarts, 0);
+	expect_kept(g, &r, "\"file\":\"patch\"");
+	upgrade_well(g, NEW_B);
+	expect_journal(g, "floor_B", NEW_B);
+}
+
+static void test_a_patch_from_another_version_changes_nothing(void **state)
+{
+	struct gateway *g = *state;
+	struct result r;
+
+	gateway_publish_patch(g, NEW_B, NEXT_B, NULL, 0, NULL);
+	assert_int_equal(gateway_upgrade_by_patch(g, NEW_B, NEXT_B, &r), 0);
+	expect_result(&r, OUTCOME_REFUSED, STEP_CHECK, REASON_BASE_DIFFERS);
+	gateway_expect_order(g);
+}
+
+/* ---- repair ---- */
+
+static void test_repairs_what_runs(void **state)
+{
+	struct gateway *g = *state;
+	struct result r;
+
+	upgrade_well(g, NEW_B);
+	gateway_publish(g, OLD_B, NULL);
+	scratch_text(g->scratch->dirfd, "b/releases/" NEW_B "/bin/program", "changed", 0555);
+	assert_int_equal(gateway_upgrade(g, NEW_B, &r), 0);
+	expect_result(&r, OUTCOME_CONFIRMED, STEP_CONFIRM, REASON_NONE);
+	gateway_expect_links(g, 'B', NEW_B, OLD_B);
+	gateway_expect_order(g);
+	assert_int_equal(g->n_restarts, 2);
+	expect_kept(g, &r, "\"kind\":\"repair\"");
+	expect_kept(g, &r, "\"from\":\"" NEW_B "\",\"to\":\"" NEW_B "\"");
+	expect_journal(g, "floor_B", NEW_B);
+}
+
+static void test_repairs_only_what_is_damaged(void **state)
+{
+	struct gateway *g = *state;
+	struct result r;
+
+	gateway_publish(g, OLD_B, NULL);
+	gateway_publish_patch(g, OLD_B, OLD_B, NULL, 0, NULL);
+	assert_int_equal(gateway_upgrade(g, OLD_B, &r), 0);
+	expect_result(&r, OUTCOME_REFUSED, STEP_CHECK, REASON_OLDER_VERSION);
+	expect_kept(g, &r, "\"kind\":\"upgrade\"");
+	damage(g);
+	assert_int_equal(gateway_upgrade_by_patch(g, OLD_B, OLD_B, &r), 0);
+	expect_result(&r, OUTCOME_REFUSED, STEP_CHECK, REASON_OLDER_VERSION);
+}
+
+/* A person went back below the floor, and what runs there is repaired as well. */
+static void test_repairs_below_the_floor(void **state)
+{
+	struct gateway *g = *state;
+	struct result r;
+
+	upgrade_well(g, NEW_B);
+	assert_int_equal(gateway_rollback(g, 'B', &r), 0);
+	gateway_publish(g, OLD_B, NULL);
+	damage(g);
+	assert_int_equal(gateway_upgrade(g, OLD_B, &r), 0);
+	expect_result(&r, OUTCOME_CONFIRMED, STEP_CONFIRM, REASON_NONE);
+	gateway_expect_links(g, 'B', OLD_B, NEW_B);
+	expect_journal(g, "floor_B", NEW_B);
+}
+
+static void test_a_repair_that_does_not_run_is_said(void **state)
+{
+	struct gateway *g = *state;
+	struct result r;
+
+	gateway_publish(g, OLD_B, NULL);
+	damage(g);
+	g->odd_version = OLD_B;
+	g->odd = PROBED_BAD;
+	assert_int_equal(gateway_upgrade(g, OLD_B, &r), 0);
+	expect_result(&r, OUTCOME_FAILED, STEP_PROBE, REASON_UNHEALTHY);
+	gateway_expect_links(g, 'B', OLD_B, "");
+	gateway_expect_order(g);
+}
+
+static void test_no_repair_while_now_is_no_good_time(void **state)
+{
+	struct gateway *g = *state;
+	struct result r;
+
+	gateway_publish(g, OLD_B, NULL);
+	damage(g);
+	g->before = PROBE_NOT_NOW;
+	assert_int_equal(gateway_upgrade(g, OLD_B, &r), 0);
+	expect_result(&r, OUTCOME_POSTPONED, STEP_CHECK, REASON_NOT_NOW);
+	assert_int_equal(g->n_restarts, 0);
+}
+
+/* Whichever write fails: the next attempt finds it damaged still, or there is nothing left to repair. */
+static void test_a_repair_may_fail_anywhere(void **state)
+{
+	struct gateway *g = *state;
+	unsigned n_repaired = 0;
+
+	gateway_publish(g, OLD_B, NULL);
+	/* The first four are those of the recovery before. */
+	for (unsigned n = 5; n < 40; n++) {
+		struct result r;
+		int ret;
+
+		damage(g);
+		fail_fsync = n;
+		ret = gateway_upgrade(g, OLD_B, &r);
+		fail_fsync = 0;
+		n_repaired += ret == 0 && r.outcome == OUTCOME_CONFIRMED;
+		gateway_expect_links(g, 'B', OLD_B, "");
+		(void)!gateway_upgrade(g, OLD_B, &r);
+		gateway_expect_order(g);
+	}
+	assert_true(n_repaired > 5 && n_repaired < 35);
 }
 
 static void test_an_io_error_before_the_commit_point_changes_nothing(void **state)
@@ -829,6 +999,16 @@ int main(void)
 		TEST(test_a_failed_flip_is_told_in_the_end),
 		TEST(test_prunes_before_it_asks_for_space),
 		TEST(test_a_damaged_running_release_is_said),
+		TEST(test_a_damaged_running_release_is_replaced_without_backup),
+		TEST(test_upgrades_by_patch),
+		TEST(test_a_bad_patch_changes_nothing),
+		TEST(test_a_patch_from_another_version_changes_nothing),
+		TEST(test_repairs_what_runs),
+		TEST(test_repairs_only_what_is_damaged),
+		TEST(test_repairs_below_the_floor),
+		TEST(test_a_repair_that_does_not_run_is_said),
+		TEST(test_no_repair_while_now_is_no_good_time),
+		TEST(test_a_repair_may_fail_anywhere),
 		TEST(test_an_io_error_before_the_commit_point_changes_nothing),
 		TEST(test_previous_comes_back_too),
 		TEST(test_nothing_begins_that_cannot_be_recorded),

@@ -697,6 +697,127 @@ static void test_models(void **state)
 }
 
 /* Program B's role may not sign for A. */
+/* ---- patches ---- */
+
+#define PATCH(from) "B/" NEW "-arm64.from-" from ".patch"
+
+static cJSON *tar_of(const char *first_byte)
+{
+	cJSON *tar = cJSON_CreateObject();
+	char hex[SHA256_HEX_LENGTH + 1];
+
+	(void)snprintf(hex, sizeof hex, "%s%062d", first_byte, 0);
+	cJSON_AddNumberToObject(tar, "length", 10240);
+	cJSON_AddStringToObject(tar, "sha256", hex);
+	return tar;
+}
+
+static cJSON *add_patch(struct fixture *f)
+{
+	cJSON *targets = cJSON_GetObjectItem(repo_role(f->repo, "B")->body, "targets"), *custom;
+
+	cJSON_DeleteItemFromObjectCaseSensitive(targets, PATCH(OLD));
+	custom = add_program_file(f, PATCH(OLD), NEW, "arm64");
+
+	cJSON_ReplaceItemInObject(custom, "kind", cJSON_CreateString("patch"));
+	cJSON_AddStringToObject(custom, "from", OLD);
+	cJSON_AddItemToObject(custom, "tar", tar_of("aa"));
+	cJSON_AddItemToObject(custom, "base", tar_of("bb"));
+	custom = custom_of(f, "B", TARGET(NEW));
+	if (!cJSON_HasObjectItem(custom, "tar"))
+		cJSON_AddItemToObject(custom, "tar", tar_of("aa"));
+	return custom_of(f, "B", PATCH(OLD));
+}
+
+/* Publishes what the test made of it, and looks for the patch. */
+static int find_patch(struct fixture *f, const char *from, struct program_file *ret)
+{
+	struct program_file full = { .path = NULL };
+	struct version version, from_version;
+	int r;
+
+	repo_next(f->repo);
+	lay_out(f);
+	assert_int_equal(refresh(f), 0);
+	assert_int_equal(version_parse(NEW, &version), 0);
+	assert_int_equal(version_parse(from, &from_version), 0);
+	assert_int_equal(
+		trust_find_program_file(f->trust, TARGET(NEW), &version, &full, &f->failure), 0);
+	r = trust_find_patch(f->trust, &full, &from_version, ret, &f->failure);
+	program_file_done(&full);
+	return r;
+}
+
+static void test_finds_a_patch(void **state)
+{
+	struct fixture *f = *state;
+	struct program_file patch = { .path = NULL };
+
+	(void)add_patch(f);
+	assert_int_equal(find_patch(f, OLD, &patch), 0);
+	assert_string_equal(patch.path, PATCH(OLD));
+	assert_true(patch.is_patch);
+	assert_int_equal(patch.base_bytes, 10240);
+	assert_int_equal(patch.base_sha256[0], 0xbb);
+	assert_int_equal(patch.tar_sha256[0], 0xaa);
+	assert_int_equal(patch.n_segment_bytes, 2);
+	assert_int_equal(patch.length_bytes, strlen(CONTENT));
+	program_file_done(&patch);
+	assert_int_equal(find_patch(f, "B202108010001", &patch), -ENOENT);
+	assert_null(patch.path);
+}
+
+/* A patch is never what is offered or newest. */
+static void test_a_patch_is_no_program_file(void **state)
+{
+	struct fixture *f = *state;
+	struct program_file file = { .path = NULL };
+	struct version version;
+
+	(void)add_patch(f);
+	assert_int_equal(find_patch(f, OLD, &file), 0);
+	program_file_done(&file);
+	assert_int_equal(version_parse(NEW, &version), 0);
+	assert_true(trust_find_program_file(f->trust, PATCH(OLD), &version, &file, &f->failure) <
+		    0);
+	assert_int_equal(trust_find_newest(f->trust, 'B', NULL, &file, &f->failure), 0);
+	assert_string_equal(file.path, TARGET(NEW));
+	program_file_done(&file);
+}
+
+static void test_patches_that_are_none(void **state)
+{
+	static const struct {
+		const char *member, *value;
+	} cases[] = {
+		{ "kind", "\"full\"" },
+		{ "kind", "\"segments\"" },
+		{ "version", "\"" OLD "\"" },
+		{ "from", "\"" NEW "\"" },
+		{ "from", "7" },
+		{ "arch", "\"amd64\"" },
+		{ "base", "{}" },
+		{ "base", "{\"length\":-1,\"sha256\":\"00\"}" },
+		{ "tar", "{}" },
+		{ "tar", "{\"length\":10240,\"sha256\":\"cc00000000000000000000000000000000000000"
+			 "00000000000000000000000000\"}" },
+		{ "model", "[\"gw2\"]" },
+	};
+	struct fixture *f = *state;
+
+	for (size_t i = 0; i < ELEMENTSOF(cases); i++) {
+		struct program_file patch = { .path = NULL };
+		cJSON *custom = add_patch(f);
+
+		cJSON_DeleteItemFromObject(custom, cases[i].member);
+		cJSON_AddItemToObject(custom, cases[i].member, cJSON_Parse(cases[i].value));
+		if (find_patch(f, OLD, &patch) != -EBADMSG)
+			fail_msg("%s: %s", cases[i].member, cases[i].value);
+		assert_int_equal(f->failure.reason, REASON_BAD_METADATA);
+		assert_null(patch.path);
+	}
+}
+
 static void test_role_of_another_program(void **state)
 {
 	struct fixture *f = *state;
@@ -978,6 +1099,9 @@ int main(void)
 		WITH_FIXTURE(test_judged),
 		WITH_FIXTURE(test_unusable_targets),
 		WITH_FIXTURE(test_models),
+		WITH_FIXTURE(test_finds_a_patch),
+		WITH_FIXTURE(test_a_patch_is_no_program_file),
+		WITH_FIXTURE(test_patches_that_are_none),
 		WITH_FIXTURE(test_role_of_another_program),
 		WITH_FIXTURE(test_newest),
 		WITH_FIXTURE(test_fetch_target),

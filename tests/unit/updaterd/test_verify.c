@@ -500,6 +500,71 @@ static void test_each_role_signs_its_own_program_only(void **state)
 	expect_refused(g, NEW_B, REASON_NO_TARGET);
 }
 
+/* ---- patches ---- */
+
+static int verify_patch(struct gateway *g, struct release_target *ret, struct failure *failure)
+{
+	_cleanup_close_ int metadata_fd = gateway_open(g, "metadata", O_RDONLY | O_DIRECTORY);
+	_cleanup_(state_closep) struct state *s = NULL;
+
+	*failure = (struct failure){ 0 };
+	assert_int_equal(state_open(&g->conf, STATE_TRY, &s), 0);
+	return verify_target(s, metadata_fd, "B/" NEW_B "-amd64.from-" OLD_B ".patch", ret,
+			     failure);
+}
+
+static void test_takes_a_patch(void **state)
+{
+	struct gateway *g = *state;
+	struct release_target t, base;
+	struct failure failure;
+
+	gateway_publish(g, OLD_B, NULL);
+	gateway_publish_patch(g, OLD_B, NEW_B, NULL, 0, NULL);
+	assert_int_equal(verify(g, OLD_B, &base, &failure), 0);
+	assert_false(base.is_patch);
+	assert_int_equal(verify_patch(g, &t, &failure), 0);
+	assert_true(t.is_patch);
+	assert_string_equal(t.version.text, NEW_B);
+	assert_string_equal(t.from.text, OLD_B);
+	assert_int_equal(t.base_length_bytes, base.tar_length_bytes);
+	assert_memory_equal(t.base_sha256, base.tar_sha256, SHA256_BYTES);
+}
+
+static void refuse_patch(struct gateway *g, const char *member, cJSON *value, enum reason reason)
+{
+	cJSON *custom = gateway_patch_custom(g, OLD_B, NEW_B);
+	struct release_target t;
+	struct failure failure;
+
+	cJSON_DeleteItemFromObject(custom, member);
+	if (value)
+		cJSON_AddItemToObject(custom, member, value);
+	gateway_publish_patch(g, OLD_B, NEW_B, NULL, 0, custom);
+	assert_true(verify_patch(g, &t, &failure) < 0);
+	assert_string_equal(reason_name(failure.reason), reason_name(reason));
+}
+
+static void test_judges_a_patch(void **state)
+{
+	struct gateway *g = *state;
+
+	refuse_patch(g, "from", NULL, REASON_BAD_METADATA);
+	refuse_patch(g, "from", cJSON_CreateString(OLD_A), REASON_BAD_METADATA);
+	refuse_patch(g, "from", cJSON_CreateString("yesterday"), REASON_BAD_METADATA);
+	refuse_patch(g, "base", NULL, REASON_BAD_METADATA);
+	refuse_patch(g, "base", cJSON_CreateObject(), REASON_BAD_METADATA);
+	refuse_patch(g, "base", cJSON_Parse("{\"length\":512,\"sha256\":\"12\"}"),
+		     REASON_BAD_METADATA);
+	refuse_patch(g, "base",
+		     cJSON_Parse("{\"length\":1073741824,\"sha256\":\"0000000000000000000000000000"
+				 "000000000000000000000000000000000000\"}"),
+		     REASON_TAR_TOO_BIG);
+	refuse_patch(g, "tar", NULL, REASON_BAD_METADATA);
+	refuse_patch(g, "kind", cJSON_CreateString("patches"), REASON_BAD_METADATA);
+	refuse_patch(g, "arch", cJSON_CreateString("arm64"), REASON_WRONG_ARCH);
+}
+
 /* ---- policy ---- */
 
 static void admit(struct gateway *g, const char *version, const char *requires, enum reason reason)
@@ -535,6 +600,39 @@ static void test_admits_only_what_is_newer(void **state)
 	admit(g, OLD_B, NULL, REASON_OLDER_VERSION);
 	admit(g, "B202107010001", NULL, REASON_OLDER_VERSION);
 	admit(g, "C202109010001", NULL, REASON_DAMAGED);
+}
+
+static void test_admits_a_patch_from_what_runs(void **state)
+{
+	struct gateway *g = *state;
+	_cleanup_(state_closep) struct state *s = NULL;
+	struct release_target t = { .version = gateway_version(NEW_B), .is_patch = true };
+	struct failure failure = { 0 };
+
+	assert_int_equal(state_open(&g->conf, STATE_TRY, &s), 0);
+	t.from = gateway_version(OLD_B);
+	assert_int_equal(verify_admit(s, &t, &failure), 0);
+	t.from = gateway_version("B202107010001");
+	assert_true(verify_admit(s, &t, &failure) < 0);
+	assert_int_equal(failure.reason, REASON_BASE_DIFFERS);
+}
+
+static void test_admits_what_runs_only_to_repair_it(void **state)
+{
+	struct gateway *g = *state;
+	_cleanup_(state_closep) struct state *s = NULL;
+	struct release_target t = { .version = gateway_version(OLD_B) };
+	struct failure failure = { 0 };
+
+	assert_int_equal(state_open(&g->conf, STATE_TRY, &s), 0);
+	assert_int_equal(verify_admit(s, &t, &failure), -ESTALE);
+	scratch_text(g->scratch->dirfd, "b/releases/" OLD_B "/bin/program", "changed", 0555);
+	assert_int_equal(verify_admit(s, &t, &failure), 1);
+	t.is_patch = true;
+	t.from = t.version;
+	assert_int_equal(verify_admit(s, &t, &failure), -ESTALE);
+	t = (struct release_target){ .version = gateway_version("B202107010001") };
+	assert_int_equal(verify_admit(s, &t, &failure), -ESTALE);
 }
 
 static void test_admits_nothing_below_the_floor(void **state)
@@ -593,6 +691,10 @@ int main(void)
 		TEST(test_a_gateway_without_model_takes_what_is_for_any),
 		TEST(test_each_role_signs_its_own_program_only),
 		TEST(test_admits_only_what_is_newer),
+		TEST(test_takes_a_patch),
+		TEST(test_judges_a_patch),
+		TEST(test_admits_a_patch_from_what_runs),
+		TEST(test_admits_what_runs_only_to_repair_it),
 		TEST(test_admits_nothing_below_the_floor),
 		TEST(test_admits_nothing_quarantined),
 		TEST(test_admits_only_what_has_what_it_requires),

@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "updaterd/pacer.h"
+
+#define STEP 4u
+
+void pacer_begin(struct pacer *p, uint32_t first, uint32_t max)
+{
+	p->max = max > 0 ? max : UINT32_MAX;
+	p->length = first < p->max ? first : p->max;
+	if (p->length == 0)
+		p->length = 1;
+}
+
+void pacer_grow(struct pacer *p)
+{
+	p->length = p->length < p->max / STEP ? p->length * STEP : p->max;
+}
+
+void pacer_shrink(struct pacer *p)
+{
+	p->length = p->length > STEP ? p->length / STEP : 1;
+}
+
+uint64_t pacer_wait_msec(unsigned failures, uint64_t first_msec, uint64_t retry_after_sec,
+			 uint64_t random)
+{
+	uint64_t msec = first_msec < PACER_WAIT_MAX_MSEC ? first_msec : PACER_WAIT_MAX_MSEC;
+
+	while (failures-- > 1 && msec < PACER_WAIT_MAX_MSEC)
+		msec *= 2;
+	if (msec > PACER_WAIT_MAX_MSEC)
+		msec = PACER_WAIT_MAX_MSEC;
+	return retry_after_sec * 1000 + random % (msec + 1);
+}
