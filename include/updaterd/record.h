@@ -13,6 +13,8 @@
 
 /* Key of the version that `previous` led to before the attempt. */
 #define RECORD_BEFORE_PREVIOUS "before_previous"
+/* Key of the target's path, for who has to verify the release once more. A roll back has none. */
+#define RECORD_TARGET	       "target"
 
 /* All of these change the journal in memory; with durably in their name they write it. */
 

@@ -12,6 +12,7 @@ static const char *const keys[] = {
 	"detail",	  "started_sec",   "duration_ms",
 	"downtime_ms",	  "bytes_fetched", "segments_fetched",
 	"segments_again", "tries",	   RECORD_BEFORE_PREVIOUS,
+	RECORD_TARGET,
 };
 
 static const char *or_null(const char *text)

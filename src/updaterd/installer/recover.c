@@ -89,11 +89,7 @@ int recover_current(const struct conf_program *program, struct store *store, boo
 	r = find_replacement(program, store, &version);
 	if (r < 0)
 		return leads_to_release(store) ? -EUCLEAN : r;
-	r = swap_prepare(store_dirfd(store), &version, NULL);
-	if (r == 0)
-		r = swap_current(store_dirfd(store));
-	if (r == 0)
-		r = swap_settle(store_dirfd(store), &version);
+	r = swap_point(store_dirfd(store), &version);
 	if (r < 0)
 		return r;
 	log_notice("'%s/current' leads to '%s' now", program->space, version.text);

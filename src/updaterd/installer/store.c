@@ -106,19 +106,17 @@ struct store *store_close(struct store *s)
 
 int store_destroy(const char *path)
 {
-	static const char *const ours[] = { SWAP_CURRENT,  SWAP_CURRENT ".new",
-					    SWAP_PREVIOUS, SWAP_PREVIOUS ".new",
-					    RELEASES,	   BACKUPS };
+	static const char *const ours[] = { SWAP_CURRENT, SWAP_PREVIOUS, RELEASES, BACKUPS };
 	_cleanup_close_ int fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	int r;
 
 	if (fd < 0)
 		return errno == ENOENT ? 0 : -errno;
-	for (size_t i = 0; i < ELEMENTSOF(ours); i++) {
-		int r = fs_remove_tree(fd, ours[i]);
-
-		if (r < 0)
-			return r;
-	}
+	r = swap_clear(fd);
+	for (size_t i = 0; i < ELEMENTSOF(ours) && r == 0; i++)
+		r = fs_remove_tree(fd, ours[i]);
+	if (r < 0)
+		return r;
 	if (unlinkat(AT_FDCWD, path, AT_REMOVEDIR) < 0 && errno != ENOTEMPTY && errno != EBUSY)
 		return -errno;
 	return 0;

@@ -2,15 +2,18 @@
 #include "updaterd/swap.h"
 
 #include <fcntl.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 
 #include "common/fsutil.h"
 
-#define CURRENT_NEW  SWAP_CURRENT ".new"
-#define PREVIOUS_NEW SWAP_PREVIOUS ".new"
-#define TARGET_DIR   "releases/"
+#define CURRENT_NEW   SWAP_CURRENT ".new"
+#define CURRENT_BACK  SWAP_CURRENT ".back"
+#define PREVIOUS_NEW  SWAP_PREVIOUS ".new"
+#define PREVIOUS_BACK SWAP_PREVIOUS ".back"
+#define TARGET_DIR    "releases/"
 
 struct link_target {
 	char text[sizeof TARGET_DIR + VERSION_LENGTH];
@@ -24,24 +27,53 @@ static struct link_target target_of(const struct version *version)
 	return t;
 }
 
-int swap_read(int space_fd, const char *link, struct version *ret)
+int swap_read_text(int space_fd, const char *link, struct version *ret)
 {
 	_cleanup_free_ char *target = NULL;
+	int r;
+
+	r = fs_read_link(space_fd, link, &target);
+	if (r == -EINVAL || r == -ENAMETOOLONG)
+		return -EUCLEAN;
+	if (r < 0)
+		return r;
+	if (strncmp(target, TARGET_DIR, strlen(TARGET_DIR)) != 0 ||
+	    version_parse(target + strlen(TARGET_DIR), ret) < 0)
+		return -EUCLEAN;
+	return 0;
+}
+
+int swap_read(int space_fd, const char *link, struct version *ret)
+{
+	struct link_target target;
 	struct version version;
 	struct stat st;
 	int r;
 
-	r = fs_read_link(space_fd, link, &target);
-	if (r == -ENOENT || r == -ENOMEM)
+	r = swap_read_text(space_fd, link, &version);
+	if (r < 0)
 		return r;
-	if (r < 0 || strncmp(target, TARGET_DIR, strlen(TARGET_DIR)) != 0 ||
-	    version_parse(target + strlen(TARGET_DIR), &version) < 0)
-		return -EUCLEAN;
-	if (fstatat(space_fd, target, &st, AT_SYMLINK_NOFOLLOW) < 0 || !S_ISDIR(st.st_mode))
+	target = target_of(&version);
+	if (fstatat(space_fd, target.text, &st, AT_SYMLINK_NOFOLLOW) < 0)
+		return errno == ENOENT || errno == ENOTDIR ? -EUCLEAN : -errno;
+	if (!S_ISDIR(st.st_mode))
 		return -EUCLEAN;
 	*ret = version;
 	return 0;
 }
+
+/* 1 if a link leads to this version, 0 if it does not. */
+static int leads_to(int space_fd, const char *link, const struct version *version)
+{
+	struct version found;
+	int r = swap_read_text(space_fd, link, &found);
+
+	if (r < 0)
+		return r == -ENOENT || r == -EUCLEAN ? 0 : r;
+	return strcmp(found.text, version->text) == 0;
+}
+
+/* ---- the way forth ---- */
 
 static int unlink_if_there(int space_fd, const char *name)
 {
@@ -50,37 +82,51 @@ static int unlink_if_there(int space_fd, const char *name)
 	return 0;
 }
 
+/* version NULL: there shall be none. */
 static int make_link(int space_fd, const char *name, const struct version *version)
 {
-	struct link_target target = target_of(version);
+	struct link_target target;
 	int r;
 
 	r = unlink_if_there(space_fd, name);
-	if (r < 0)
+	if (r < 0 || !version)
 		return r;
+	target = target_of(version);
 	return symlinkat(target.text, space_fd, name) < 0 ? -errno : 0;
 }
 
-int swap_prepare(int space_fd, const struct version *current, const struct version *previous)
+int swap_prepare(int space_fd, const struct version *to, const struct version *from,
+		 const struct version *before)
 {
-	int r;
+	const struct {
+		const char *name;
+		const struct version *version;
+	} links[] = {
+		{ CURRENT_BACK, from },
+		{ PREVIOUS_BACK, before },
+		{ PREVIOUS_NEW, from },
+		{ CURRENT_NEW, to },
+	};
 
-	r = make_link(space_fd, CURRENT_NEW, current);
-	if (r < 0)
-		return r;
-	if (previous) {
-		r = make_link(space_fd, PREVIOUS_NEW, previous);
+	for (size_t i = 0; i < ELEMENTSOF(links); i++) {
+		int r = make_link(space_fd, links[i].name, links[i].version);
+
 		if (r < 0)
 			return r;
 	}
 	return syncfs(space_fd) < 0 ? -errno : 0;
 }
 
-int swap_previous(int space_fd)
+static int rename_durably(int space_fd, const char *from, const char *to)
 {
-	if (renameat(space_fd, PREVIOUS_NEW, space_fd, SWAP_PREVIOUS) < 0)
+	if (renameat(space_fd, from, space_fd, to) < 0)
 		return -errno;
 	return fsync(space_fd) < 0 ? -errno : 0;
+}
+
+int swap_previous(int space_fd)
+{
+	return rename_durably(space_fd, PREVIOUS_NEW, SWAP_PREVIOUS);
 }
 
 int swap_current(int space_fd)
@@ -97,37 +143,98 @@ int swap_settle(int space_fd, const struct version *current)
 		return -errno;
 	r = swap_read(space_fd, SWAP_CURRENT, &found);
 	if (r < 0)
-		return r == -ENOMEM ? r : -EUCLEAN;
+		return r == -ENOENT ? -EUCLEAN : r;
 	return strcmp(found.text, current->text) == 0 ? 0 : -EUCLEAN;
 }
 
-int swap_back(int space_fd, const struct version *current, const struct version *previous)
+int swap_point(int space_fd, const struct version *current)
 {
 	int r;
 
-	r = swap_prepare(space_fd, current, previous);
+	r = make_link(space_fd, CURRENT_NEW, current);
 	if (r < 0)
 		return r;
+	if (syncfs(space_fd) < 0)
+		return -errno;
 	r = swap_current(space_fd);
+	return r < 0 ? r : swap_settle(space_fd, current);
+}
+
+/* ---- the way back ---- */
+
+/* 1 if link has to be renamed to lead to version again; its .back link is there then. *are_durable is
+ * cleared if that had to be made. */
+static int prepare_back(int space_fd, const char *link, const char *back,
+			const struct version *version, bool *are_durable)
+{
+	int r;
+
+	r = leads_to(space_fd, link, version);
+	if (r != 0)
+		return r < 0 ? r : 0;
+	r = leads_to(space_fd, back, version);
 	if (r < 0)
 		return r;
-	r = swap_settle(space_fd, current);
-	if (r < 0)
-		return r;
-	if (previous)
-		return swap_previous(space_fd);
-	r = unlink_if_there(space_fd, SWAP_PREVIOUS);
+	if (r == 0) {
+		*are_durable = false;
+		r = make_link(space_fd, back, version);
+	}
+	return r < 0 ? r : 1;
+}
+
+static int drop_previous(int space_fd)
+{
+	int r = unlink_if_there(space_fd, SWAP_PREVIOUS);
+
 	if (r < 0)
 		return r;
 	return fsync(space_fd) < 0 ? -errno : 0;
 }
 
-int swap_clear(int space_fd)
+static int put_back(int space_fd, const struct version *current, const struct version *previous,
+		    bool are_durable)
 {
-	int r;
+	int r, moves_current, moves_previous = 0;
 
-	r = unlink_if_there(space_fd, CURRENT_NEW);
+	r = moves_current = prepare_back(space_fd, SWAP_CURRENT, CURRENT_BACK, current,
+					 &are_durable);
+	if (r >= 0 && previous)
+		r = moves_previous = prepare_back(space_fd, SWAP_PREVIOUS, PREVIOUS_BACK, previous,
+						  &are_durable);
 	if (r < 0)
 		return r;
-	return unlink_if_there(space_fd, PREVIOUS_NEW);
+	if (!are_durable && (moves_current || moves_previous) && syncfs(space_fd) < 0)
+		return -errno;
+	if (moves_current && renameat(space_fd, CURRENT_BACK, space_fd, SWAP_CURRENT) < 0)
+		return -errno;
+	r = swap_settle(space_fd, current);
+	if (r < 0)
+		return r;
+	if (!previous)
+		return drop_previous(space_fd);
+	return moves_previous ? rename_durably(space_fd, PREVIOUS_BACK, SWAP_PREVIOUS) : 0;
+}
+
+int swap_undo(int space_fd, const struct version *current, const struct version *previous)
+{
+	return put_back(space_fd, current, previous, true);
+}
+
+int swap_back(int space_fd, const struct version *current, const struct version *previous)
+{
+	return put_back(space_fd, current, previous, false);
+}
+
+int swap_clear(int space_fd)
+{
+	static const char *const left_over[] = { CURRENT_NEW, PREVIOUS_NEW, CURRENT_BACK,
+						 PREVIOUS_BACK };
+
+	for (size_t i = 0; i < ELEMENTSOF(left_over); i++) {
+		int r = unlink_if_there(space_fd, left_over[i]);
+
+		if (r < 0)
+			return r;
+	}
+	return 0;
 }

@@ -259,9 +259,15 @@ static int journal_ready(struct transaction *t)
 
 /* ---- the flip ---- */
 
+static const struct version *before_previous(const struct transaction *t)
+{
+	return t->has_before_previous ? &t->before_previous : NULL;
+}
+
+/* From here on the way forth and the way back take no space any more. */
 static int prepare_links(struct transaction *t)
 {
-	int r = swap_prepare(store_dirfd(t->store), &t->to, &t->from);
+	int r = swap_prepare(store_dirfd(t->store), &t->to, &t->from, before_previous(t));
 
 	return r < 0 ? io_failure(t, r, "making the links") : 0;
 }
@@ -386,8 +392,7 @@ static void put_links_back(struct transaction *t)
 	t->stage_fd = FD_NONE;
 	if (journal_state(t->state->journal) < JOURNAL_READY)
 		return;
-	r = swap_back(store_dirfd(t->store), &t->from,
-		      t->has_before_previous ? &t->before_previous : NULL);
+	r = swap_undo(store_dirfd(t->store), &t->from, before_previous(t));
 	if (r < 0)
 		log_warning("cannot put back the links of '%s': %s", t->program->space,
 			    strerror(-r));
@@ -442,8 +447,7 @@ static int roll_back(struct transaction *t)
 	if (r < 0)
 		log_warning("cannot write down what is wrong with '%s': %s", t->to.text,
 			    strerror(-r));
-	r = swap_back(store_dirfd(t->store), &t->from,
-		      t->has_before_previous ? &t->before_previous : NULL);
+	r = swap_undo(store_dirfd(t->store), &t->from, before_previous(t));
 	if (r < 0) {
 		log_error("cannot roll '%s' back to '%s': %s", t->program->space, t->from.text,
 			  strerror(-r));
@@ -607,6 +611,8 @@ static int begin(struct transaction *t)
 	if (r == 0)
 		r = journal_set(journal, RECORD_BEFORE_PREVIOUS,
 				t->has_before_previous ? t->before_previous.text : NULL);
+	if (r == 0)
+		r = journal_set(journal, RECORD_TARGET, t->request->target);
 	if (r == 0)
 		r = record_durably(journal, JOURNAL_ACCEPTED, t->result);
 	if (r < 0)

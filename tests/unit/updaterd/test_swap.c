@@ -9,7 +9,7 @@
 /* ---- the order of what is done to the disk ---- */
 
 static char trace[512];
-static int fail_syncfs, fail_fsync;
+static int fail_syncfs, fail_fsync, fail_readlink;
 
 static void note(const char *what, const char *name)
 {
@@ -59,6 +59,16 @@ int __wrap_fsync(int fd)
 	return fail_or(&fail_fsync, __real_fsync(fd));
 }
 
+ssize_t __real_readlinkat(int dirfd, const char *name, char *buffer, size_t size);
+ssize_t __wrap_readlinkat(int dirfd, const char *name, char *buffer, size_t size);
+ssize_t __wrap_readlinkat(int dirfd, const char *name, char *buffer, size_t size)
+{
+	if (!fail_readlink)
+		return __real_readlinkat(dirfd, name, buffer, size);
+	errno = fail_readlink;
+	return -1;
+}
+
 /* ---- a space with two releases ---- */
 
 static struct version old, new, former;
@@ -78,7 +88,7 @@ static int setup(void **state)
 	assert_int_equal(symlinkat("releases/B202108010001", s->dirfd, "current"), 0);
 	assert_int_equal(symlinkat("releases/B202107010001", s->dirfd, "previous"), 0);
 	trace[0] = '\0';
-	fail_syncfs = fail_fsync = 0;
+	fail_syncfs = fail_fsync = fail_readlink = 0;
 	return 0;
 }
 
@@ -101,7 +111,7 @@ static void test_syncs_all_before_it_renames(void **state)
 {
 	struct scratch *s = *state;
 
-	assert_int_equal(swap_prepare(s->dirfd, &new, &old), 0);
+	assert_int_equal(swap_prepare(s->dirfd, &new, &old, &former), 0);
 	expect(s, "current", &old);
 	expect(s, "previous", &former);
 	assert_int_equal(swap_previous(s->dirfd), 0);
@@ -111,7 +121,8 @@ static void test_syncs_all_before_it_renames(void **state)
 	assert_int_equal(swap_settle(s->dirfd, &new), 0);
 	expect(s, "current", &new);
 	expect(s, "previous", &old);
-	assert_string_equal(trace, "symlink current.new; symlink previous.new; syncfs; "
+	assert_string_equal(trace, "symlink current.back; symlink previous.back; "
+				   "symlink previous.new; symlink current.new; syncfs; "
 				   "rename previous; fsync; rename current; fsync");
 }
 
@@ -121,29 +132,124 @@ static void test_heals_what_a_crash_left(void **state)
 
 	assert_int_equal(symlinkat("nonsense", s->dirfd, "current.new"), 0);
 	scratch_text(s->dirfd, "previous.new", "a file", 0644);
-	assert_int_equal(swap_prepare(s->dirfd, &new, &old), 0);
+	assert_int_equal(swap_prepare(s->dirfd, &new, &old, &former), 0);
 	assert_int_equal(swap_previous(s->dirfd), 0);
 	assert_int_equal(swap_current(s->dirfd), 0);
 	assert_int_equal(swap_settle(s->dirfd, &new), 0);
 }
 
-static void test_puts_both_links_back(void **state)
+static void flip(struct scratch *s, const struct version *before)
+{
+	assert_int_equal(swap_prepare(s->dirfd, &new, &old, before), 0);
+	assert_int_equal(swap_previous(s->dirfd), 0);
+	assert_int_equal(swap_current(s->dirfd), 0);
+	assert_int_equal(swap_settle(s->dirfd, &new), 0);
+	trace[0] = '\0';
+}
+
+/* Nothing is made any more, so nothing can run out of space. */
+static void test_undoes_by_renames_alone(void **state)
 {
 	struct scratch *s = *state;
 
-	assert_int_equal(swap_prepare(s->dirfd, &new, &old), 0);
-	assert_int_equal(swap_previous(s->dirfd), 0);
-	assert_int_equal(swap_current(s->dirfd), 0);
+	flip(s, &former);
+	assert_int_equal(swap_undo(s->dirfd, &old, &former), 0);
+	expect(s, "current", &old);
+	expect(s, "previous", &former);
+	assert_string_equal(trace, "rename current; fsync; rename previous; fsync");
+	assert_int_equal(swap_undo(s->dirfd, &old, &former), 0);
+	assert_int_equal(unlinkat(s->dirfd, "previous", 0), 0);
+	flip(s, NULL);
+	assert_int_equal(swap_undo(s->dirfd, &old, NULL), 0);
+	expect(s, "current", &old);
+	expect(s, "previous", NULL);
+	assert_string_equal(trace, "rename current; fsync; fsync");
+}
+
+/* A flip that came half way. */
+static void test_undoes_what_was_done_only(void **state)
+{
+	struct scratch *s = *state;
+
+	assert_int_equal(swap_prepare(s->dirfd, &new, &old, &former), 0);
 	trace[0] = '\0';
+	assert_int_equal(swap_undo(s->dirfd, &old, &former), 0);
+	assert_string_equal(trace, "fsync");
+	assert_int_equal(swap_previous(s->dirfd), 0);
+	trace[0] = '\0';
+	assert_int_equal(swap_undo(s->dirfd, &old, &former), 0);
+	assert_string_equal(trace, "fsync; rename previous; fsync");
+	expect(s, "current", &old);
+	expect(s, "previous", &former);
+}
+
+/* Another process may have made the links and died before they were durable. */
+static void test_syncs_what_it_finds_before_it_goes_back(void **state)
+{
+	struct scratch *s = *state;
+
+	flip(s, &former);
 	assert_int_equal(swap_back(s->dirfd, &old, &former), 0);
 	expect(s, "current", &old);
 	expect(s, "previous", &former);
-	assert_string_equal(trace, "symlink current.new; symlink previous.new; syncfs; "
+	assert_string_equal(trace, "syncfs; rename current; fsync; rename previous; fsync");
+}
+
+static void test_makes_what_is_gone(void **state)
+{
+	struct scratch *s = *state;
+
+	flip(s, &former);
+	assert_int_equal(swap_clear(s->dirfd), 0);
+	assert_int_equal(symlinkat("releases/B202109010001", s->dirfd, "current.back"), 0);
+	trace[0] = '\0';
+	assert_int_equal(swap_undo(s->dirfd, &old, &former), 0);
+	expect(s, "current", &old);
+	expect(s, "previous", &former);
+	assert_string_equal(trace, "symlink current.back; symlink previous.back; syncfs; "
 				   "rename current; fsync; rename previous; fsync");
 	assert_int_equal(swap_back(s->dirfd, &old, NULL), 0);
 	expect(s, "current", &old);
 	expect(s, "previous", NULL);
 	assert_int_equal(swap_back(s->dirfd, &old, NULL), 0);
+}
+
+static void test_points_current_anywhere(void **state)
+{
+	struct scratch *s = *state;
+
+	assert_int_equal(swap_point(s->dirfd, &new), 0);
+	expect(s, "current", &new);
+	expect(s, "previous", &former);
+	assert_string_equal(trace, "symlink current.new; syncfs; rename current; fsync");
+}
+
+/* What is known of a release that is gone is still its name. */
+static void test_reads_the_text_of_a_link(void **state)
+{
+	struct scratch *s = *state;
+	struct version found;
+
+	assert_int_equal(unlinkat(s->dirfd, "releases/B202107010001", AT_REMOVEDIR), 0);
+	assert_int_equal(swap_read(s->dirfd, "previous", &found), -EUCLEAN);
+	assert_int_equal(swap_read_text(s->dirfd, "previous", &found), 0);
+	assert_string_equal(found.text, former.text);
+	assert_int_equal(swap_read_text(s->dirfd, "nothing", &found), -ENOENT);
+	assert_int_equal(swap_read_text(s->dirfd, "releases", &found), -EUCLEAN);
+}
+
+/* An error that says nothing about the link must not be taken for a broken link. */
+static void test_an_error_is_no_broken_link(void **state)
+{
+	struct scratch *s = *state;
+	struct version found;
+
+	fail_readlink = EMFILE;
+	assert_int_equal(swap_read(s->dirfd, "current", &found), -EMFILE);
+	assert_int_equal(swap_settle(s->dirfd, &old), -EMFILE);
+	assert_int_equal(swap_undo(s->dirfd, &old, &former), -EMFILE);
+	fail_readlink = EIO;
+	assert_int_equal(swap_read(s->dirfd, "current", &found), -EIO);
 }
 
 static void test_reads_links_of_its_own_kind_only(void **state)
@@ -189,12 +295,12 @@ static void test_passes_errors_on(void **state)
 	struct scratch *s = *state;
 
 	fail_syncfs = EIO;
-	assert_int_equal(swap_prepare(s->dirfd, &new, &old), -EIO);
+	assert_int_equal(swap_prepare(s->dirfd, &new, &old, &former), -EIO);
 	assert_int_equal(swap_back(s->dirfd, &new, &old), -EIO);
 	expect(s, "current", &old);
 	fail_syncfs = 0;
 	fail_fsync = EIO;
-	assert_int_equal(swap_prepare(s->dirfd, &new, &old), 0);
+	assert_int_equal(swap_prepare(s->dirfd, &new, &old, &former), 0);
 	assert_int_equal(swap_previous(s->dirfd), -EIO);
 	assert_int_equal(swap_settle(s->dirfd, &old), -EIO);
 	fail_fsync = 0;
@@ -209,10 +315,12 @@ static void test_clears_left_overs(void **state)
 	struct scratch *s = *state;
 	struct stat st;
 
-	assert_int_equal(swap_prepare(s->dirfd, &new, &old), 0);
+	assert_int_equal(swap_prepare(s->dirfd, &new, &old, &former), 0);
 	assert_int_equal(swap_clear(s->dirfd), 0);
 	assert_int_equal(fstatat(s->dirfd, "current.new", &st, AT_SYMLINK_NOFOLLOW), -1);
 	assert_int_equal(fstatat(s->dirfd, "previous.new", &st, AT_SYMLINK_NOFOLLOW), -1);
+	assert_int_equal(fstatat(s->dirfd, "current.back", &st, AT_SYMLINK_NOFOLLOW), -1);
+	assert_int_equal(fstatat(s->dirfd, "previous.back", &st, AT_SYMLINK_NOFOLLOW), -1);
 	assert_int_equal(swap_clear(s->dirfd), 0);
 	expect(s, "current", &old);
 }
@@ -223,7 +331,13 @@ int main(void)
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, scratch_teardown)
 		TEST(test_syncs_all_before_it_renames),
 		TEST(test_heals_what_a_crash_left),
-		TEST(test_puts_both_links_back),
+		TEST(test_undoes_by_renames_alone),
+		TEST(test_undoes_what_was_done_only),
+		TEST(test_syncs_what_it_finds_before_it_goes_back),
+		TEST(test_makes_what_is_gone),
+		TEST(test_points_current_anywhere),
+		TEST(test_reads_the_text_of_a_link),
+		TEST(test_an_error_is_no_broken_link),
 		TEST(test_reads_links_of_its_own_kind_only),
 		TEST(test_settles_only_on_what_it_should_be),
 		TEST(test_passes_errors_on),
