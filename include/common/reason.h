@@ -21,6 +21,7 @@ enum step {
 	STEP_CONFIRM,
 	STEP_ROLLBACK,
 	STEP_REPORT,
+	STEP_WAIT, /* progress only: a trial that waits for the server */
 	_STEP_MAX,
 };
 
@@ -82,6 +83,7 @@ enum reason {
 	REASON_CRASHED,	      /* READY, then it ended or was restarted */
 	REASON_WRONG_VERSION, /* it says that it is another version */
 	REASON_UNHEALTHY,     /* the probe says that it does worse than before */
+	REASON_CANNOT_REACH,  /* the server that the old version reaches */
 	REASON_PROBE_FAILED,  /* the probe itself could not be run or timed out */
 	/* ends */
 	REASON_INTERRUPTED, /* a crash or power cut; recovery undid or finished it */

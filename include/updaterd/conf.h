@@ -15,6 +15,7 @@
 
 #define CONF_PATH	  "/etc/updaterd/updaterd.conf"
 #define CONF_MAX_PROGRAMS 4
+#define CONF_OWN_LETTER	  'A' /* the program that is updaterd itself */
 
 /* The system bus (docs/PROTOCOL.md). */
 #define UPDATER_BUS_NAME  "org.bmsgateway.Updater1"
@@ -29,10 +30,14 @@ struct conf_program {
 	char *factory; /* release directory shipped by the package; NULL: none */
 	char *unit;    /* restarted after a swap; NULL: none */
 	char *probe;   /* command line, "{release}" is expanded; NULL: only the unit is watched */
-	char *probe_user;	    /* runs the probe */
+	char *probe_user; /* runs the probe */
+	char *trial_unit; /* runs once after a swap, in the place of the probe: updater_trial.h */
 	uint64_t ready_timeout_sec; /* the unit must be active (READY=1 for Type=notify) by then */
 	uint64_t probe_timeout_sec; /* the probe must have said yes by then, counted from ready */
 	uint64_t settle_sec;	    /* and nothing may go wrong for this long after READY */
+	/* trial_unit, where neither the new nor the old one reaches the server: the first pause, and how
+	 * long all of it may take */
+	uint64_t trial_retry_sec, trial_extend_max_sec;
 };
 
 struct conf {

@@ -52,6 +52,23 @@ struct probe_answer {
 	size_t output_size;
 };
 
+/* A unit that runs to its end (Type=oneshot). */
+struct service_job {
+	const char *unit;
+	uint64_t timeout_sec;
+	/* Asked every second, unless NULL: true stops the unit. */
+	bool (*is_called_off)(void *userdata);
+	void *userdata;
+};
+
+/* How it ended. */
+struct service_end {
+	bool is_late;	/* the time was over, and it was stopped */
+	bool is_exited; /* by itself, with an exit code; else by a signal */
+	int status; /* exit code or signal; 200 and more are systemd's: 203 could not be executed */
+	char said[200]; /* its last STATUS=, one printable line; "" */
+};
+
 struct service_ops {
 	/* Restarts the unit and waits until it is READY. -EIO with REASON_EXITED or REASON_NOT_READY
 	 * if it does not become so within the time; *ret_start is filled either way. */
@@ -65,6 +82,12 @@ struct service_ops {
 	/* Runs the probe once. -EIO with REASON_PROBE_FAILED if it could not be run. */
 	int (*probe)(void *userdata, const struct probe_request *request,
 		     struct probe_answer *ret_answer, struct failure *failure);
+	/* Runs a unit from its start to its end. -EIO with REASON_INTERNAL if systemd does not do that,
+	 * -ECANCELED if it was called off. The unit does not run any more on return. */
+	int (*run)(void *userdata, const struct service_job *job, struct service_end *ret,
+		   struct failure *failure);
+	/* Stops a unit, and waits for that. One that does not run is success. */
+	int (*stop)(void *userdata, const char *unit);
 	uint64_t (*now_msec)(void *userdata);
 	void (*pause)(void *userdata, uint64_t msec);
 };

@@ -25,6 +25,8 @@ struct transaction_hooks {
 	/* The attempt is in the journal: from here on it will have a result, whatever happens. */
 	void (*recorded)(void *userdata);
 	void (*progress)(void *userdata, enum step step, unsigned percent);
+	/* Asked while the updater is on trial: REASON_NONE, or why the trial is to end now. */
+	enum reason (*called_off)(void *userdata);
 	void *userdata;
 };
 

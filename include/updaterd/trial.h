@@ -13,6 +13,7 @@
 #include "updaterd/conf.h"
 #include "updaterd/failure.h"
 #include "updaterd/service.h"
+#include "updaterd/updater_trial.h"
 
 /* How long the program was away, over all restarts of an attempt. */
 struct downtime {
@@ -35,7 +36,13 @@ struct trial {
 	char *baseline;		   /* what the probe printed before; NULL: none */
 	bool had_answer;	   /* the probe could be run before */
 	struct downtime downtime;
+	/* Of a program with a trial_unit, which then stands in the place of its probe. Without txid there is
+	 * none: a release that a person goes back to has proved itself before. */
+	struct updater_trial updater;
 };
+
+/* Frees what it holds, and removes what the trial left in the installer's directory. */
+void trial_done(struct trial *t);
 
 /* Asks the running program whether now is a good time, and keeps its baseline. -EAGAIN with
  * REASON_NOT_NOW if it is none. A probe that fails gives no baseline, and is no failure here. */

@@ -12,7 +12,7 @@ static const char *const step_names[] = {
 	[STEP_FETCH] = "fetch",	  [STEP_CHECK] = "check",     [STEP_STAGE] = "stage",
 	[STEP_BACKUP] = "backup", [STEP_SWAP] = "swap",	      [STEP_RESTART] = "restart",
 	[STEP_PROBE] = "probe",	  [STEP_CONFIRM] = "confirm", [STEP_ROLLBACK] = "rollback",
-	[STEP_REPORT] = "report",
+	[STEP_REPORT] = "report", [STEP_WAIT] = "wait",
 };
 _Static_assert(ELEMENTSOF(step_names) == _STEP_MAX, "a step has no name");
 
@@ -68,6 +68,7 @@ static const char *const reason_names[] = {
 	[REASON_CRASHED] = "crashed",
 	[REASON_WRONG_VERSION] = "wrong-version",
 	[REASON_UNHEALTHY] = "unhealthy",
+	[REASON_CANNOT_REACH] = "cannot-reach",
 	[REASON_PROBE_FAILED] = "probe-failed",
 	[REASON_INTERRUPTED] = "interrupted",
 	[REASON_OPERATOR] = "operator",
@@ -159,6 +160,8 @@ static const char *const reason_helps[] = {
 				 "one that was installed. The release was built wrongly.",
 	[REASON_UNHEALTHY] = "The new version does worse than the one before it; the detail says "
 			     "in what.",
+	[REASON_CANNOT_REACH] = "The new version cannot reach the server, and the old one can. "
+				"Its log tells why.",
 	[REASON_PROBE_FAILED] = "The probe could not be run, or gave no answer in time. Check "
 				"probe= and probe_user=.",
 	[REASON_INTERRUPTED] =

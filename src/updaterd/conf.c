@@ -114,6 +114,9 @@ static const struct config_key keys[] = {
 	PROGRAM_STRING(unit),
 	PROGRAM_STRING(probe),
 	PROGRAM_STRING(probe_user),
+	PROGRAM_STRING(trial_unit),
+	PROGRAM_NUMBER(trial_retry_sec, 1, 3600),
+	PROGRAM_NUMBER(trial_extend_max_sec, 0, 604800),
 	PROGRAM_NUMBER(ready_timeout_sec, 1, 600),
 	PROGRAM_NUMBER(probe_timeout_sec, 1, 3600),
 	PROGRAM_NUMBER(settle_sec, 0, 3600),
@@ -172,12 +175,19 @@ static int set_defaults(struct conf *c)
 	return 0;
 }
 
-static void program_set_defaults(struct conf_program *p, char letter)
+static int program_set_defaults(struct conf_program *p, char letter)
 {
 	p->letter = letter;
 	p->ready_timeout_sec = 10;
 	p->probe_timeout_sec = 60;
 	p->settle_sec = 10;
+	p->trial_retry_sec = 60;
+	p->trial_extend_max_sec = DAY_SEC;
+	if (letter != CONF_OWN_LETTER)
+		return 0;
+	p->probe_timeout_sec = 600;
+	p->trial_unit = strdup("updaterd-trial.service");
+	return p->trial_unit ? 0 : -ENOMEM;
 }
 
 static struct conf_program *find_program(struct conf *c, char letter)
@@ -206,8 +216,7 @@ static void *resolve_program(const char *section, void *userdata)
 	if (c->n_programs == CONF_MAX_PROGRAMS)
 		return NULL;
 	p = &c->programs[c->n_programs++];
-	program_set_defaults(p, letter[0]);
-	return p;
+	return program_set_defaults(p, letter[0]) < 0 ? NULL : p;
 }
 
 /* A file without any [program] section means the two programs that the project ships. */
@@ -218,8 +227,8 @@ static int add_default_programs(struct conf *c)
 	if (c->n_programs > 0)
 		return 0;
 	c->n_programs = 2;
-	program_set_defaults(a, 'A');
-	program_set_defaults(b, 'B');
+	if (program_set_defaults(a, 'A') < 0 || program_set_defaults(b, 'B') < 0)
+		return -ENOMEM;
 	a->name = strdup("updaterd");
 	a->factory = strdup("/usr/lib/updaterd/factory");
 	b->name = strdup("bmsd");
@@ -330,6 +339,9 @@ static int complete_program(struct conf_program *p, char **ret_error)
 	if (p->unit && !is_unit_name(p->unit))
 		return invalid(ret_error, "[program %c] unit: '%s' is no service unit's name",
 			       p->letter, p->unit);
+	if (p->trial_unit && !is_unit_name(p->trial_unit))
+		return invalid(ret_error, "[program %c] trial_unit: '%s' is no service unit's name",
+			       p->letter, p->trial_unit);
 	if (!p->space && asprintf(&p->space, "/opt/%s", p->name) < 0) {
 		p->space = NULL;
 		return -ENOMEM;
@@ -447,6 +459,7 @@ struct conf *conf_free(struct conf *c)
 		free(c->programs[i].unit);
 		free(c->programs[i].probe);
 		free(c->programs[i].probe_user);
+		free(c->programs[i].trial_unit);
 	}
 	free(c);
 	return NULL;

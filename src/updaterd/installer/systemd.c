@@ -2,6 +2,7 @@
 #include "updaterd/systemd.h"
 
 #include <poll.h>
+#include <signal.h>
 #include <string.h>
 #include <sys/syscall.h>
 #include <time.h>
@@ -11,6 +12,8 @@
 
 #define CALL_TIMEOUT_USEC UINT64_C(30000000)
 #define MAX_POLL_MSEC	  60000u
+/* How often it is asked whether a run is called off. */
+#define LOOK_MSEC	  1000u
 /* Longer than systemd waits by default before it kills. */
 #define STOP_MAX_MSEC	  UINT64_C(120000)
 
@@ -313,6 +316,150 @@ static int systemd_restart(void *userdata, const char *unit, uint64_t ready_time
 	return r;
 }
 
+/* ---- a unit that runs to its end ---- */
+
+static int call_for_unit(struct systemd *s, const char *method, const char *unit)
+{
+	return sd_bus_call_method(s->bus, SYSTEMD_NAME, SYSTEMD_PATH, SYSTEMD_MANAGER, method, NULL,
+				  NULL, "s", unit);
+}
+
+static int ask_job(struct systemd *s, const char *method, const char *unit)
+{
+	_cleanup_(sd_bus_message_unrefp) sd_bus_message *reply = NULL;
+	int r;
+
+	r = sd_bus_call_method(s->bus, SYSTEMD_NAME, SYSTEMD_PATH, SYSTEMD_MANAGER, method, NULL,
+			       &reply, "ss", unit, "replace");
+	return r < 0 ? r : systemd_follow_job(s, reply);
+}
+
+/* 1 when the job has ended, 0 when the time is over; -ECANCELED. */
+static int wait_job(struct systemd *s, uint64_t timeout_msec, const struct service_job *job)
+{
+	uint64_t deadline_msec = systemd_now_msec() + timeout_msec;
+	const int no_fds[2] = { -1, -1 };
+
+	while (!s->job_result[0]) {
+		uint64_t now_msec = systemd_now_msec(), until_msec = now_msec + LOOK_MSEC;
+		unsigned ready;
+		int r;
+
+		if (now_msec >= deadline_msec)
+			return 0;
+		if (job && job->is_called_off && job->is_called_off(job->userdata))
+			return -ECANCELED;
+		r = systemd_wait(s, no_fds, until_msec < deadline_msec ? until_msec : deadline_msec,
+				 &ready);
+		if (r < 0)
+			return r;
+	}
+	return 1;
+}
+
+static int stop_unit(struct systemd *s, const char *unit)
+{
+	int r = ask_job(s, "StopUnit", unit);
+
+	if (r >= 0)
+		r = wait_job(s, STOP_MAX_MSEC, NULL);
+	if (r < 0)
+		return r;
+	/* Else a unit that failed would be there for ever, and the machine be called degraded. */
+	(void)call_for_unit(s, "ResetFailedUnit", unit);
+	return r > 0 ? 0 : -ETIMEDOUT;
+}
+
+static int systemd_stop(void *userdata, const char *unit)
+{
+	_cleanup_free_ char *path = NULL;
+	struct systemd *s = userdata;
+	int r = systemd_load_unit(s, unit, &path);
+
+	return r < 0 ? r : stop_unit(s, unit);
+}
+
+/* What a program says of itself is nobody's word but its own: one printable line of ASCII. */
+static void take_status(char *ret, size_t size, const char *text)
+{
+	size_t n = 0;
+
+	for (; text[n] && n + 1 < size; n++)
+		ret[n] = text[n] >= ' ' && text[n] <= '~' ? text[n] : '?';
+	ret[n] = '\0';
+}
+
+static int read_end(struct systemd *s, const char *path, struct service_end *ret)
+{
+	_cleanup_free_ char *said = NULL;
+	uint32_t code = 0, status = 0;
+	int r;
+
+	r = systemd_get_u32(s, path, SYSTEMD_SERVICE, "ExecMainCode", 'i', &code);
+	if (r >= 0)
+		r = systemd_get_u32(s, path, SYSTEMD_SERVICE, "ExecMainStatus", 'i', &status);
+	if (r >= 0)
+		r = systemd_get_string(s, path, SYSTEMD_SERVICE, "StatusText", &said);
+	if (r < 0)
+		return r;
+	/* No process at all: what its unit needs failed, or it was stopped by somebody. */
+	if (code == 0 && strcmp(s->job_result, "done") != 0)
+		return -ECHILD;
+	ret->is_exited = code == CLD_EXITED;
+	ret->status = (int)status;
+	take_status(ret->said, sizeof ret->said, said);
+	return 0;
+}
+
+/* Held, so that systemd still knows its end when it has ended. */
+static int run_held_unit(struct systemd *s, const struct service_job *job, const char *path,
+			 struct service_end *end)
+{
+	int r, waited;
+
+	/* What a trial that was cut has left. */
+	(void)!stop_unit(s, job->unit);
+	r = ask_job(s, "StartUnit", job->unit);
+	if (r < 0)
+		return r;
+	waited = wait_job(s, job->timeout_sec * 1000, job);
+	end->is_late = waited == 0;
+	if (waited > 0) {
+		r = read_end(s, path, end);
+	} else {
+		_cleanup_free_ char *said = NULL;
+
+		if (systemd_get_string(s, path, SYSTEMD_SERVICE, "StatusText", &said) >= 0)
+			take_status(end->said, sizeof end->said, said);
+	}
+	(void)!stop_unit(s, job->unit);
+	return waited < 0 ? waited : r;
+}
+
+static int systemd_run(void *userdata, const struct service_job *job, struct service_end *ret,
+		       struct failure *failure)
+{
+	_cleanup_free_ char *path = NULL;
+	struct service_end end = { 0 };
+	struct systemd *s = userdata;
+	int r;
+
+	r = systemd_load_unit(s, job->unit, &path);
+	if (r >= 0)
+		r = call_for_unit(s, "RefUnit", job->unit);
+	if (r >= 0) {
+		r = run_held_unit(s, job, path, &end);
+		(void)call_for_unit(s, "UnrefUnit", job->unit);
+	}
+	if (r == -ECANCELED)
+		return failure_set(failure, r, REASON_OPERATOR, "'%s' was called off", job->unit);
+	if (r < 0)
+		return failure_set(failure, -EIO, REASON_INTERNAL, "cannot run '%s': %s", job->unit,
+				   strerror(-r));
+	*ret = end;
+	return 0;
+}
+
 /* ---- watching ---- */
 
 static int systemd_check(void *userdata, const char *unit, const struct service_start *start,
@@ -376,6 +523,8 @@ struct service systemd_service(struct systemd *s)
 		.check = systemd_check,
 		.is_alive = systemd_is_alive,
 		.probe = probe_run,
+		.run = systemd_run,
+		.stop = systemd_stop,
 		.now_msec = service_now_msec,
 		.pause = service_pause,
 	};

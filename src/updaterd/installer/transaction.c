@@ -39,7 +39,7 @@ static void transaction_done(struct transaction *t)
 	(void)store_close(t->store);
 	close_fd(&t->stage_fd);
 	free(t->probe_release);
-	free(t->trial.baseline);
+	trial_done(&t->trial);
 }
 
 /* How much of the whole a step stands for, for people who wait. */
@@ -302,8 +302,6 @@ static int settle_current(struct transaction *t)
 
 /* ---- the trial ---- */
 
-/* Program A is on trial here as any other: by its unit and its probe, if its section names any. A
- * trial by one whole cycle of the new updater belongs into these two steps. */
 static int restart_program(struct transaction *t)
 {
 	return trial_restart(&t->trial, &t->start, &t->result->failure);
@@ -426,6 +424,9 @@ static int count_failure(struct transaction *t)
 	bool is_quarantined;
 	int r;
 
+	/* A person who called its trial off does not want it again in the next night. */
+	if (!t->request->is_rollback && t->result->failure.reason == REASON_OPERATOR)
+		return state_set_quarantine(t->state, &t->to);
 	if (!is_release_to_blame(t))
 		return 0;
 	r = state_count_failure(t->state, &t->to, &is_quarantined);
@@ -594,6 +595,16 @@ static int begin_trial(struct transaction *t)
 	t->trial.program = t->program;
 	t->trial.probe_release = t->probe_release;
 	t->trial.version = t->to.text;
+	if (t->request->is_rollback)
+		return 0;
+	t->trial.updater = (struct updater_trial){ .installer_fd = t->state->dirfd,
+						   .txid = t->result->txid,
+						   .old_version = t->from.text,
+						   .is_offline_ok =
+							   t->request->share.bytes_fetched == 0,
+						   .progress = t->hooks->progress,
+						   .called_off = t->hooks->called_off,
+						   .userdata = t->hooks->userdata };
 	return 0;
 }
 

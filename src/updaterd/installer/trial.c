@@ -79,12 +79,22 @@ static int judged(struct failure *failure, int error, enum reason reason, const 
 	return failure_set(failure, error, reason, "%s%s", meaning, text);
 }
 
+static bool is_updater_on_trial(const struct trial *t)
+{
+	return t->program->trial_unit && t->updater.txid;
+}
+
 int trial_ask_before(struct trial *t, const char *running_version, struct failure *failure)
 {
 	_cleanup_free_ struct probe_answer *answer = NULL;
 	_cleanup_json_ cJSON *json = NULL;
 	struct failure no_answer;
+	int r;
 
+	/* Now, while nothing depends on there being room. */
+	r = is_updater_on_trial(t) ? updater_trial_prepare(t->updater.installer_fd) : 0;
+	if (r < 0)
+		return failure_set_errno(failure, r, "preparing the trial");
 	if (!t->program->probe)
 		return 0;
 	answer = calloc(1, sizeof *answer);
@@ -170,9 +180,12 @@ int trial_judge(struct trial *t, const struct service_start *start, struct failu
 	const struct service_ops *ops = t->service.ops;
 	uint64_t settled_msec = start->ready_at_msec + p->settle_sec * 1000;
 	uint64_t deadline_msec = start->ready_at_msec + p->probe_timeout_sec * 1000;
-	_cleanup_free_ struct probe_answer *answer = calloc(1, sizeof *answer);
+	_cleanup_free_ struct probe_answer *answer = NULL;
 	bool is_well = !p->probe;
 
+	if (p->trial_unit)
+		return t->updater.txid ? updater_trial_run(&t->updater, p, t->service, failure) : 0;
+	answer = calloc(1, sizeof *answer);
 	if (!answer)
 		return failure_set_errno(failure, -ENOMEM, "asking the probe");
 	for (;;) {
@@ -195,4 +208,13 @@ int trial_judge(struct trial *t, const struct service_start *start, struct failu
 			return -EIO;
 		ops->pause(t->service.userdata, PAUSE_MSEC);
 	}
+}
+
+void trial_done(struct trial *t)
+{
+	free(t->baseline);
+	t->baseline = NULL;
+	if (t->program && is_updater_on_trial(t) &&
+	    updater_trial_forget(t->updater.installer_fd) < 0)
+		log_warning("'%s' cannot be removed", UPDATER_TRIAL_PROOF);
 }
