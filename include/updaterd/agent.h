@@ -14,8 +14,11 @@
 #include "updaterd/medium.h"
 #include "updaterd/progress.h"
 
+/* Instead of an exit code: updaterd itself was upgraded, and the new one is to go on. */
+#define AGENT_REPLACED (-1)
+
 /* One cycle, what the timer runs: deliver results, ask, and for each new version trust, fetch,
- * install, follow, report. An exit code. */
+ * install, follow, report. An exit code, or AGENT_REPLACED. */
 _must_check_ int agent_run_once(const struct conf *conf, struct progress *progress);
 
 /* Only asks. The new versions are written to standard output, one a line. An exit code. */
@@ -25,6 +28,13 @@ _must_check_ int agent_check(const struct conf *conf, bool as_json);
  * code. */
 _must_check_ int agent_install_from(const struct conf *conf, struct medium *medium, char program,
 				    const struct version *version, struct progress *progress);
+
+/* `updaterd --trial`: one cycle of a new updater that changes nothing, with the proof at its end
+ * (updaterd/updater_trial.h). An exit code; EXIT_TEMPORARY: the server was not reached, and all the rest
+ * is well. */
+_must_check_ int agent_trial(const struct conf *conf);
+/* `updaterd --reach`: its first part, the server and the repository, to compare an old updater with. */
+_must_check_ int agent_reach(const struct conf *conf);
 
 /* Delivers the results that wait. 0, or a negative errno that was logged. */
 _must_check_ int agent_deliver(const struct conf *conf);

@@ -49,5 +49,7 @@ _must_check_ int client_follow(struct client *c, const char *txid, uint64_t limi
 /* Out of a Status: the version that runs (-ENOENT if none), and is this version quarantined? */
 _must_check_ int client_status_current(const cJSON *status, char program, struct version *ret);
 bool client_status_is_quarantined(const cJSON *status, const struct version *version);
+/* A person has said that the program stays as it is for now. */
+bool client_status_is_held(const cJSON *status, char program, int64_t now_sec);
 
 #endif

@@ -32,7 +32,8 @@ struct context {
 	struct identity identity; /* empty if it cannot be told and no server is needed */
 	struct version versions[CONF_MAX_PROGRAMS];
 	size_t n_versions;
-	int exit_code; /* the worst so far, by context_worsen() */
+	bool is_replaced; /* updaterd itself was upgraded */
+	int exit_code;	  /* the worst so far, by context_worsen() */
 };
 
 enum context_needs {

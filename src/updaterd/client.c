@@ -487,3 +487,19 @@ bool client_status_is_quarantined(const cJSON *status, const struct version *ver
 			return true;
 	return false;
 }
+
+/* "held": the time at which that ends, or "forever"; what is not understood holds as well. */
+bool client_status_is_held(const cJSON *status, char program, int64_t now_sec)
+{
+	const cJSON *object, *held;
+	uint64_t until_sec;
+
+	if (find_program(status, program, &object) < 0)
+		return false;
+	held = cJSON_GetObjectItemCaseSensitive(object, "held");
+	if (!held)
+		return false;
+	if (json_get_u64(object, "held", INT64_MAX >> 10, &until_sec, NULL) < 0)
+		return true;
+	return (int64_t)until_sec > now_sec;
+}

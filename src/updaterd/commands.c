@@ -157,6 +157,10 @@ int command_rollback(char program, struct progress *progress)
 	r = outcome_from_name(json_text_or(result, "outcome", ""));
 	if (r == OUTCOME_POSTPONED)
 		return EXIT_TEMPORARY;
+	/* It was on trial, and that was called off. */
+	if (r == OUTCOME_ROLLED_BACK &&
+	    reason_from_name(json_text_or(result, "reason", "")) == REASON_OPERATOR)
+		return EXIT_OK;
 	return r == OUTCOME_CONFIRMED ? EXIT_OK : EXIT_FAILED;
 }
 

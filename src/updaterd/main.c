@@ -16,10 +16,15 @@
 #include "updaterd/installer.h"
 #include "updaterd/medium.h"
 #include "updaterd/progress.h"
+#include "updaterd/prove.h"
 #include "updaterd/release_version.h"
 
 #define HISTORY_DEFAULT 10u
 #define HISTORY_MAX	200u
+
+/* How often a run has gone on as another updater. */
+#define REPLACED_VARIABLE "UPDATERD_REPLACED"
+#define REPLACED_MAX	  2
 
 enum command {
 	COMMAND_CYCLE = 0,
@@ -32,6 +37,8 @@ enum command {
 	COMMAND_HELP,
 	COMMAND_VERSION,
 	COMMAND_INSTALLER,
+	COMMAND_TRIAL,
+	COMMAND_REACH,
 	COMMAND_ADOPT,
 	COMMAND_DISOWN,
 	COMMAND_RECOVER,
@@ -45,6 +52,8 @@ struct arguments {
 	char program; /* 0: not given */
 	struct version version;
 	bool has_version, json, quiet;
+	bool is_trial; /* of the agent; with --installer, of that */
+	char **argv;
 	uint32_t history;
 };
 
@@ -62,6 +71,8 @@ enum {
 	OPTION_HELP,
 	OPTION_VERSION,
 	OPTION_INSTALLER,
+	OPTION_TRIAL,
+	OPTION_REACH,
 	OPTION_ADOPT,
 	OPTION_DISOWN,
 	OPTION_RECOVER,
@@ -82,6 +93,8 @@ static const struct option options[] = {
 	{ "help", no_argument, NULL, OPTION_HELP },
 	{ "version", optional_argument, NULL, OPTION_VERSION },
 	{ "installer", no_argument, NULL, OPTION_INSTALLER },
+	{ "trial", no_argument, NULL, OPTION_TRIAL },
+	{ "reach", no_argument, NULL, OPTION_REACH },
 	{ "adopt", required_argument, NULL, OPTION_ADOPT },
 	{ "disown", required_argument, NULL, OPTION_DISOWN },
 	{ "recover", no_argument, NULL, OPTION_RECOVER },
@@ -207,6 +220,8 @@ static int take_option(struct arguments *a, int option, char **argv)
 	case OPTION_HELP: return set_command(a, COMMAND_HELP);
 	case OPTION_VERSION: return set_version(a, optional(argv));
 	case OPTION_INSTALLER: return set_command(a, COMMAND_INSTALLER);
+	case OPTION_TRIAL: a->is_trial = true; return EXIT_OK;
+	case OPTION_REACH: return set_command(a, COMMAND_REACH);
 	case OPTION_ADOPT: return set_program_command(a, COMMAND_ADOPT, optarg);
 	case OPTION_DISOWN: return set_program_command(a, COMMAND_DISOWN, optarg);
 	case OPTION_RECOVER: return set_command(a, COMMAND_RECOVER);
@@ -223,6 +238,12 @@ static int parse_arguments(int argc, char **argv, struct arguments *a)
 	a->history = HISTORY_DEFAULT;
 	while ((option = getopt_long(argc, argv, "", options, NULL)) >= 0) {
 		code = take_option(a, option, argv);
+		if (code != EXIT_OK)
+			return code;
+	}
+	a->argv = argv;
+	if (a->is_trial && a->command != COMMAND_INSTALLER) {
+		code = set_command(a, COMMAND_TRIAL);
 		if (code != EXIT_OK)
 			return code;
 	}
@@ -279,11 +300,52 @@ static enum progress_style progress_style(const struct arguments *a)
 										  : PROGRESS_LINES;
 }
 
-static int run_cycle(const struct conf *conf, struct progress *progress)
+/* A release that says it was just replaced, again and again, must come to an end. */
+static bool may_go_on_anew(void)
+{
+	const char *text = getenv(REPLACED_VARIABLE);
+	int n = text ? atoi(text) : 0;
+	char next[16];
+
+	if (n < 0 || n >= REPLACED_MAX)
+		return false;
+	(void)snprintf(next, sizeof next, "%d", n + 1);
+	return setenv(REPLACED_VARIABLE, next, 1) == 0;
+}
+
+/* The same run, by the updater that is `current` now: what else is new comes with that one. */
+static int go_on_anew(const struct conf *conf, const struct arguments *a)
+{
+	const struct conf_program *own = conf_program(conf, CONF_OWN_LETTER);
+	_cleanup_free_ char *path = NULL;
+
+	if (!own || !may_go_on_anew())
+		return EXIT_OK;
+	if (asprintf(&path, "%s/current/bin/updaterd", own->space) < 0) {
+		path = NULL;
+		log_error("out of memory");
+		return EXIT_FAILED;
+	}
+	log_info("going on as the new updater");
+	(void)execv(path, a->argv);
+	log_error("cannot go on as '%s': %s", path, strerror(errno));
+	return EXIT_FAILED;
+}
+
+static int run_cycle(const struct conf *conf, const struct arguments *a, struct progress *progress)
 {
 	int code = become_agent(conf);
 
-	return code == EXIT_OK ? agent_run_once(conf, progress) : code;
+	if (code == EXIT_OK)
+		code = agent_run_once(conf, progress);
+	return code == AGENT_REPLACED ? go_on_anew(conf, a) : code;
+}
+
+static int run_as_agent(const struct conf *conf, int (*agent)(const struct conf *conf))
+{
+	int code = become_agent(conf);
+
+	return code == EXIT_OK ? agent(conf) : code;
 }
 
 static int run_check(const struct conf *conf, const struct arguments *a)
@@ -334,13 +396,15 @@ static int run(const struct arguments *a, const struct conf *conf)
 		return EXIT_FAILED;
 	}
 	switch (a->command) {
-	case COMMAND_CYCLE: return run_cycle(conf, progress);
+	case COMMAND_CYCLE: return run_cycle(conf, a, progress);
+	case COMMAND_TRIAL: return run_as_agent(conf, agent_trial);
+	case COMMAND_REACH: return run_as_agent(conf, agent_reach);
 	case COMMAND_CHECK: return run_check(conf, a);
 	case COMMAND_ROLLBACK: return run_rollback(conf, a, progress);
 	case COMMAND_STATUS: return command_status(conf, a->json);
 	case COMMAND_HISTORY: return command_history(a->history, a->json);
 	case COMMAND_INSTALL: return run_install(conf, a, progress);
-	case COMMAND_INSTALLER: return installer_serve(conf);
+	case COMMAND_INSTALLER: return a->is_trial ? prove_serve(conf) : installer_serve(conf);
 	case COMMAND_ADOPT: return installer_adopt(conf, a->program);
 	case COMMAND_DISOWN: return installer_disown(conf, a->program);
 	case COMMAND_RECOVER: return installer_recover(conf);

@@ -25,7 +25,7 @@
 #define FETCH_RETRY_MSEC 1000
 /* The installer has limits of its own for each step; this one is for an installer that has lost its
  * mind. */
-#define FOLLOW_LIMIT_SEC 14400u
+#define FOLLOW_LIMIT_SEC UINT64_C(14400)
 
 /* One attempt at one program, and where its bytes come from. */
 struct upgrade {
@@ -329,6 +329,14 @@ static void on_installer_progress(void *userdata, char program, enum step step, 
 	progress_step(userdata, step, percent);
 }
 
+/* The trial of the updater waits for a server that nobody reaches. */
+static uint64_t follow_limit_sec(const struct upgrade *u)
+{
+	const struct conf_program *p = conf_program(u->c->conf, u->attempt.version.program);
+
+	return FOLLOW_LIMIT_SEC + (p && p->trial_unit ? p->trial_extend_max_sec : 0);
+}
+
 static int step_install(struct upgrade *u, cJSON **ret_result, struct failure *failure)
 {
 	struct context *c = u->c;
@@ -349,7 +357,7 @@ static int step_install(struct upgrade *u, cJSON **ret_result, struct failure *f
 	if (r < 0 && (r != -ECONNREFUSED || !client_knows(c->client, u->attempt.txid)))
 		return r;
 	u->is_recorded = true;
-	return client_follow(c->client, u->attempt.txid, FOLLOW_LIMIT_SEC, on_installer_progress,
+	return client_follow(c->client, u->attempt.txid, follow_limit_sec(u), on_installer_progress,
 			     c->progress, ret_result, failure);
 }
 
@@ -498,6 +506,12 @@ static void clean_inbox(struct upgrade *u, bool is_judged, struct wanted *wanted
 	}
 }
 
+static bool is_confirmed(int r, const cJSON *result)
+{
+	return r >= 0 &&
+	       outcome_from_name(json_text_or(result, "outcome", "")) == OUTCOME_CONFIRMED;
+}
+
 /* True if a patch was refused and the full file is to be tried. */
 static bool run_attempt(struct upgrade *u, const char *target, struct wanted *wanted)
 {
@@ -506,8 +520,19 @@ static bool run_attempt(struct upgrade *u, const char *target, struct wanted *wa
 	int r = run_steps(u, target, &result, &failure);
 
 	end_attempt(u, r, result, &failure);
+	if (u->attempt.version.program == CONF_OWN_LETTER && is_confirmed(r, result))
+		u->c->is_replaced = true;
 	clean_inbox(u, is_judged(r, result), wanted);
 	return is_patch_refused(u, r, result);
+}
+
+/* A person said so (updaterd --hold), and it is not theirs to be told every night. */
+static bool is_held(const struct context *c, const struct version *version)
+{
+	if (!c->status || !client_status_is_held(c->status, version->program, c->time.now_sec))
+		return false;
+	log_info("'%s' is offered, but program %c is held", version->text, version->program);
+	return true;
 }
 
 /* Is this something to try at all? */
@@ -523,7 +548,7 @@ static bool is_wanted(struct context *c, const struct version *version)
 		tell_quarantined(c, version);
 		return false;
 	}
-	return true;
+	return !is_held(c, version);
 }
 
 static int begin_attempt(struct upgrade *u, const struct version *version)
@@ -663,16 +688,18 @@ int agent_run_once(const struct conf *conf, struct progress *progress)
 		progress_say(progress, "nothing new");
 	has_results = answer.n_offers > 0;
 	base = answer.file_server ? answer.file_server : conf->url;
-	for (size_t i = 0; i < conf->n_programs; i++)
+	for (size_t i = 0; i < conf->n_programs && !c->is_replaced; i++)
 		has_results |= repair_running(c, conf->programs[i].letter, base, NULL, &trust,
 					      &wanted);
-	for (size_t i = 0; i < answer.n_offers; i++)
+	/* In order, so the updater comes first. */
+	for (size_t i = 0; i < answer.n_offers && !c->is_replaced; i++)
 		follow_offer(c, &answer.offers[i], base, &trust, &wanted);
-	if (!wanted.is_unknown && fetch_clean(c->inbox_fd, wanted.sha256, wanted.n) < 0)
+	if (!c->is_replaced && !wanted.is_unknown &&
+	    fetch_clean(c->inbox_fd, wanted.sha256, wanted.n) < 0)
 		log_debug("inbox: leftovers cannot be removed");
 	if (has_results)
 		(void)report_deliver(c);
-	return c->exit_code;
+	return c->is_replaced ? AGENT_REPLACED : c->exit_code;
 }
 
 static void print_new(const struct offer *offer, bool as_json)
@@ -706,6 +733,10 @@ int agent_check(const struct conf *conf, bool as_json)
 		}
 		if (c->status && client_status_is_quarantined(c->status, v)) {
 			log_notice("'%s' is offered, but quarantined", v->text);
+			continue;
+		}
+		if (c->status && client_status_is_held(c->status, v->program, c->time.now_sec)) {
+			log_notice("'%s' is offered, but program %c is held", v->text, v->program);
 			continue;
 		}
 		print_new(&answer.offers[i], as_json);

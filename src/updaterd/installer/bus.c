@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The D-Bus interface org.bmsgateway.Updater1 (docs/PROTOCOL.md). */
-#include <pwd.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -11,6 +10,7 @@
 #include "common/fsutil.h"
 #include "common/json.h"
 #include "common/log.h"
+#include "updaterd/caller.h"
 #include "updaterd/exit_codes.h"
 #include "updaterd/installer.h"
 #include "updaterd/recover.h"
@@ -41,48 +41,6 @@ struct server {
 	enum step step;
 	unsigned percent;
 };
-
-/* ---- who may ---- */
-
-#define UID_UNKNOWN ((uid_t)-1)
-
-/* The policy of the bus says the same; this is for a bus whose policy was changed. */
-static int get_caller(sd_bus_message *m, uid_t *ret, sd_bus_error *error)
-{
-	_cleanup_(sd_bus_creds_unrefp) sd_bus_creds *creds = NULL;
-	int r;
-
-	r = sd_bus_query_sender_creds(m, SD_BUS_CREDS_EUID, &creds);
-	if (r >= 0)
-		r = sd_bus_creds_get_euid(creds, ret);
-	return r < 0 ? sd_bus_error_set_errno(error, r) : 0;
-}
-
-/* Not the agent: taken over it could restart the program without end, and take back every upgrade. */
-static int check_root(sd_bus_message *m, sd_bus_error *error)
-{
-	uid_t uid = UID_UNKNOWN;
-	int r = get_caller(m, &uid, error);
-
-	if (r < 0 || uid == 0)
-		return r;
-	return sd_bus_error_setf(error, SD_BUS_ERROR_ACCESS_DENIED, "only root may call this");
-}
-
-static int check_caller(const struct server *server, sd_bus_message *m, sd_bus_error *error)
-{
-	const struct passwd *agent;
-	uid_t uid = UID_UNKNOWN;
-	int r = get_caller(m, &uid, error);
-
-	if (r < 0 || uid == 0)
-		return r;
-	agent = getpwnam(server->conf->agent_user);
-	if (agent && agent->pw_uid == uid)
-		return 0;
-	return sd_bus_error_setf(error, SD_BUS_ERROR_ACCESS_DENIED,
-				 "only root and %s may call this", server->conf->agent_user);
-}
 
 /* ---- leaving when idle ---- */
 
@@ -117,6 +75,13 @@ static int on_idle(sd_event_source *source, uint64_t usec, void *userdata)
 	return 0;
 }
 
+static bool is_on_trial(const struct server *server)
+{
+	return server->worker && !server->is_recovering && !server->request.is_rollback &&
+	       server->request.program == CONF_OWN_LETTER &&
+	       (server->step == STEP_PROBE || server->step == STEP_WAIT);
+}
+
 static int on_sigterm(sd_event_source *source, const struct signalfd_siginfo *info, void *userdata)
 {
 	struct server *server = userdata;
@@ -124,6 +89,9 @@ static int on_sigterm(sd_event_source *source, const struct signalfd_siginfo *in
 	(void)source;
 	(void)info;
 	server->is_leaving = true;
+	/* A trial can last for a day; that the machine goes down is not held against the release. */
+	if (is_on_trial(server))
+		worker_call_off(server->worker, REASON_INTERRUPTED);
 	leave_if_idle(server);
 	return 0;
 }
@@ -194,7 +162,8 @@ static void on_progress(void *userdata, enum step step, unsigned percent)
 {
 	struct server *server = userdata;
 
-	if (step == server->step && percent == server->percent)
+	/* What comes again is a sign of life. */
+	if (step == server->step && percent == server->percent && step != STEP_WAIT)
 		return;
 	server->step = step;
 	server->percent = percent;
@@ -239,7 +208,8 @@ static void on_ended(void *userdata, bool is_good)
 		emit_finished(server);
 	emit_busy(server);
 	rearm_idle(server);
-	if (server->is_leaving)
+	/* The next call is for the updater that is `current` now. */
+	if (server->is_leaving || server->request.program == CONF_OWN_LETTER)
 		leave_if_idle(server);
 }
 
@@ -313,7 +283,7 @@ static int method_install(sd_bus_message *m, void *userdata, sd_bus_error *error
 	const char *txid, *share;
 	int r;
 
-	r = check_caller(server, m, error);
+	r = caller_check_agent(server->conf, m, error);
 	if (r < 0)
 		return r;
 	r = sd_bus_message_read(m, "hhsss", &request.metadata_fd, &request.program_fd,
@@ -333,7 +303,7 @@ static int method_rollback(sd_bus_message *m, void *userdata, sd_bus_error *erro
 	const char *program;
 	int r;
 
-	r = check_root(m, error);
+	r = caller_check_root(m, error);
 	if (r < 0)
 		return r;
 	r = sd_bus_message_read(m, "s", &program);
@@ -346,6 +316,11 @@ static int method_rollback(sd_bus_message *m, void *userdata, sd_bus_error *erro
 	if (r < 0)
 		return sd_bus_error_set_errno(error, r);
 	request.program = *program;
+	/* The way out of a trial is its end; that attempt is the answer. */
+	if (is_on_trial(server) && request.program == server->request.program) {
+		worker_call_off(server->worker, REASON_OPERATOR);
+		return sd_bus_reply_method_return(m, "s", server->request.txid);
+	}
 	return start_attempt(server, m, &request, error);
 }
 
@@ -405,7 +380,7 @@ static int method_results(sd_bus_message *m, void *userdata, sd_bus_error *error
 	struct server *server = userdata;
 	int r;
 
-	r = check_caller(server, m, error);
+	r = caller_check_agent(server->conf, m, error);
 	if (r < 0)
 		return r;
 	r = state_open(server->conf, STATE_READ, &s);
@@ -423,7 +398,7 @@ static int method_archived(sd_bus_message *m, void *userdata, sd_bus_error *erro
 	const char *txid;
 	int r;
 
-	r = check_caller(server, m, error);
+	r = caller_check_agent(server->conf, m, error);
 	if (r < 0)
 		return r;
 	r = sd_bus_message_read(m, "s", &txid);
@@ -455,7 +430,7 @@ static int get_busy(sd_bus *bus, const char *path, const char *interface, const 
 	return sd_bus_message_append(reply, "b", server->worker != NULL);
 }
 
-/* Unprivileged for sd-bus: who may what is decided by the policy and check_caller(). */
+/* Unprivileged for sd-bus: who may what is decided by the policy and updaterd/caller.h. */
 #define METHOD(name, in, out, handler)                                                             \
 	SD_BUS_METHOD(name, in, out, handler, SD_BUS_VTABLE_UNPRIVILEGED)
 

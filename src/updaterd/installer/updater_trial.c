@@ -103,7 +103,8 @@ static int run_unit(struct context *c, const char *unit, struct service_end *end
 					 .userdata = c };
 	int r = c->ops->run(c->userdata, &job, end, failure);
 
-	return r == -ECANCELED ? end_called_off(c, failure) : r;
+	/* The signal that calls it off may have cut what was being waited for. */
+	return r < 0 && is_called_off(c) ? end_called_off(c, failure) : r;
 }
 
 /* "updaterd-trial.service" → "updaterd-trial-installer.service" */

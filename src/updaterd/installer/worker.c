@@ -17,6 +17,7 @@
 #define EXIT_NOT   1 /* refused, or cut: recovery knows */
 
 struct worker {
+	pid_t pid;
 	sd_event_source *child, *output;
 	int output_fd;
 	const struct worker_events *events;
@@ -69,11 +70,39 @@ static void say_refused(int fd, const struct failure *failure)
 	say(fd, "refused %s %s", reason_name(failure->reason), failure->text);
 }
 
+/* One signal for each reason, since a signal says nothing else. */
+#define SIGNAL_OPERATOR	   SIGUSR1
+#define SIGNAL_INTERRUPTED SIGUSR2
+
+static volatile sig_atomic_t calling_off; /* the signal, 0: none */
+
+static void on_call_off(int signal)
+{
+	calling_off = signal;
+}
+
+static enum reason read_call_off(void *userdata)
+{
+	(void)userdata;
+	if (calling_off == 0)
+		return REASON_NONE;
+	return calling_off == SIGNAL_OPERATOR ? REASON_OPERATOR : REASON_INTERRUPTED;
+}
+
+static void listen_for_call_off(void)
+{
+	const struct sigaction action = { .sa_handler = on_call_off, .sa_flags = SA_RESTART };
+
+	(void)sigaction(SIGNAL_OPERATOR, &action, NULL);
+	(void)sigaction(SIGNAL_INTERRUPTED, &action, NULL);
+}
+
 static int run_request(struct state *s, struct service service,
 		       const struct transaction_request *request, int fd)
 {
 	const struct transaction_hooks hooks = { .recorded = say_recorded,
 						 .progress = say_progress,
+						 .called_off = read_call_off,
 						 .userdata = &fd };
 	struct result result;
 	int r;
@@ -128,6 +157,7 @@ be_worker(const struct conf *conf, const struct transaction_request *request, in
 	(void)sigemptyset(&none);
 	(void)sigprocmask(SIG_SETMASK, &none, NULL);
 	(void)signal(SIGPIPE, SIG_IGN);
+	listen_for_call_off();
 	if (private_fd >= 0)
 		(void)close(private_fd);
 	_exit(work(conf, request, fd) < 0 ? EXIT_NOT : EXIT_KEPT);
@@ -262,8 +292,15 @@ int worker_start(sd_event *event, const struct conf *conf,
 		(void)waitpid(pid, NULL, 0);
 		return r;
 	}
+	w->pid = pid;
 	*ret = TAKE_PTR(w);
 	return 0;
+}
+
+/* Its event ends before the worker is freed, so the process is there, or its zombie. */
+void worker_call_off(struct worker *w, enum reason reason)
+{
+	(void)kill(w->pid, reason == REASON_OPERATOR ? SIGNAL_OPERATOR : SIGNAL_INTERRUPTED);
 }
 
 struct worker *worker_free(struct worker *w)
