@@ -18,6 +18,10 @@
 _must_check_ int backup_make(struct store *store, const struct version *version,
 			     uint64_t max_tar_bytes, struct failure *failure);
 
+/* 0 if there is a backup file, and it holds exactly the tar that it was made of. -ENOENT, -EBADMSG. */
+_must_check_ int backup_find(const struct store *store, const struct version *version,
+			     uint64_t max_tar_bytes, uint8_t ret_tar_sha256[SHA256_BYTES]);
+
 /* 0 if the backup file holds exactly the tar of this SHA-256. -EBADMSG if not, -ENOENT. */
 _must_check_ int backup_check(const struct store *store, const struct version *version,
 			      const uint8_t tar_sha256[SHA256_BYTES], uint64_t max_tar_bytes);

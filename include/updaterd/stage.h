@@ -28,6 +28,11 @@ _must_check_ int stage_unpack(int program_fd, const struct release_target *targe
 _must_check_ int stage_patch(int program_fd, const struct release_target *target, int base_fd,
 			     int stage_fd, const struct stage_progress *progress,
 			     struct failure *failure);
+/* The same from a backup file, which must hold the tar of this SHA-256; what is wrong with it is
+ * REASON_DAMAGED. */
+_must_check_ int stage_restore(int backup_fd, const struct version *version,
+			       const uint8_t tar_sha256[SHA256_BYTES], uint64_t max_tar_bytes,
+			       int stage_fd, struct failure *failure);
 /* Copies a release that is a directory already (the factory's), by the same tar. */
 _must_check_ int stage_copy(int release_fd, int stage_fd, struct failure *failure);
 

@@ -3,7 +3,7 @@
  * The installer's own directory while it is held: the lock, the journal, and what they know of each
  * program. One holder at a time (flock); readers take no lock.
  *
- *	lock  journal.a  journal.b  trust/  results/  history.jsonl
+ *	lock  journal.a  journal.b  trust/  results/  history.jsonl  programs  proof  reserve
  */
 #ifndef UPDATERD_STATE_H
 #define UPDATERD_STATE_H
@@ -73,6 +73,14 @@ struct state_known {
 _must_check_ int state_save(const struct state *s, char letter, struct state_known *ret);
 _must_check_ int state_restore(struct state *s, char letter, const struct state_known *saved);
 void state_known_done(struct state_known *saved);
+
+/* Tells the rescue program where the spaces are (updaterd/rescue.h), if it does not know already. */
+_must_check_ int state_write_programs(const struct state *s);
+
+/* What a new updater on trial leaves as its proof goes with the attempt it is for. */
+#define STATE_PROOF "proof"
+/* Nothing is under way any more: record_end_durably(), and what else goes with an attempt. */
+_must_check_ int state_end_attempt(struct state *s);
 
 /* Removes from the space what the invariants do not need: keeps `current`, `previous` and extra (may
  * be NULL). */

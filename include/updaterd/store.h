@@ -5,7 +5,7 @@
  *	releases/<version>/     complete, or not there: it appears and goes by one rename
  *	releases/.stage-<txid>/ being built, never run
  *	releases/.drop-…        being removed
- *	backups/<version>.tar.xz
+ *	backups/<version>.tar.xz, <version>.sha256   its tar, and what that hashes to
  *	backups/.new-<version>  being written
  *
  * All that begins with a dot is left-over after a crash and goes with store_sweep(). `current` and
@@ -18,6 +18,7 @@
 #include <stdint.h>
 
 #include "common/cleanup.h"
+#include "common/digest.h"
 #include "common/manifest.h"
 #include "common/version.h"
 
@@ -40,6 +41,9 @@ const char *store_path(const struct store *s);
 
 /* -ENOSPC unless 2 x unpacked_bytes + 10 % + 16 MiB and enough inodes are free. */
 _must_check_ int store_check_space(const struct store *s, uint64_t unpacked_bytes);
+/* Would that be so if this release were removed? 0 or 1, or a negative errno. */
+_must_check_ int store_would_free_enough(const struct store *s, const struct version *version,
+					 uint64_t unpacked_bytes);
 
 /* An empty directory releases/.stage-<name>, mode 0700; one left from before is replaced. Returns its
  * descriptor. */
@@ -57,8 +61,10 @@ _must_check_ int store_list(const struct store *s, struct version **ret, size_t 
 _must_check_ int store_open_release(const struct store *s, const struct version *version);
 /* Reads and parses a release's release.json. */
 _must_check_ int store_read_manifest(int release_fd, struct manifest **ret, char **ret_error);
+/* 1 if the release is there and has a release.json; 0 if not. What its files are is not looked at. */
+_must_check_ int store_has_release(const struct store *s, const struct version *version);
 /* 0 if the release is there and every file of it matches; -EUCLEAN with a sentence (may be NULL;
- * caller frees) if not, -ENOENT if there is none. */
+ * caller frees) if not, -ENOENT if there is none. Other errors say nothing about the release. */
 _must_check_ int store_check_release(const struct store *s, const struct version *version,
 				     char **ret_error);
 /* Removes a release: out of sight first, by a rename. -EBUSY if `current` points to it. If `previous`
@@ -72,6 +78,14 @@ _must_check_ int store_backup_begin(struct store *s, const struct version *versi
 _must_check_ int store_backup_commit(struct store *s, const struct version *version);
 /* Returns a descriptor for reading; -ENOENT. */
 _must_check_ int store_backup_open(const struct store *s, const struct version *version);
+/* The SHA-256 of its tar beside it, in the form of sha256sum(1): written before the commit. */
+_must_check_ int store_backup_note(struct store *s, const struct version *version,
+				   const uint8_t tar_sha256[SHA256_BYTES]);
+/* -ENOENT, -EBADMSG. */
+_must_check_ int store_backup_noted(const struct store *s, const struct version *version,
+				    uint8_t ret_tar_sha256[SHA256_BYTES]);
+/* Both of them; none is success. */
+_must_check_ int store_backup_remove(struct store *s, const struct version *version);
 
 /* Removes stages, half-removed releases and half-written backups. Nothing else. */
 _must_check_ int store_sweep(struct store *s);

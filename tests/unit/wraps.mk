@@ -22,7 +22,7 @@ WRAP_updaterd_test_journal := fdatasync pread64 pwrite64
 WRAP_updaterd_test_recover := conf_effective_time_sec fchmod fdatasync fsync mkdirat pwrite64 renameat \
 	renameat2 symlinkat syncfs unlinkat write
 WRAP_updaterd_test_stage := digest_final digest_new
-WRAP_updaterd_test_store := fstatvfs64 unlinkat
+WRAP_updaterd_test_store := fstatvfs64 openat64 readlinkat unlinkat
 WRAP_updaterd_test_swap := fsync readlinkat renameat symlinkat syncfs
 WRAP_updaterd_test_transaction := conf_effective_time_sec fdatasync fsync renameat store_check_space syncfs
 WRAP_updaterd_test_trust := fsync

@@ -38,6 +38,21 @@ int backup_check(const struct store *store, const struct version *version,
 	return fd < 0 ? fd : check_fd(fd, tar_sha256, max_tar_bytes);
 }
 
+int backup_find(const struct store *store, const struct version *version, uint64_t max_tar_bytes,
+		uint8_t ret_tar_sha256[SHA256_BYTES])
+{
+	uint8_t sha256[SHA256_BYTES];
+	int r;
+
+	r = store_backup_noted(store, version, sha256);
+	if (r == 0)
+		r = backup_check(store, version, sha256, max_tar_bytes);
+	if (r < 0)
+		return r;
+	memcpy(ret_tar_sha256, sha256, sizeof sha256);
+	return 0;
+}
+
 static int write_backup(struct store *store, const struct version *version,
 			struct reltar_view *view, const uint8_t sha256[SHA256_BYTES])
 {
@@ -58,7 +73,9 @@ static int write_backup(struct store *store, const struct version *version,
 	r = check_fd(fd, sha256, reltar_view_size(view));
 	if (r < 0)
 		return r;
-	r = store_backup_commit(store, version);
+	r = store_backup_note(store, version, sha256);
+	if (r == 0)
+		r = store_backup_commit(store, version);
 	if (r < 0)
 		return r;
 	return close(TAKE_FD(fd)) < 0 ? -errno : 0;
@@ -70,7 +87,7 @@ int backup_make(struct store *store, const struct version *version, uint64_t max
 	_cleanup_(reltar_view_closep) struct reltar_view *view = NULL;
 	_cleanup_free_ char *error = NULL;
 	_cleanup_close_ int release_fd = FD_NONE;
-	uint8_t sha256[SHA256_BYTES];
+	uint8_t sha256[SHA256_BYTES], there[SHA256_BYTES];
 	int r;
 
 	r = store_check_release(store, version, &error);
@@ -85,7 +102,8 @@ int backup_make(struct store *store, const struct version *version, uint64_t max
 		r = reltar_view_sha256(view, sha256);
 	if (r < 0)
 		return failure_set_errno(failure, r, "reading %s", version->text);
-	if (backup_check(store, version, sha256, max_tar_bytes) == 0)
+	if (backup_find(store, version, max_tar_bytes, there) == 0 &&
+	    memcmp(there, sha256, sizeof sha256) == 0)
 		return 0;
 	r = write_backup(store, version, view, sha256);
 	return r < 0 ? failure_set_errno(failure, r, "writing the backup of %s", version->text) : 0;

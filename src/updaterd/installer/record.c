@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "updaterd/rescue.h"
 #include "updaterd/state.h"
 
 static const char *const keys[] = {
@@ -12,7 +13,7 @@ static const char *const keys[] = {
 	"detail",	  "started_sec",   "duration_ms",
 	"downtime_ms",	  "bytes_fetched", "segments_fetched",
 	"segments_again", "tries",	   RECORD_BEFORE_PREVIOUS,
-	RECORD_TARGET,
+	RECORD_TARGET,	  RESCUE_KEY,
 };
 
 static const char *or_null(const char *text)

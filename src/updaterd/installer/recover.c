@@ -4,39 +4,57 @@
 #include <fcntl.h>
 #include <string.h>
 
+#include "common/fsutil.h"
 #include "common/log.h"
 #include "updaterd/adopt.h"
 #include "updaterd/record.h"
+#include "updaterd/rescue.h"
 #include "updaterd/swap.h"
 #include "updaterd/trial.h"
 
 /* ---- `current` ---- */
 
-static bool leads_to_release(const struct store *store)
-{
-	_cleanup_(manifest_freep) struct manifest *manifest = NULL;
-	_cleanup_close_ int fd = FD_NONE;
-	struct version current;
-
-	if (swap_read(store_dirfd(store), SWAP_CURRENT, &current) < 0)
-		return false;
-	fd = store_open_release(store, &current);
-	return fd >= 0 && store_read_manifest(fd, &manifest, NULL) == 0;
-}
-
-/* Every byte of it, which takes its time. */
-static bool leads_to_sound_release(const struct store *store)
+/* 1 if `current` leads to a release, 0 if not; thorough: every byte of it, which takes its time. A
+ * machine in need is no reason to flip anything, and is passed on. */
+static int look_at_current(const struct store *store, bool is_thorough)
 {
 	_cleanup_free_ char *error = NULL;
 	struct version current;
+	int r;
 
-	if (swap_read(store_dirfd(store), SWAP_CURRENT, &current) < 0)
-		return false;
-	if (store_check_release(store, &current, &error) == 0)
-		return true;
+	r = swap_read(store_dirfd(store), SWAP_CURRENT, &current);
+	if (r < 0)
+		return r == -ENOENT || r == -EUCLEAN ? 0 : r;
+	if (!is_thorough)
+		return store_has_release(store, &current);
+	r = store_check_release(store, &current, &error);
+	if (r == 0)
+		return 1;
+	if (r != -EUCLEAN && r != -ENOENT && r != -EIO)
+		return r;
 	log_error("'%s/current' leads to '%s', which is damaged: %s", store_path(store),
-		  current.text, error ? error : "it cannot be read");
-	return false;
+		  current.text, error ? error : strerror(-r));
+	return r == -EIO ? r : 0;
+}
+
+/* A block that is lost stays lost; an accident does not happen twice. */
+static int leads_to_release(const struct store *store, bool is_thorough)
+{
+	int r = look_at_current(store, is_thorough);
+
+	if (r == -EIO)
+		r = look_at_current(store, is_thorough);
+	return r == -EIO ? 0 : r;
+}
+
+/* 1 if it is sound, 0 if it is not. */
+static int is_sound(const struct store *store, const struct version *version)
+{
+	int r = store_check_release(store, version, NULL);
+
+	if (r == 0)
+		return 1;
+	return r == -EUCLEAN || r == -ENOENT || r == -EIO ? 0 : r;
 }
 
 static int find_newest(const struct store *store, struct version *ret)
@@ -49,7 +67,10 @@ static int find_newest(const struct store *store, struct version *ret)
 	if (r < 0)
 		return r;
 	for (size_t i = 0; i < n; i++) {
-		if (store_check_release(store, &versions[i], NULL) < 0)
+		r = is_sound(store, &versions[i]);
+		if (r < 0)
+			return r;
+		if (r == 0)
 			continue;
 		*ret = versions[i];
 		return 0;
@@ -57,20 +78,42 @@ static int find_newest(const struct store *store, struct version *ret)
 	return -ENOENT;
 }
 
+static int find_previous(const struct store *store, struct version *ret)
+{
+	struct version version;
+	int r;
+
+	r = swap_read(store_dirfd(store), SWAP_PREVIOUS, &version);
+	if (r < 0)
+		return r == -EUCLEAN ? -ENOENT : r;
+	r = is_sound(store, &version);
+	if (r <= 0)
+		return r < 0 ? r : -ENOENT;
+	*ret = version;
+	return 0;
+}
+
+/* The rescue program found nothing else that could run. */
+static bool leads_to_factory(const struct conf_program *program, const struct store *store)
+{
+	_cleanup_free_ char *target = NULL;
+
+	return program->factory && fs_read_link(store_dirfd(store), SWAP_CURRENT, &target) == 0 &&
+	       strcmp(target, program->factory) == 0;
+}
+
 /* `previous`, else the newest complete release, else the factory's. */
 static int find_replacement(const struct conf_program *program, struct store *store,
 			    struct version *ret)
 {
 	struct failure failure;
-	struct version version;
-	int r;
+	int r = -ENOENT;
 
-	if (swap_read(store_dirfd(store), SWAP_PREVIOUS, &version) == 0 &&
-	    store_check_release(store, &version, NULL) == 0) {
-		*ret = version;
-		return 0;
+	if (!leads_to_factory(program, store)) {
+		r = find_previous(store, ret);
+		if (r == -ENOENT)
+			r = find_newest(store, ret);
 	}
-	r = find_newest(store, ret);
 	if (r != -ENOENT)
 		return r;
 	r = adopt_factory(program, store, ret, &failure);
@@ -84,11 +127,12 @@ int recover_current(const struct conf_program *program, struct store *store, boo
 	struct version version;
 	int r;
 
-	if (is_thorough ? leads_to_sound_release(store) : leads_to_release(store))
-		return 0;
+	r = leads_to_release(store, is_thorough);
+	if (r != 0)
+		return r < 0 ? r : 0;
 	r = find_replacement(program, store, &version);
 	if (r < 0)
-		return leads_to_release(store) ? -EUCLEAN : r;
+		return leads_to_release(store, false) > 0 ? -EUCLEAN : r;
 	r = swap_point(store_dirfd(store), &version);
 	if (r < 0)
 		return r;
@@ -107,62 +151,63 @@ struct recovery {
 	struct result result;
 };
 
-/* At boot the programs start after us. Else the one that runs may be the one that was undone. */
-static void restart_program(const struct recovery *rec)
+/* At boot the programs start after us. Else what runs may be what was undone, or nothing at all. */
+static void restart_program(struct service service, const struct conf_program *program,
+			    bool at_boot)
 {
-	const struct service_ops *ops = rec->service.ops;
 	struct service_start start;
 	struct failure failure;
 
-	if (!rec->program->unit)
+	if (!program->unit)
 		return;
-	if (rec->at_boot && ops->is_alive(rec->service.userdata, rec->program->unit) <= 0)
+	if (at_boot && service.ops->is_alive(service.userdata, program->unit) <= 0)
 		return;
-	if (ops->restart(rec->service.userdata, rec->program->unit, rec->program->ready_timeout_sec,
-			 &start, &failure) < 0)
-		log_error("'%s' after recovery: %s", rec->result.from, failure.text);
+	if (service.ops->restart(service.userdata, program->unit, program->ready_timeout_sec,
+				 &start, &failure) < 0)
+		log_error("'%s' after recovery: %s", program->unit, failure.text);
 }
 
-/* What `previous` led to, if that is still there: an attempt at it again may have removed it. */
-static bool read_before_previous(const struct recovery *rec, struct version *ret)
+/* What `previous` led to. 1, or 0 if it is not there any more: an attempt at it again may have removed
+ * it. */
+static int read_before_previous(const struct recovery *rec, struct version *ret)
 {
 	const char *text = journal_get(rec->state->journal, RECORD_BEFORE_PREVIOUS);
 	_cleanup_close_ int fd = FD_NONE;
 
 	if (!text || version_parse(text, ret) < 0)
-		return false;
+		return 0;
 	fd = store_open_release(rec->store, ret);
-	return fd >= 0;
+	if (fd < 0)
+		return fd == -ENOENT ? 0 : fd;
+	return 1;
 }
 
 /* Puts both links back to what they were before the attempt. 1 if the new release was `current`. Where
  * the old release is gone, recover_current() has to find what is left. */
 static int undo_flip(const struct recovery *rec)
 {
-	int space_fd = store_dirfd(rec->store);
-	struct version from, current, previous, before;
-	bool had_previous = read_before_previous(rec, &before);
-	bool was_flipped, is_moved;
 	_cleanup_close_ int from_fd = FD_NONE;
-	int r;
+	struct version from, current, before;
+	bool was_flipped;
+	int r, had_previous;
 
 	if (version_parse(rec->result.from, &from) < 0)
 		return 0;
 	from_fd = store_open_release(rec->store, &from);
-	if (from_fd < 0) {
+	if (from_fd == -ENOENT) {
 		log_error("'%s' is gone from '%s'", from.text, rec->program->space);
 		return 0;
 	}
-	r = swap_read(space_fd, SWAP_CURRENT, &current);
+	r = from_fd < 0 ? from_fd : read_before_previous(rec, &before);
+	if (r < 0)
+		return r;
+	had_previous = r;
+	r = swap_read(store_dirfd(rec->store), SWAP_CURRENT, &current);
+	if (r < 0 && r != -ENOENT && r != -EUCLEAN)
+		return r;
 	was_flipped = r < 0 || strcmp(current.text, from.text) != 0;
-	r = swap_read(space_fd, SWAP_PREVIOUS, &previous);
-	is_moved = had_previous ? r < 0 || strcmp(previous.text, before.text) != 0 : r != -ENOENT;
-	if (was_flipped || is_moved) {
-		r = swap_back(space_fd, &from, had_previous ? &before : NULL);
-		if (r < 0)
-			return r;
-	}
-	return was_flipped;
+	r = swap_back(store_dirfd(rec->store), &from, had_previous ? &before : NULL);
+	return r < 0 ? r : was_flipped;
 }
 
 static void set_interrupted(struct result *result, enum outcome outcome, enum step step)
@@ -197,9 +242,25 @@ static int count_failure(struct recovery *rec)
 	return r;
 }
 
-/* A trial that was cut is undone. (To finish it instead, judge the program here as trial_judge()
- * does, and count the starts in the journal's "tries".) Where the journal has a reason, it was judged
- * already, and it is the way back that was cut. */
+static bool was_rescued(const struct recovery *rec)
+{
+	return journal_get(rec->state->journal, RESCUE_KEY);
+}
+
+/* Where the journal has a reason, it was judged already, and it is the way back that was cut. */
+static int end_undone(struct recovery *rec)
+{
+	enum reason reason = rec->result.failure.reason;
+
+	if (reason == REASON_NONE || reason == REASON_INTERRUPTED) {
+		set_interrupted(&rec->result, OUTCOME_ROLLED_BACK, STEP_PROBE);
+		return count_failure(rec);
+	}
+	rec->result.outcome = OUTCOME_ROLLED_BACK;
+	return trial_reason_blames_release(reason) ? count_failure(rec) : 0;
+}
+
+/* A trial that was cut is undone: to finish it would be to judge by less than was asked for. */
 static int end_trial(struct recovery *rec)
 {
 	enum reason reason = rec->result.failure.reason;
@@ -209,21 +270,35 @@ static int end_trial(struct recovery *rec)
 		was_flipped = undo_flip(rec);
 		if (was_flipped < 0)
 			return was_flipped;
-		restart_program(rec);
+		restart_program(rec->service, rec->program, rec->at_boot);
 	}
-	/* It ended before its flip, that is. */
-	if (reason != REASON_NONE && rec->result.outcome == OUTCOME_FAILED && !was_flipped)
-		return 0;
-	if (reason != REASON_NONE) {
-		rec->result.outcome = OUTCOME_ROLLED_BACK;
-		return trial_reason_blames_release(reason) ? count_failure(rec) : 0;
-	}
-	if (!was_flipped) {
+	if (was_flipped || was_rescued(rec))
+		return end_undone(rec);
+	if (reason == REASON_NONE)
 		set_interrupted(&rec->result, OUTCOME_FAILED, STEP_SWAP);
+	else if (rec->result.outcome != OUTCOME_FAILED) /* else it ended before its flip */
+		return end_undone(rec);
+	return 0;
+}
+
+/* The rescue program has put the links back, and no more. */
+static int end_rolled_back(struct recovery *rec)
+{
+	if (was_rescued(rec))
+		return end_undone(rec);
+	rec->result.outcome = OUTCOME_ROLLED_BACK;
+	return 0;
+}
+
+/* What a person came back to by the rescue program is wanted, whatever it was before. */
+static int pardon_rescued(const struct recovery *rec)
+{
+	struct version to;
+
+	if (!was_rescued(rec) || strcmp(rec->result.kind, RESULT_KIND_ROLLBACK) != 0 ||
+	    version_parse(rec->result.to, &to) < 0)
 		return 0;
-	}
-	set_interrupted(&rec->result, OUTCOME_ROLLED_BACK, STEP_PROBE);
-	return count_failure(rec);
+	return state_pardon(rec->state, &to);
 }
 
 static int end_confirmed(struct recovery *rec)
@@ -235,7 +310,7 @@ static int end_confirmed(struct recovery *rec)
 		set_interrupted(&rec->result, OUTCOME_ROLLED_BACK, STEP_CONFIRM);
 	else
 		rec->result.outcome = OUTCOME_CONFIRMED;
-	return 0;
+	return pardon_rescued(rec);
 }
 
 static int end_by_state(struct recovery *rec)
@@ -245,7 +320,7 @@ static int end_by_state(struct recovery *rec)
 	case JOURNAL_STAGING: return end_before_swap(rec, STEP_STAGE);
 	case JOURNAL_READY: return end_before_swap(rec, STEP_SWAP);
 	case JOURNAL_CONFIRMED: return end_confirmed(rec);
-	case JOURNAL_ROLLED_BACK: rec->result.outcome = OUTCOME_ROLLED_BACK; return 0;
+	case JOURNAL_ROLLED_BACK: return end_rolled_back(rec);
 	case JOURNAL_TRIAL:
 	case JOURNAL_UNKNOWN:
 	case JOURNAL_IDLE: break;
@@ -261,7 +336,7 @@ static int recover_attempt(struct recovery *rec)
 	r = record_load(s->journal, &rec->result);
 	if (r < 0) {
 		log_error("the attempt in the journal makes no sense; forgotten");
-		return record_end_durably(s->journal);
+		return state_end_attempt(s);
 	}
 	rec->program = conf_program(s->conf, rec->result.program);
 	rec->store = NULL;
@@ -279,7 +354,7 @@ static int recover_attempt(struct recovery *rec)
 		return r;
 	log_notice("%s of program %c to '%s' was interrupted: %s", rec->result.kind,
 		   rec->result.program, rec->result.to, outcome_name(rec->result.outcome));
-	return record_end_durably(s->journal);
+	return state_end_attempt(s);
 }
 
 /* ---- all of it ---- */
@@ -301,7 +376,7 @@ static int open_space(const struct conf_program *program, struct store **ret)
 	return store_create(program->space, ret);
 }
 
-static int recover_space(const struct conf_program *program, bool at_boot)
+static int recover_space(const struct conf_program *program, struct service service, bool at_boot)
 {
 	_cleanup_(store_closep) struct store *store = NULL;
 	int r, recovered;
@@ -312,6 +387,8 @@ static int recover_space(const struct conf_program *program, bool at_boot)
 	recovered = recover_current(program, store, at_boot);
 	if (recovered < 0 && recovered != -ENOENT && recovered != -EUCLEAN)
 		return recovered;
+	if (recovered > 0)
+		restart_program(service, program, at_boot);
 	r = swap_clear(store_dirfd(store));
 	if (r == 0)
 		r = state_prune(store, NULL);
@@ -340,6 +417,11 @@ int recover(struct state *s, struct service service, bool at_boot)
 	struct recovery rec = { .state = s, .service = service, .at_boot = at_boot };
 	int r = 0, first = 0;
 
+	r = state_write_programs(s);
+	if (r < 0)
+		log_warning("cannot tell the rescue program where the spaces are: %s",
+			    strerror(-r));
+	r = 0;
 	if (journal_is_damaged(s->journal))
 		first = renew_floors(s);
 	if (journal_state(s->journal) != JOURNAL_IDLE) {
@@ -352,7 +434,7 @@ int recover(struct state *s, struct service service, bool at_boot)
 	}
 	/* Every space gets its turn, whatever is wrong with another. */
 	for (size_t i = 0; i < s->conf->n_programs; i++) {
-		r = recover_space(&s->conf->programs[i], at_boot);
+		r = recover_space(&s->conf->programs[i], service, at_boot);
 		if (r < 0) {
 			log_error("cannot recover '%s': %s", s->conf->programs[i].space,
 				  strerror(-r));

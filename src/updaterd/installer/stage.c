@@ -314,6 +314,38 @@ int stage_patch(int program_fd, const struct release_target *target, int base_fd
 	return end_unpacking(&u, failure);
 }
 
+/* ---- a backup ---- */
+
+static int restore_failure(struct failure *failure, int error, const struct reltar_unpack *unpack)
+{
+	if (reltar_unpack_fault(unpack) != RELTAR_OK || error == -EBADMSG || error == -EFBIG)
+		return failure_set(failure, -EBADMSG, REASON_DAMAGED, "the backup is damaged");
+	return failure_set_errno(failure, error, "unpacking the backup");
+}
+
+int stage_restore(int backup_fd, const struct version *version,
+		  const uint8_t tar_sha256[SHA256_BYTES], uint64_t max_tar_bytes, int stage_fd,
+		  struct failure *failure)
+{
+	_cleanup_(reltar_unpack_freep) struct reltar_unpack *unpack = NULL;
+	struct fd_stream stream = { .fd = backup_fd };
+	const struct manifest *manifest;
+	uint8_t sha256[SHA256_BYTES];
+	uint64_t size;
+	int r;
+
+	r = reltar_unpack_new(stage_fd, max_tar_bytes, &unpack);
+	if (r < 0)
+		return failure_set_errno(failure, r, "unpacking the backup");
+	r = xz_decompress(fd_stream_read, &stream, reltar_unpack_write, unpack, max_tar_bytes);
+	if (r == 0)
+		r = reltar_unpack_finish(unpack, sha256, &size, &manifest);
+	if (r == 0 && (memcmp(sha256, tar_sha256, sizeof sha256) != 0 ||
+		       strcmp(manifest->version.text, version->text) != 0))
+		r = -EBADMSG;
+	return r < 0 ? restore_failure(failure, r, unpack) : 0;
+}
+
 /* ---- a directory ---- */
 
 static int copy_tar(struct reltar_view *view, struct reltar_unpack *unpack)

@@ -7,9 +7,12 @@
 #include <sys/stat.h>
 
 #include "common/fsutil.h"
+#include "updaterd/record.h"
+#include "updaterd/rescue.h"
 #include "updaterd/swap.h"
 
 #define LOCK_FILE	   "lock"
+#define PROGRAMS_MAX_BYTES 16384u
 #define MAX_FAILURES_DIGIT ('0' + (char)STATE_MAX_FAILURES)
 
 struct key {
@@ -362,6 +365,48 @@ void state_known_done(struct state_known *saved)
 		free(saved->values[i]);
 }
 
+static void print_program(FILE *out, const struct conf_program *program)
+{
+	(void)fprintf(out, "%c %s %s", program->letter, program->space,
+		      program->factory ? program->factory : "-");
+	if (program->unit)
+		(void)fprintf(out, " %s", program->unit);
+	(void)fputc('\n', out);
+}
+
+static int format_programs(const struct conf *conf, char **ret, size_t *ret_size)
+{
+	FILE *out = open_memstream(ret, ret_size);
+
+	if (!out)
+		return -ENOMEM;
+	for (size_t i = 0; i < conf->n_programs; i++)
+		print_program(out, &conf->programs[i]);
+	return fclose(out) == 0 ? 0 : -ENOMEM;
+}
+
+int state_write_programs(const struct state *s)
+{
+	_cleanup_free_ char *text = NULL, *there = NULL;
+	size_t size, size_there;
+	int r;
+
+	r = format_programs(s->conf, &text, &size);
+	if (r < 0)
+		return r;
+	if (fs_read_file(s->dirfd, RESCUE_PROGRAMS, PROGRAMS_MAX_BYTES, &there, &size_there) == 0 &&
+	    size_there == size && memcmp(there, text, size) == 0)
+		return 0;
+	return fs_write_file_atomic(s->dirfd, RESCUE_PROGRAMS, text, size, 0600);
+}
+
+int state_end_attempt(struct state *s)
+{
+	/* It names its attempt, so that a left-over is good for nothing. */
+	(void)!fs_remove_tree(s->dirfd, STATE_PROOF);
+	return record_end_durably(s->journal);
+}
+
 int state_prune(struct store *store, const struct version *extra)
 {
 	struct version keep[3];
@@ -375,7 +420,8 @@ int state_prune(struct store *store, const struct version *extra)
 	if (r < 0)
 		return r;
 	n++;
-	r = swap_read(store_dirfd(store), SWAP_PREVIOUS, &keep[n]);
+	/* Of one that is gone the backup may still be there. */
+	r = swap_read_text(store_dirfd(store), SWAP_PREVIOUS, &keep[n]);
 	if (r == 0)
 		n++;
 	else if (r != -ENOENT && r != -EUCLEAN)

@@ -15,6 +15,8 @@
 #define DROP_PREFIX   ".drop-"
 #define NEW_PREFIX    ".new-"
 #define BACKUP_SUFFIX ".tar.xz"
+#define NOTE_SUFFIX   ".sha256"
+#define NOTE_REST     "  -\n" /* for sha256sum -c: standard input */
 
 #define RESERVE_BYTES	(16u << 20)
 #define RESERVE_INODES	64u
@@ -132,7 +134,11 @@ const char *store_path(const struct store *s)
 	return s->path;
 }
 
-int store_check_space(const struct store *s, uint64_t unpacked_bytes)
+struct room {
+	uint64_t bytes, inodes;
+};
+
+static int check_room(const struct store *s, uint64_t unpacked_bytes, struct room more)
 {
 	uint64_t needed_bytes, needed_inodes, free_bytes;
 	struct statvfs fs;
@@ -143,14 +149,50 @@ int store_check_space(const struct store *s, uint64_t unpacked_bytes)
 	needed_inodes = unpacked_bytes / BYTES_PER_INODE + RESERVE_INODES;
 	if (fstatvfs(s->releases_fd, &fs) < 0)
 		return -errno;
-	if (__builtin_mul_overflow((uint64_t)fs.f_bavail, (uint64_t)fs.f_frsize, &free_bytes))
+	if (__builtin_mul_overflow((uint64_t)fs.f_bavail, (uint64_t)fs.f_frsize, &free_bytes) ||
+	    __builtin_add_overflow(free_bytes, more.bytes, &free_bytes))
 		free_bytes = UINT64_MAX;
 	if (free_bytes < needed_bytes)
 		return -ENOSPC;
 	/* A file system without a table of inodes says 0 of 0. */
-	if (fs.f_files > 0 && fs.f_favail < needed_inodes)
+	if (fs.f_files > 0 && fs.f_favail + more.inodes < needed_inodes)
 		return -ENOSPC;
 	return 0;
+}
+
+int store_check_space(const struct store *s, uint64_t unpacked_bytes)
+{
+	return check_room(s, unpacked_bytes, (struct room){ 0 });
+}
+
+/* At least; its blocks are whole ones, and its directories count as well. */
+static int room_of_release(const struct store *s, const struct version *version, struct room *ret)
+{
+	_cleanup_(manifest_freep) struct manifest *m = NULL;
+	_cleanup_close_ int fd = store_open_release(s, version);
+	struct room room = { 0 };
+	int r;
+
+	r = fd < 0 ? fd : store_read_manifest(fd, &m, NULL);
+	if (r < 0)
+		return r;
+	for (size_t i = 0; i < m->n_files; i++)
+		room.bytes += m->files[i].size_bytes;
+	room.inodes = m->n_files;
+	*ret = room;
+	return 0;
+}
+
+int store_would_free_enough(const struct store *s, const struct version *version,
+			    uint64_t unpacked_bytes)
+{
+	struct room room;
+	int r;
+
+	r = room_of_release(s, version, &room);
+	if (r == 0)
+		r = check_room(s, unpacked_bytes, room);
+	return r == -ENOSPC ? 0 : r < 0 ? r : 1;
 }
 
 /* ---- stages and releases ---- */
@@ -269,6 +311,36 @@ int store_read_manifest(int release_fd, struct manifest **ret, char **ret_error)
 	return manifest_parse(bytes, size, ret, ret_error);
 }
 
+/* Does an error tell of a release, or of the machine that reads it? */
+static bool is_about_content(int error)
+{
+	switch (-error) {
+	case EIO:
+	case EINTR:
+	case EAGAIN:
+	case ENOMEM:
+	case EMFILE:
+	case ENFILE:
+	case ENOSPC:
+	case EDQUOT:
+	case EROFS:
+	case EPERM:
+	case EACCES: return false;
+	default: return true;
+	}
+}
+
+int store_has_release(const struct store *s, const struct version *version)
+{
+	_cleanup_(manifest_freep) struct manifest *m = NULL;
+	_cleanup_close_ int fd = store_open_release(s, version);
+	int r = fd < 0 ? fd : store_read_manifest(fd, &m, NULL);
+
+	if (r < 0)
+		return is_about_content(r) ? 0 : r;
+	return 1;
+}
+
 static int unclean(char **ret_error, const char *sentence)
 {
 	if (ret_error && !*ret_error)
@@ -286,13 +358,14 @@ int store_check_release(const struct store *s, const struct version *version, ch
 	if (fd < 0)
 		return fd == -ENOTDIR || fd == -ELOOP ? unclean(ret_error, "is no directory") : fd;
 	r = store_read_manifest(fd, &m, ret_error);
-	if (r == -ENOMEM)
-		return r;
 	if (r < 0)
-		return unclean(ret_error, "has no release.json that can be read");
+		return is_about_content(r)
+			       ? unclean(ret_error, "has no release.json that can be read")
+			       : r;
 	if (strcmp(m->version.text, version->text) != 0)
 		return unclean(ret_error, "is another version by its release.json");
-	return manifest_check_tree(m, fd, ret_error);
+	r = manifest_check_tree(m, fd, ret_error);
+	return r < 0 && is_about_content(r) ? unclean(ret_error, "is not whole") : r;
 }
 
 /* The rename takes it out of sight as a whole, so a removal that is cut leaves no half release. */
@@ -312,20 +385,28 @@ static int drop_release(struct store *s, const struct version *version)
 	return fs_remove_tree(s->releases_fd, drop.text);
 }
 
-static bool link_leads_to(const struct store *s, const char *link, const struct version *version)
+/* 1 or 0. Not to know is no reason to remove what it may lead to. */
+static int link_leads_to(const struct store *s, const char *link, const struct version *version)
 {
 	struct version found;
+	int r = swap_read_text(s->dirfd, link, &found);
 
-	return swap_read(s->dirfd, link, &found) == 0 && strcmp(found.text, version->text) == 0;
+	if (r < 0)
+		return r == -ENOENT || r == -EUCLEAN ? 0 : r;
+	return strcmp(found.text, version->text) == 0;
 }
 
 int store_remove_release(struct store *s, const struct version *version)
 {
 	int r;
 
-	if (link_leads_to(s, SWAP_CURRENT, version))
-		return -EBUSY;
-	if (link_leads_to(s, SWAP_PREVIOUS, version)) {
+	r = link_leads_to(s, SWAP_CURRENT, version);
+	if (r != 0)
+		return r < 0 ? r : -EBUSY;
+	r = link_leads_to(s, SWAP_PREVIOUS, version);
+	if (r < 0)
+		return r;
+	if (r > 0) {
 		if (unlinkat(s->dirfd, SWAP_PREVIOUS, 0) < 0)
 			return -errno;
 		r = fs_fsync_dir(s->dirfd, ".");
@@ -364,6 +445,47 @@ int store_backup_open(const struct store *s, const struct version *version)
 	struct name name = name_of("", version->text, BACKUP_SUFFIX);
 
 	return fs_open_beneath(s->backups_fd, name.text, O_RDONLY | O_NOFOLLOW | O_NONBLOCK, 0);
+}
+
+int store_backup_note(struct store *s, const struct version *version,
+		      const uint8_t tar_sha256[SHA256_BYTES])
+{
+	struct name name = name_of("", version->text, NOTE_SUFFIX);
+	char text[SHA256_HEX_LENGTH + sizeof NOTE_REST];
+
+	hex_encode(tar_sha256, SHA256_BYTES, text);
+	(void)strcpy(text + SHA256_HEX_LENGTH, NOTE_REST);
+	return fs_write_file_atomic(s->backups_fd, name.text, text, strlen(text), 0644);
+}
+
+int store_backup_noted(const struct store *s, const struct version *version,
+		       uint8_t ret_tar_sha256[SHA256_BYTES])
+{
+	struct name name = name_of("", version->text, NOTE_SUFFIX);
+	_cleanup_close_ int fd = fs_open_regular(s->backups_fd, name.text, NULL);
+	_cleanup_free_ char *text = NULL;
+	size_t size;
+	int r;
+
+	if (fd < 0)
+		return fd;
+	r = fs_read_fd(fd, SHA256_HEX_LENGTH + strlen(NOTE_REST), &text, &size);
+	if (r < 0)
+		return r == -EFBIG ? -EBADMSG : r;
+	if (size <= SHA256_HEX_LENGTH || strcmp(text + SHA256_HEX_LENGTH, NOTE_REST) != 0)
+		return -EBADMSG;
+	text[SHA256_HEX_LENGTH] = '\0';
+	return hex_decode(text, ret_tar_sha256, SHA256_BYTES) < 0 ? -EBADMSG : 0;
+}
+
+int store_backup_remove(struct store *s, const struct version *version)
+{
+	struct name backup = name_of("", version->text, BACKUP_SUFFIX);
+	struct name note = name_of("", version->text, NOTE_SUFFIX);
+	int r;
+
+	r = fs_remove_tree(s->backups_fd, backup.text);
+	return r < 0 ? r : fs_remove_tree(s->backups_fd, note.text);
 }
 
 /* ---- pruning ---- */
@@ -405,8 +527,8 @@ static int prune_backup(void *userdata, const char *name)
 	struct version version;
 	char text[VERSION_LENGTH + 1];
 
-	if (strlen(name) != VERSION_LENGTH + strlen(BACKUP_SUFFIX) ||
-	    strcmp(name + VERSION_LENGTH, BACKUP_SUFFIX) != 0)
+	if (strlen(name) <= VERSION_LENGTH || (strcmp(name + VERSION_LENGTH, BACKUP_SUFFIX) != 0 &&
+					       strcmp(name + VERSION_LENGTH, NOTE_SUFFIX) != 0))
 		return 0;
 	(void)snprintf(text, sizeof text, "%.*s", VERSION_LENGTH, name);
 	if (version_parse(text, &version) < 0 || is_kept(p, &version))

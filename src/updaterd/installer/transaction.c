@@ -376,7 +376,7 @@ static int finish(struct transaction *t, enum outcome outcome, void (*tidy)(stru
 		r = state_prune(t->store, NULL);
 	if (r < 0)
 		log_warning("cannot prune '%s': %s", t->program->space, strerror(-r));
-	r = record_end_durably(t->state->journal);
+	r = state_end_attempt(t->state);
 	if (r < 0)
 		log_error("cannot close '%s' in the journal: %s", result->txid, strerror(-r));
 	return r;
@@ -597,14 +597,15 @@ static int begin_trial(struct transaction *t)
 	t->trial.version = t->to.text;
 	if (t->request->is_rollback)
 		return 0;
-	t->trial.updater = (struct updater_trial){ .installer_fd = t->state->dirfd,
-						   .txid = t->result->txid,
-						   .old_version = t->from.text,
-						   .is_offline_ok =
-							   t->request->share.bytes_fetched == 0,
-						   .progress = t->hooks->progress,
-						   .called_off = t->hooks->called_off,
-						   .userdata = t->hooks->userdata };
+	t->trial.updater = (struct updater_trial){
+		.installer_fd = t->state->dirfd,
+		.txid = t->result->txid,
+		.old_version = t->from.text,
+		.is_offline_ok = t->request->share.bytes_fetched == 0,
+		.progress = t->hooks->progress,
+		.called_off = t->hooks->called_off,
+		.userdata = t->hooks->userdata
+	};
 	return 0;
 }
 

@@ -78,7 +78,45 @@ static void test_holds_the_tar_that_was_published(void **state)
 	assert_int_equal(make(g, &failure), 0);
 	assert_true(n_fsyncs >= 2);
 	assert_int_equal(check_backup(g), 0);
-	assert_int_equal(gateway_count(g, "b/backups"), 1);
+	assert_int_equal(gateway_count(g, "b/backups"), 2);
+}
+
+static int find(struct gateway *g)
+{
+	_cleanup_(store_closep) struct store *store = NULL;
+	struct version version = gateway_version(OLD_B);
+	uint8_t sha256[SHA256_BYTES];
+
+	assert_int_equal(store_open(gateway_program(g, 'B')->space, &store), 0);
+	return backup_find(store, &version, MAX_BYTES, sha256);
+}
+
+/* Without the release there is only what was written down when the backup was made. */
+static void test_is_found_when_the_release_is_gone(void **state)
+{
+	struct gateway *g = *state;
+	struct failure failure;
+
+	assert_int_equal(find(g), -ENOENT);
+	assert_int_equal(make(g, &failure), 0);
+	assert_int_equal(fs_remove_tree(g->scratch->dirfd, "b/releases/" OLD_B), 0);
+	assert_int_equal(find(g), 0);
+	scratch_text(g->scratch->dirfd, "b/backups/" OLD_B ".tar.xz", "rubbish", 0600);
+	assert_int_equal(find(g), -EBADMSG);
+	assert_int_equal(unlinkat(g->scratch->dirfd, "b/backups/" OLD_B ".tar.xz", 0), 0);
+	assert_int_equal(find(g), -ENOENT);
+}
+
+static void test_one_of_which_nothing_is_known_is_written_again(void **state)
+{
+	struct gateway *g = *state;
+	struct failure failure;
+
+	assert_int_equal(make(g, &failure), 0);
+	assert_int_equal(unlinkat(g->scratch->dirfd, "b/backups/" OLD_B ".sha256", 0), 0);
+	assert_int_equal(find(g), -ENOENT);
+	assert_int_equal(make(g, &failure), 0);
+	assert_int_equal(find(g), 0);
 }
 
 static void test_a_good_one_is_not_written_again(void **state)
@@ -144,6 +182,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, gateway_teardown)
 		TEST(test_holds_the_tar_that_was_published),
+		TEST(test_is_found_when_the_release_is_gone),
+		TEST(test_one_of_which_nothing_is_known_is_written_again),
 		TEST(test_a_good_one_is_not_written_again),
 		TEST(test_a_bad_one_is_replaced),
 		TEST(test_what_reads_back_wrong_gets_no_name),

@@ -9,6 +9,7 @@
 
 #include "updaterd/adopt.h"
 #include "updaterd/record.h"
+#include "updaterd/rescue.h"
 #include "updaterd/swap.h"
 
 #define FORMER_B "B202107010001"
@@ -349,6 +350,154 @@ static void test_rolled_back(void **state)
 	gateway_expect_order(g);
 	expect_result(g, "\"outcome\":\"rolled_back\"");
 	expect_result(g, "\"reason\":\"exited\",\"detail\":\"it ended\"");
+}
+
+/* ---- what the rescue program did ---- */
+
+static void set_key(struct gateway *g, const char *key, const char *value)
+{
+	_cleanup_(state_closep) struct state *s = NULL;
+
+	assert_int_equal(state_open(&g->conf, STATE_TRY, &s), 0);
+	assert_int_equal(journal_set(s->journal, key, value), 0);
+	assert_int_equal(journal_write(s->journal), 0);
+}
+
+/* It put the links back, wrote that down, and left the rest to us. */
+static void test_a_rescued_trial_is_ended(void **state)
+{
+	struct gateway *g = *state;
+
+	put_release(g, NEW_B);
+	leave_journal(g, JOURNAL_TRIAL, NULL);
+	set_key(g, "state", "rolled-back");
+	set_key(g, "reason", "interrupted");
+	set_key(g, RESCUE_KEY, "1");
+	assert_int_equal(run_recover(g, true), 0);
+	gateway_expect_links(g, 'B', OLD_B, "");
+	gateway_expect_order(g);
+	expect_result(g, "\"outcome\":\"rolled_back\"");
+	expect_result(g, "\"reason\":\"interrupted\"");
+	expect_journal(g, "failures_B", NEW_B ":1");
+	expect_journal(g, RESCUE_KEY, "");
+	assert_int_equal(run_recover(g, true), 0);
+	expect_journal(g, "failures_B", NEW_B ":1");
+}
+
+/* It was cut after the links were back: that they are is not the end of a trial that never began. */
+static void test_a_rescue_that_was_cut(void **state)
+{
+	struct gateway *g = *state;
+
+	put_release(g, NEW_B);
+	leave_journal(g, JOURNAL_TRIAL, NULL);
+	set_key(g, RESCUE_KEY, "1");
+	assert_int_equal(run_recover(g, true), 0);
+	gateway_expect_links(g, 'B', OLD_B, "");
+	expect_result(g, "\"outcome\":\"rolled_back\"");
+	expect_journal(g, "failures_B", NEW_B ":1");
+}
+
+static void test_a_rescued_trial_that_was_judged(void **state)
+{
+	struct gateway *g = *state;
+
+	put_release(g, NEW_B);
+	leave_journal(g, JOURNAL_ROLLED_BACK, NULL);
+	set_key(g, RESCUE_KEY, "1");
+	assert_int_equal(run_recover(g, true), 0);
+	expect_result(g, "\"outcome\":\"rolled_back\"");
+	expect_result(g, "\"reason\":\"exited\",\"detail\":\"it ended\"");
+	expect_journal(g, "failures_B", NEW_B ":1");
+}
+
+/* `updaterd-rescue --rollback B`: from NEW_B to OLD_B, with nobody but the rescue program. */
+static void test_a_person_went_back_by_the_rescue(void **state)
+{
+	_cleanup_(state_closep) struct state *s = NULL;
+	struct version old = gateway_version(OLD_B);
+	struct result r = {
+		.txid = TXID,
+		.program = 'B',
+		.kind = RESULT_KIND_ROLLBACK,
+		.from = NEW_B,
+		.to = OLD_B,
+		.failure = { .reason = REASON_OPERATOR },
+	};
+	struct gateway *g = *state;
+
+	put_release(g, NEW_B);
+	set_links(g, OLD_B, NEW_B);
+	assert_int_equal(state_open(&g->conf, STATE_TRY, &s), 0);
+	assert_int_equal(state_set_quarantine(s, &old), 0);
+	assert_int_equal(journal_set(s->journal, RESCUE_KEY, "1"), 0);
+	assert_int_equal(record_durably(s->journal, JOURNAL_CONFIRMED, &r), 0);
+	assert_int_equal(recover(s, gateway_service(g), false), 0);
+	gateway_expect_links(g, 'B', OLD_B, NEW_B);
+	gateway_expect_order(g);
+	expect_result(g, "\"kind\":\"rollback\"");
+	expect_result(g, "\"outcome\":\"confirmed\"");
+	expect_result(g, "\"reason\":\"operator\"");
+	expect_journal(g, "quarantine_B", "");
+}
+
+/* It runs what the package shipped, and nothing else: that is what becomes a release of the space. */
+static void test_current_that_leads_to_the_factory_is_adopted(void **state)
+{
+	struct gateway *g = *state;
+
+	put_release(g, NEW_B);
+	assert_int_equal(unlinkat(g->scratch->dirfd, "b/current", 0), 0);
+	assert_int_equal(
+		symlinkat(gateway_program(g, 'B')->factory, g->scratch->dirfd, "b/current"), 0);
+	assert_int_equal(run_recover(g, false), 0);
+	gateway_expect_links(g, 'B', OLD_B, "");
+	gateway_expect_order(g);
+	assert_int_equal(g->n_restarts, 1);
+	assert_string_equal(g->last_started, OLD_B);
+}
+
+/* It needs no configuration: this is where it learns where the spaces are. */
+static void test_tells_the_rescue_where_the_spaces_are(void **state)
+{
+	_cleanup_free_ char *text = NULL, *expected = NULL;
+	struct gateway *g = *state;
+	struct stat before, after;
+	size_t size;
+
+	assert_int_equal(run_recover(g, true), 0);
+	assert_true(asprintf(&expected, "A %s %s\nB %s %s bmsd.service\n",
+			     g->conf.programs[0].space, g->conf.programs[0].factory,
+			     g->conf.programs[1].space, g->conf.programs[1].factory) > 0);
+	assert_int_equal(
+		fs_read_file(g->scratch->dirfd, "installer/" RESCUE_PROGRAMS, 4096, &text, &size),
+		0);
+	assert_string_equal(text, expected);
+	/* Written only where it says something else. */
+	assert_int_equal(fstatat(g->scratch->dirfd, "installer/" RESCUE_PROGRAMS, &before, 0), 0);
+	assert_int_equal(run_recover(g, true), 0);
+	assert_int_equal(fstatat(g->scratch->dirfd, "installer/" RESCUE_PROGRAMS, &after, 0), 0);
+	assert_int_equal(before.st_ino, after.st_ino);
+	g->conf.n_programs = 1;
+	assert_int_equal(run_recover(g, true), 0);
+	free(TAKE_PTR(text));
+	assert_int_equal(
+		fs_read_file(g->scratch->dirfd, "installer/" RESCUE_PROGRAMS, 4096, &text, &size),
+		0);
+	assert_null(strchr(text, 'B'));
+}
+
+/* The old one judged nothing: a proof that lies there is worth nothing any more. */
+static void test_a_proof_goes_with_its_attempt(void **state)
+{
+	struct gateway *g = *state;
+
+	cut_trial(g, JOURNAL_TRIAL);
+	scratch_text(g->scratch->dirfd, "installer/" STATE_PROOF, TXID "\n", 0600);
+	assert_int_equal(run_recover(g, true), 0);
+	gateway_expect_links(g, 'B', OLD_B, "");
+	expect_result(g, "\"outcome\":\"rolled_back\"");
+	assert_int_equal(faccessat(g->scratch->dirfd, "installer/" STATE_PROOF, F_OK, 0), -1);
 }
 
 static void test_nonsense_in_the_journal_is_forgotten(void **state)
@@ -846,6 +995,13 @@ int main(void)
 		TEST(test_a_state_of_the_future_is_undone),
 		TEST(test_confirmed),
 		TEST(test_rolled_back),
+		TEST(test_a_rescued_trial_is_ended),
+		TEST(test_a_rescue_that_was_cut),
+		TEST(test_a_rescued_trial_that_was_judged),
+		TEST(test_a_person_went_back_by_the_rescue),
+		TEST(test_current_that_leads_to_the_factory_is_adopted),
+		TEST(test_tells_the_rescue_where_the_spaces_are),
+		TEST(test_a_proof_goes_with_its_attempt),
 		TEST(test_nonsense_in_the_journal_is_forgotten),
 		TEST(test_never_flips_to_a_release_that_is_gone),
 		TEST(test_a_program_that_is_no_longer_configured),

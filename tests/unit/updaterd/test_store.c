@@ -40,6 +40,29 @@ int __wrap_unlinkat(int dirfd, const char *name, int flags)
 	return __real_unlinkat(dirfd, name, flags);
 }
 
+/* The next file that is opened below a release, and the next link that is read. */
+static int fail_openat, fail_readlink;
+
+int __real_openat64(int dirfd, const char *name, int flags, mode_t mode);
+int __wrap_openat64(int dirfd, const char *name, int flags, mode_t mode);
+int __wrap_openat64(int dirfd, const char *name, int flags, mode_t mode)
+{
+	if (!fail_openat)
+		return __real_openat64(dirfd, name, flags, mode);
+	errno = fail_openat;
+	return -1;
+}
+
+ssize_t __real_readlinkat(int dirfd, const char *name, char *buffer, size_t size);
+ssize_t __wrap_readlinkat(int dirfd, const char *name, char *buffer, size_t size);
+ssize_t __wrap_readlinkat(int dirfd, const char *name, char *buffer, size_t size)
+{
+	if (!fail_readlink)
+		return __real_readlinkat(dirfd, name, buffer, size);
+	errno = fail_readlink;
+	return -1;
+}
+
 struct space {
 	struct scratch *scratch;
 	struct store *store;
@@ -56,6 +79,7 @@ static int setup(void **state)
 	assert_int_equal(store_create(s->path, &s->store), 0);
 	pretended = NULL;
 	is_unlink_cut = false;
+	fail_openat = fail_readlink = 0;
 	*state = s;
 	return 0;
 }
@@ -357,6 +381,64 @@ static void test_a_backup_has_its_name_when_it_is_whole(void **state)
 	(void)close(fd);
 }
 
+static void test_a_backup_tells_what_it_is_of(void **state)
+{
+	static const char *const bad[] = { "", "00",
+					   "rubbish of the right length is not hex digits, it is "
+					   "said, so no  -\n" };
+	struct version v1 = version_of(V1), v2 = version_of(V2);
+	uint8_t sha256[SHA256_BYTES] = { 1, 2, 3 }, found[SHA256_BYTES] = { 0 };
+	struct space *s = *state;
+	int dirfd = store_dirfd(s->store);
+
+	assert_int_equal(store_backup_noted(s->store, &v1, found), -ENOENT);
+	assert_int_equal(store_backup_note(s->store, &v1, sha256), 0);
+	assert_int_equal(store_backup_note(s->store, &v2, sha256), 0);
+	assert_int_equal(store_backup_noted(s->store, &v1, found), 0);
+	assert_memory_equal(found, sha256, sizeof found);
+	add_backup(s, V1);
+	add_backup(s, V2);
+	assert_int_equal(store_prune(s->store, &v2, 1), 0);
+	assert_int_equal(store_backup_noted(s->store, &v1, found), -ENOENT);
+	assert_false(is_there(s, "backups/" V1 ".tar.xz"));
+	assert_int_equal(store_backup_noted(s->store, &v2, found), 0);
+	for (size_t i = 0; i < ELEMENTSOF(bad); i++) {
+		assert_int_equal(unlinkat(dirfd, "backups/" V2 ".sha256", 0), 0);
+		scratch_text(dirfd, "backups/" V2 ".sha256", bad[i], 0644);
+		assert_int_equal(store_backup_noted(s->store, &v2, found), -EBADMSG);
+	}
+	assert_int_equal(store_backup_remove(s->store, &v2), 0);
+	assert_int_equal(store_backup_remove(s->store, &v2), 0);
+	assert_false(is_there(s, "backups/" V2 ".tar.xz"));
+	assert_false(is_there(s, "backups/" V2 ".sha256"));
+}
+
+/* Not to be able to look is not to know that it is bad. */
+static void test_trouble_of_the_machine_is_no_damage(void **state)
+{
+	static const int troubles[] = { EIO, EMFILE, ENOMEM, EINTR, EROFS };
+	struct version v1 = version_of(V1), v2 = version_of(V2);
+	struct space *s = *state;
+
+	add_release(s, V1);
+	add_release(s, V2);
+	assert_int_equal(symlinkat("releases/" V2, store_dirfd(s->store), "current"), 0);
+	assert_int_equal(store_has_release(s->store, &v1), 1);
+	for (size_t i = 0; i < ELEMENTSOF(troubles); i++) {
+		fail_openat = troubles[i];
+		assert_int_equal(store_check_release(s->store, &v1, NULL), -troubles[i]);
+		fail_openat = troubles[i];
+		assert_int_equal(store_has_release(s->store, &v1), -troubles[i]);
+		fail_readlink = troubles[i];
+		assert_int_equal(store_remove_release(s->store, &v2), -troubles[i]);
+		assert_true(is_there(s, "releases/" V2));
+		fail_openat = fail_readlink = 0;
+	}
+	assert_int_equal(unlinkat(store_dirfd(s->store), "releases/" V1 "/" MANIFEST_NAME, 0), 0);
+	assert_int_equal(store_has_release(s->store, &v1), 0);
+	assert_int_equal(store_check_release(s->store, &v1, NULL), -EUCLEAN);
+}
+
 static void expect_space(struct space *s, uint64_t bytes, uint64_t inodes, uint64_t all_inodes,
 			 int expected)
 {
@@ -386,6 +468,28 @@ static void test_asks_for_room_for_two(void **state)
 	assert_int_equal(store_check_space(s->store, 0), 0);
 }
 
+static void test_tells_what_a_release_would_free(void **state)
+{
+	struct statvfs fs = { .f_frsize = 1, .f_bsize = 4096, .f_favail = 64, .f_files = 1000 };
+	struct version v1 = version_of(V1), v2 = version_of(V2);
+	struct space *s = *state;
+
+	add_release(s, V1);
+	pretended = &fs;
+	/* Its two files are of 13 and 4 bytes. */
+	fs.f_bavail = (16u << 20) - 17;
+	assert_int_equal(store_would_free_enough(s->store, &v1, 0), 1);
+	fs.f_bavail--;
+	assert_int_equal(store_would_free_enough(s->store, &v1, 0), 0);
+	fs.f_bavail = 16u << 20;
+	fs.f_favail = 62;
+	assert_int_equal(store_would_free_enough(s->store, &v1, 0), 1);
+	fs.f_favail = 61;
+	assert_int_equal(store_would_free_enough(s->store, &v1, 0), 0);
+	assert_int_equal(store_would_free_enough(s->store, &v2, 0), -ENOENT);
+	pretended = NULL;
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -402,7 +506,10 @@ int main(void)
 		TEST(test_prunes_to_what_is_kept),
 		TEST(test_sweeps_left_overs_only),
 		TEST(test_a_backup_has_its_name_when_it_is_whole),
+		TEST(test_a_backup_tells_what_it_is_of),
+		TEST(test_trouble_of_the_machine_is_no_damage),
 		TEST(test_asks_for_room_for_two),
+		TEST(test_tells_what_a_release_would_free),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

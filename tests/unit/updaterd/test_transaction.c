@@ -170,7 +170,7 @@ static void test_upgrades(void **state)
 	assert_string_equal(g->last_baseline, "{\"cells\":13}");
 	assert_non_null(strstr(g->last_probe_release, "/b/releases/" OLD_B));
 	assert_int_equal(r.downtime_ms, 100);
-	assert_int_equal(gateway_count(g, "b/backups"), 1);
+	assert_int_equal(gateway_count(g, "b/backups"), 2);
 	expect_kept(g, &r, "\"outcome\":\"confirmed\"");
 	expect_kept(g, &r, "\"versions\":{\"A\":\"" OLD_A "\",\"B\":\"" NEW_B "\"}");
 	expect_kept(g, &r, "\"from\":\"" OLD_B "\",\"to\":\"" NEW_B "\"");
@@ -244,7 +244,9 @@ static void test_tells_its_story(void **state)
 	_cleanup_(state_closep) struct state *s = NULL;
 	struct gateway *g = *state;
 	struct told told = { 0 };
-	const struct transaction_hooks hooks = { hear_recorded, hear_progress, &told };
+	const struct transaction_hooks hooks = { .recorded = hear_recorded,
+						 .progress = hear_progress,
+						 .userdata = &told };
 	_cleanup_close_ int metadata_fd = FD_NONE, program_fd = FD_NONE;
 	struct transaction_request request = { .program = 'B' };
 	struct result r;
@@ -456,7 +458,7 @@ static void test_upgrades_by_patch(void **state)
 	expect_kept(g, &r, "\"file\":\"patch\"");
 	expect_kept(g, &r, "\"kind\":\"upgrade\"");
 	upgrade_well(g, NEXT_B);
-	assert_int_equal(gateway_count(g, "b/backups"), 1);
+	assert_int_equal(gateway_count(g, "b/backups"), 2);
 }
 
 static void test_a_bad_patch_changes_nothing(void **state)
