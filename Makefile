@@ -20,7 +20,7 @@ LIBDIR      ?= $(PREFIX)/lib
 UNITDIR     ?= $(PREFIX)/lib/systemd/system
 DESTDIR     ?=
 
-PROGRAMS := updaterd bmsd bms-boardsim queryd queryctl bms-release
+PROGRAMS := updaterd updaterd-rescue bmsd bms-boardsim queryd queryctl bms-release
 PARTS    := common delta tuf updaterd bmsd queryd release
 
 # ---- flags -------------------------------------------------------------------------------------
@@ -71,8 +71,8 @@ LIBS_delta    := -ldivsufsort
 # ---- sources and archives ----------------------------------------------------------------------
 
 # Every part is one archive of its modules; the files that hold a main() stay out of it.
-MAINS := src/updaterd/main.c src/bmsd/main.c src/bmsd/boardsim_main.c src/queryd/main.c \
-	src/queryd/queryctl_main.c src/release/main.c
+MAINS := src/updaterd/main.c src/updaterd/rescue/main.c src/bmsd/main.c \
+	src/bmsd/boardsim_main.c src/queryd/main.c src/queryd/queryctl_main.c src/release/main.c
 sources  = $(sort $(shell find src/$(1) -name '*.c' 2>/dev/null))
 MODULES_OF = $(filter-out $(MAINS) src/%/release_version.c,$(call sources,$(1)))
 objects  = $(patsubst %.c,$(B)/obj/%.o,$(1))
@@ -126,6 +126,19 @@ $(eval $(call link_rule,$(B)/bin/bms-release,src/release/main.c,release,))
 $(eval $(call link_rule,$(B)/bin/tuf-client,tests/tuf-client.c,tuf,))
 # And the fetch of one program file, to be killed.
 $(eval $(call link_rule,$(B)/bin/fetch-driver,tests/fetch-driver.c,updaterd,))
+
+# The rescue program is static, and made of nothing but what is named here. (The sanitizers cannot be
+# linked statically.)
+RESCUE_MODULES := $(addprefix src/,$(addsuffix .c,common/crc32 common/fsutil common/log common/version \
+	updaterd/installer/journal updaterd/installer/swap updaterd/programs updaterd/rescue/rescue updaterd/rescue/space))
+$(B)/librescue.a: $(call objects,$(RESCUE_MODULES))
+	@mkdir -p $(@D)
+	$(if $(V),,@echo "  AR      $@")
+	$(Q)rm -f $@ && ar rcsD $@ $^
+$(B)/bin/updaterd-rescue: $(call objects,src/updaterd/rescue/main.c) $(B)/librescue.a
+	@mkdir -p $(@D)
+	$(if $(V),,@echo "  LD      $@")
+	$(Q)$(COMPILE) $(LDFLAGS) $(if $(filter asan fuzz,$(VARIANT)),$(HARDENING_LD),$(HARDENING_LD:-pie=-static-pie)) -o $@ $^
 
 $(B)/bin/updaterd: $(TREE_A)/bin/updaterd
 	@mkdir -p $(@D)

@@ -46,6 +46,8 @@ _must_check_ int swap_back(int space_fd, const struct version *current,
 			   const struct version *previous);
 /* Makes `current` lead to this version, whatever it is now. `previous` stays. */
 _must_check_ int swap_point(int space_fd, const struct version *current);
+/* The same for any directory, by its path: the rescue program's last resort. */
+_must_check_ int swap_point_at(int space_fd, const char *target);
 /* Removes left-over .new and .back links. */
 _must_check_ int swap_clear(int space_fd);
 

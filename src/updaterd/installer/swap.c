@@ -147,17 +147,38 @@ int swap_settle(int space_fd, const struct version *current)
 	return strcmp(found.text, current->text) == 0 ? 0 : -EUCLEAN;
 }
 
-int swap_point(int space_fd, const struct version *current)
+int swap_point_at(int space_fd, const char *target)
 {
+	_cleanup_free_ char *found = NULL;
 	int r;
 
-	r = make_link(space_fd, CURRENT_NEW, current);
+	r = unlink_if_there(space_fd, CURRENT_NEW);
 	if (r < 0)
 		return r;
-	if (syncfs(space_fd) < 0)
+	if (symlinkat(target, space_fd, CURRENT_NEW) < 0 || syncfs(space_fd) < 0)
 		return -errno;
 	r = swap_current(space_fd);
-	return r < 0 ? r : swap_settle(space_fd, current);
+	if (r < 0)
+		return r;
+	if (fsync(space_fd) < 0)
+		return -errno;
+	r = fs_read_link(space_fd, SWAP_CURRENT, &found);
+	if (r < 0)
+		return r == -ENOENT ? -EUCLEAN : r;
+	return strcmp(found, target) == 0 ? 0 : -EUCLEAN;
+}
+
+int swap_point(int space_fd, const struct version *current)
+{
+	struct link_target target = target_of(current);
+	struct version found;
+	int r;
+
+	r = swap_point_at(space_fd, target.text);
+	if (r < 0)
+		return r;
+	r = swap_read(space_fd, SWAP_CURRENT, &found);
+	return r == -ENOENT ? -EUCLEAN : r;
 }
 
 /* ---- the way back ---- */
