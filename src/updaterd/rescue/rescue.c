@@ -337,7 +337,7 @@ int rescue_rollback(const struct rescue *r, char letter)
 static void show(const struct program *p, const char *link, int fd, FILE *out)
 {
 	struct version version;
-	int r = swap_read(fd, link, &version);
+	int r = fd < 0 ? -ENOENT : swap_read(fd, link, &version);
 
 	if (r == 0 && space_is_complete(fd, &version) == 1)
 		(void)fprintf(out, "%c %-9s %s\n", p->letter, link, version.text);
