@@ -59,6 +59,7 @@ enum reason {
 	REASON_OLDER_VERSION, /* not newer than what runs, or below the floor */
 	REASON_QUARANTINED,   /* it failed before, or a person rolled it back */
 	REASON_NOT_NOW,	      /* the program's probe said so */
+	REASON_HELD,	      /* a person said so */
 	REASON_REQUIRES,      /* needs another version of the other program first */
 	REASON_BASE_DIFFERS,  /* the patch is not for the bytes that run */
 	/* content */

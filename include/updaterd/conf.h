@@ -35,6 +35,7 @@ struct conf_program {
 	uint64_t ready_timeout_sec; /* the unit must be active (READY=1 for Type=notify) by then */
 	uint64_t probe_timeout_sec; /* the probe must have said yes by then, counted from ready */
 	uint64_t settle_sec;	    /* and nothing may go wrong for this long after READY */
+	uint64_t postpone_max_sec;  /* after so long of "not now" people are told */
 	/* trial_unit, where neither the new nor the old one reaches the server: the first pause, and how
 	 * long all of it may take */
 	uint64_t trial_retry_sec, trial_extend_max_sec;

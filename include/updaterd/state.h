@@ -63,22 +63,33 @@ _must_check_ int state_clear_failures(struct state *s, const struct version *con
 /* Counts one more; *ret_quarantined tells that this was one too many. */
 _must_check_ int state_count_failure(struct state *s, const struct version *version,
 				     bool *ret_quarantined);
+
+/* A person holds a program: no upgrade until then. */
+#define STATE_FOREVER UINT64_MAX
+/* until_sec 0: not any more. */
+_must_check_ int state_hold(struct state *s, char letter, uint64_t until_sec);
+/* Until when; STATE_FOREVER; 0: it is not held. */
+uint64_t state_held_until(const struct state *s, char letter, uint64_t now_sec);
+/* The program said "not now" for the first time since an upgrade went ahead; later times change nothing. */
+_must_check_ int state_note_postponed(struct state *s, char letter, uint64_t now_sec);
+_must_check_ int state_clear_postponed(struct state *s, char letter);
+/* When that was; 0: it is not postponed. */
+uint64_t state_postponed_since(const struct state *s, char letter);
+
 /* Everything known of a program goes. */
 _must_check_ int state_forget(struct state *s, char letter);
 
 /* What is known of a program, to be put back when it could not be written down. */
 struct state_known {
-	char *values[3];
+	char *values[5];
 };
 _must_check_ int state_save(const struct state *s, char letter, struct state_known *ret);
 _must_check_ int state_restore(struct state *s, char letter, const struct state_known *saved);
 void state_known_done(struct state_known *saved);
 
-/* Tells the rescue program where the spaces are (updaterd/rescue.h), if it does not know already. */
+/* Tells the rescue program where the spaces are (updaterd/programs.h), if it does not know already. */
 _must_check_ int state_write_programs(const struct state *s);
 
-/* What a new updater on trial leaves as its proof goes with the attempt it is for. */
-#define STATE_PROOF "proof"
 /* Nothing is under way any more: record_end_durably(), and what else goes with an attempt. */
 _must_check_ int state_end_attempt(struct state *s);
 

@@ -14,8 +14,11 @@
 struct transaction_request {
 	char txid[TXID_LENGTH + 1];
 	char program;
-	bool is_rollback; /* to the kept previous version, asked for by a person */
-	int metadata_fd;  /* borrowed, as all of it; -1 for a rollback, as below */
+	/* To the kept previous version, asked for by a person. Without a program file (-1) it is the release that
+	 * is kept, or its backup; where both are damaged the request is refused with REASON_DAMAGED before it
+	 * is recorded. With one, its full file, signed as any other, takes the place of both. */
+	bool is_rollback;
+	int metadata_fd; /* borrowed, as all of it; -1 for a rollback, as below */
 	int program_fd;
 	const char *target; /* "B/B202109010001-arm64.tar.xz" */
 	struct result_share share;

@@ -47,6 +47,7 @@ static const char *const reason_names[] = {
 	[REASON_OLDER_VERSION] = "older-version",
 	[REASON_QUARANTINED] = "quarantined",
 	[REASON_NOT_NOW] = "not-now",
+	[REASON_HELD] = "held",
 	[REASON_REQUIRES] = "requires",
 	[REASON_BASE_DIFFERS] = "base-differs",
 	[REASON_BAD_PATCH] = "bad-patch",
@@ -119,9 +120,11 @@ static const char *const reason_helps[] = {
 		"--rollback.",
 	[REASON_QUARANTINED] = "This version failed here before, or a person rolled it back. "
 			       "Publish a new version, or let it in again with updaterd "
-			       "--unquarantine.",
+			       "--clear-quarantine.",
 	[REASON_NOT_NOW] = "The program said that now is no good time, or the network is metered "
 			   "and the file large. The next run asks again.",
+	[REASON_HELD] = "A person holds the program: it is not upgraded until then, or until updaterd "
+			"--unhold.",
 	[REASON_REQUIRES] = "The release needs a newer version of the other program first.",
 	[REASON_BASE_DIFFERS] =
 		"The patch starts from other bytes than those that run here: another "

@@ -120,6 +120,7 @@ static const struct config_key keys[] = {
 	PROGRAM_NUMBER(ready_timeout_sec, 1, 600),
 	PROGRAM_NUMBER(probe_timeout_sec, 1, 3600),
 	PROGRAM_NUMBER(settle_sec, 0, 3600),
+	PROGRAM_NUMBER(postpone_max_sec, 0, 31536000),
 };
 
 static const struct {
@@ -181,6 +182,7 @@ static int program_set_defaults(struct conf_program *p, char letter)
 	p->ready_timeout_sec = 10;
 	p->probe_timeout_sec = 60;
 	p->settle_sec = 10;
+	p->postpone_max_sec = UINT64_C(7) * DAY_SEC;
 	p->trial_retry_sec = 60;
 	p->trial_extend_max_sec = DAY_SEC;
 	if (letter != CONF_OWN_LETTER)

@@ -283,7 +283,7 @@ void gateway_publish_patch(struct gateway *g, const char *from, const char *to, 
 
 static bool is_odd(const struct gateway *g)
 {
-	return g->odd_version && strcmp(g->odd_version, g->last_started) == 0;
+	return g->all_are_odd || (g->odd_version && strcmp(g->odd_version, g->last_started) == 0);
 }
 
 static int play_restart(void *userdata, const char *unit, uint64_t ready_timeout_sec,
@@ -483,10 +483,13 @@ static int run(struct gateway *g, struct transaction_request *request, struct re
 	return transaction_run(s, service, request, NULL, ret);
 }
 
-static int install(struct gateway *g, const char *name, const char *target, struct result *ret)
+static int hand_over(struct gateway *g, const char *name, const char *target, bool is_rollback,
+		     struct result *ret)
 {
 	_cleanup_close_ int metadata_fd = FD_NONE, program_fd = FD_NONE;
-	struct transaction_request request = { .program = target[0], .target = target };
+	struct transaction_request request = { .program = target[0],
+					       .target = target,
+					       .is_rollback = is_rollback };
 
 	request.metadata_fd = metadata_fd = gateway_open(g, "metadata", O_RDONLY | O_DIRECTORY);
 	request.program_fd = program_fd = gateway_open(g, name, O_RDONLY);
@@ -498,7 +501,15 @@ int gateway_upgrade(struct gateway *g, const char *version, struct result *ret)
 	char name[64];
 
 	(void)snprintf(name, sizeof name, "files/%s", version);
-	return install(g, name, gateway_target(version), ret);
+	return hand_over(g, name, gateway_target(version), false, ret);
+}
+
+int gateway_rollback_with(struct gateway *g, const char *version, struct result *ret)
+{
+	char name[64];
+
+	(void)snprintf(name, sizeof name, "files/%s", version);
+	return hand_over(g, name, gateway_target(version), true, ret);
 }
 
 int gateway_upgrade_by_patch(struct gateway *g, const char *from, const char *to,
@@ -507,7 +518,7 @@ int gateway_upgrade_by_patch(struct gateway *g, const char *from, const char *to
 	char name[64];
 
 	(void)snprintf(name, sizeof name, "files/%s.from-%s", to, from);
-	return install(g, name, patch_target(from, to), ret);
+	return hand_over(g, name, patch_target(from, to), false, ret);
 }
 
 int gateway_rollback(struct gateway *g, char letter, struct result *ret)

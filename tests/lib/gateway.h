@@ -52,6 +52,7 @@ struct gateway {
 	/* The play. */
 	const char *odd_version; /* the one that behaves differently */
 	enum behaviour odd;
+	bool all_are_odd;
 	enum probe_verdict before; /* what the probe says before the swap */
 	const char *before_output;
 	uint64_t clock_msec;
@@ -99,6 +100,8 @@ int gateway_upgrade(struct gateway *g, const char *version, struct result *ret);
 int gateway_upgrade_by_patch(struct gateway *g, const char *from, const char *to,
 			     struct result *ret);
 int gateway_rollback(struct gateway *g, char letter, struct result *ret);
+/* The same with the program file of a published version. */
+int gateway_rollback_with(struct gateway *g, const char *version, struct result *ret);
 
 /* `current` and `previous` ("": none). Compared with == NULL for "do not care". */
 void gateway_expect_links(struct gateway *g, char letter, const char *current,

@@ -24,7 +24,8 @@ WRAP_updaterd_test_recover := conf_effective_time_sec fchmod fdatasync fsync mkd
 WRAP_updaterd_test_stage := digest_final digest_new
 WRAP_updaterd_test_store := fstatvfs64 openat64 readlinkat unlinkat
 WRAP_updaterd_test_swap := fsync readlinkat renameat symlinkat syncfs
-WRAP_updaterd_test_transaction := conf_effective_time_sec fdatasync fsync renameat store_check_space syncfs
+WRAP_updaterd_test_transaction := conf_effective_time_sec fdatasync fsync renameat store_check_space \
+	store_would_free_enough syncfs
 WRAP_updaterd_test_trust := fsync
 WRAP_updaterd_test_update_time := clock_gettime time
 WRAP_updaterd_test_verify := conf_effective_time_sec

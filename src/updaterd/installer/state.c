@@ -7,12 +7,16 @@
 #include <sys/stat.h>
 
 #include "common/fsutil.h"
+#include "updaterd/programs.h"
 #include "updaterd/record.h"
-#include "updaterd/rescue.h"
 #include "updaterd/swap.h"
+#include "updaterd/updater_trial.h"
 
 #define LOCK_FILE	   "lock"
 #define PROGRAMS_MAX_BYTES 16384u
+#define HELD		   "held"
+#define FOREVER		   "forever"
+#define POSTPONED	   "postponed"
 #define MAX_FAILURES_DIGIT ('0' + (char)STATE_MAX_FAILURES)
 
 struct key {
@@ -321,9 +325,53 @@ int state_count_failure(struct state *s, const struct version *version, bool *re
 	return 0;
 }
 
+/* ---- when not to upgrade ---- */
+
+int state_hold(struct state *s, char letter, uint64_t until_sec)
+{
+	const struct key key = key_of(HELD, letter);
+
+	if (until_sec == 0)
+		return journal_set(s->journal, key.text, NULL);
+	if (until_sec == STATE_FOREVER)
+		return journal_set(s->journal, key.text, FOREVER);
+	return journal_set_u64(s->journal, key.text, until_sec);
+}
+
+uint64_t state_held_until(const struct state *s, char letter, uint64_t now_sec)
+{
+	const struct key key = key_of(HELD, letter);
+	const char *text = journal_get(s->journal, key.text);
+	uint64_t until_sec = journal_get_u64(s->journal, key.text);
+
+	/* A word of a newer updaterd, too: not to upgrade is what was asked for. */
+	if (text && until_sec == 0)
+		return STATE_FOREVER;
+	return until_sec > now_sec ? until_sec : 0;
+}
+
+int state_note_postponed(struct state *s, char letter, uint64_t now_sec)
+{
+	if (state_postponed_since(s, letter) > 0)
+		return 0;
+	return journal_set_u64(s->journal, key_of(POSTPONED, letter).text, now_sec);
+}
+
+int state_clear_postponed(struct state *s, char letter)
+{
+	return journal_set(s->journal, key_of(POSTPONED, letter).text, NULL);
+}
+
+uint64_t state_postponed_since(const struct state *s, char letter)
+{
+	return journal_get_u64(s->journal, key_of(POSTPONED, letter).text);
+}
+
 /* ---- all of it ---- */
 
-static const char *const known[] = { "floor", "quarantine", "failures" };
+static const char *const known[] = { "floor", "quarantine", "failures", HELD, POSTPONED };
+_Static_assert(ELEMENTSOF(known) == ELEMENTSOF(((struct state_known *)0)->values),
+	       "what is known cannot be saved");
 
 int state_forget(struct state *s, char letter)
 {
@@ -394,16 +442,16 @@ int state_write_programs(const struct state *s)
 	r = format_programs(s->conf, &text, &size);
 	if (r < 0)
 		return r;
-	if (fs_read_file(s->dirfd, RESCUE_PROGRAMS, PROGRAMS_MAX_BYTES, &there, &size_there) == 0 &&
+	if (fs_read_file(s->dirfd, PROGRAMS_FILE, PROGRAMS_MAX_BYTES, &there, &size_there) == 0 &&
 	    size_there == size && memcmp(there, text, size) == 0)
 		return 0;
-	return fs_write_file_atomic(s->dirfd, RESCUE_PROGRAMS, text, size, 0600);
+	return fs_write_file_atomic(s->dirfd, PROGRAMS_FILE, text, size, 0600);
 }
 
 int state_end_attempt(struct state *s)
 {
 	/* It names its attempt, so that a left-over is good for nothing. */
-	(void)!fs_remove_tree(s->dirfd, STATE_PROOF);
+	(void)!updater_trial_forget(s->dirfd);
 	return record_end_durably(s->journal);
 }
 

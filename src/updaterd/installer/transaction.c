@@ -24,8 +24,10 @@ struct transaction {
 	struct version before_previous;
 	bool has_before_previous;
 	struct release_target target;
-	bool is_staged; /* `to` is a complete release already */
-	bool is_repair; /* `to` is `from`, which is damaged */
+	bool is_staged;	  /* `to` is a complete release already */
+	bool is_repair;	  /* `to` is `from`, which is damaged */
+	bool is_restored; /* `to` is damaged, and comes from its backup */
+	bool is_overdue;  /* the program has said "not now" for too long */
 	int stage_fd;
 	char *probe_release;
 	struct trial trial;
@@ -59,6 +61,16 @@ static void tell(const struct transaction *t, enum step step, unsigned percent)
 		t->hooks->progress(t->hooks->userdata, step, percent);
 }
 
+/* What was asked for is no error, and what was said before is no news. */
+static int level_of(const struct transaction *t)
+{
+	enum reason reason = t->result->failure.reason;
+
+	if (reason == REASON_NOT_NOW)
+		return t->is_overdue ? LOG_ERR : LOG_NOTICE;
+	return reason == REASON_HELD || reason == REASON_QUARANTINED ? LOG_INFO : LOG_ERR;
+}
+
 /* One step of the story: told, done, and logged if it fails. */
 static int step(struct transaction *t, enum step step, int (*run)(struct transaction *t))
 {
@@ -71,9 +83,8 @@ static int step(struct transaction *t, enum step step, int (*run)(struct transac
 	r = run(t);
 	if (r >= 0)
 		return r;
-	log_write(result->failure.reason == REASON_NOT_NOW ? LOG_NOTICE : LOG_ERR,
-		  "%s of program %c from '%s' to '%s': %s: %s (%s)", result->kind, result->program,
-		  result->from, result->to, step_name(step), result->failure.text,
+	log_write(level_of(t), "%s of program %c from '%s' to '%s': %s: %s (%s)", result->kind,
+		  result->program, result->from, result->to, step_name(step), result->failure.text,
 		  reason_name(result->failure.reason));
 	return r;
 }
@@ -85,16 +96,30 @@ static int io_failure(struct transaction *t, int error, const char *what)
 
 /* ---- before anything is changed ---- */
 
-static int judge_rollback(struct transaction *t)
+/* A person goes back with a file that was fetched for it, since what was kept is damaged: the same
+ * version, and nothing below it. */
+static int judge_way_back(struct transaction *t)
 {
-	_cleanup_free_ char *error = NULL;
+	const struct version *version = &t->target.version;
+
+	if (!t->target.is_patch && strcmp(version->text, t->to.text) == 0)
+		return 0;
+	return failure_set(&t->result->failure, -EPERM, REASON_NO_PREVIOUS,
+			   "'%s' is not the full file of %s, the previous version",
+			   t->request->target, t->to.text);
+}
+
+static int judge_upgrade(struct transaction *t)
+{
 	int r;
 
-	r = store_check_release(t->store, &t->to, &error);
-	if (r == 0)
-		return 0;
-	return failure_set(&t->result->failure, r, REASON_DAMAGED, "%s: %s", t->to.text,
-			   error ? error : strerror(-r));
+	t->to = t->target.version;
+	memcpy(t->result->to, t->to.text, sizeof t->result->to);
+	r = verify_admit(t->state, &t->target, &t->result->failure);
+	t->is_repair = r > 0;
+	if (t->is_repair)
+		t->result->kind = RESULT_KIND_REPAIR;
+	return r;
 }
 
 static int judge_request(struct transaction *t)
@@ -102,8 +127,8 @@ static int judge_request(struct transaction *t)
 	struct failure *failure = &t->result->failure;
 	int r;
 
-	if (t->request->is_rollback)
-		return judge_rollback(t);
+	if (t->request->program_fd < 0)
+		return 0;
 	r = verify_target(t->state, t->request->metadata_fd, t->request->target, &t->target,
 			  failure);
 	if (r < 0)
@@ -112,14 +137,59 @@ static int judge_request(struct transaction *t)
 		return failure_set(failure, -EPERM, REASON_WRONG_PROGRAM,
 				   "'%s' is no release of program %c", t->request->target,
 				   t->program->letter);
-	t->to = t->target.version;
-	memcpy(t->result->to, t->to.text, sizeof t->result->to);
 	t->result->share.file = t->target.is_patch ? RESULT_FILE_PATCH : RESULT_FILE_FULL;
-	r = verify_admit(t->state, &t->target, failure);
-	t->is_repair = r > 0;
-	if (t->is_repair)
-		t->result->kind = RESULT_KIND_REPAIR;
-	return r;
+	return t->request->is_rollback ? judge_way_back(t) : judge_upgrade(t);
+}
+
+/* A person who goes back, or a repair, is no upgrade. */
+static bool is_upgrade(const struct transaction *t)
+{
+	return !t->request->is_rollback && !t->is_repair;
+}
+
+static int check_hold(struct transaction *t)
+{
+	uint64_t now_sec = (uint64_t)verify_time(t->state).now_sec;
+
+	if (!is_upgrade(t) || state_held_until(t->state, t->program->letter, now_sec) == 0)
+		return 0;
+	return failure_set(&t->result->failure, -EAGAIN, REASON_HELD, "program %c is held",
+			   t->program->letter);
+}
+
+/* What the invariants do not need goes when it must: first the backup of the older release, since that
+ * is there; then that release, if that helps. A release that nobody could go back to is worth less than
+ * one that never comes. */
+static int make_room(struct transaction *t)
+{
+	uint64_t bytes = t->target.tar_length_bytes;
+	int r;
+
+	if (!t->has_before_previous)
+		return -ENOSPC;
+	r = store_backup_remove(t->store, &t->before_previous);
+	if (r == 0)
+		r = store_check_space(t->store, bytes);
+	if (r != -ENOSPC)
+		return r;
+	r = store_would_free_enough(t->store, &t->before_previous, bytes);
+	if (r <= 0)
+		return r < 0 && r != -ENOENT ? r : -ENOSPC;
+	log_notice("'%s' is full: '%s' goes to make room for '%s'", t->program->space,
+		   t->before_previous.text, t->to.text);
+	t->has_before_previous = false;
+	r = journal_set(t->state->journal, RECORD_BEFORE_PREVIOUS, NULL);
+	if (r == 0)
+		r = store_remove_release(t->store, &t->before_previous);
+	return r < 0 ? r : store_check_space(t->store, bytes);
+}
+
+/* The way back takes nearly nothing, and gets that from what it does not need. */
+static void make_room_for_rollback(struct transaction *t)
+{
+	if (t->is_restored || store_check_space(t->store, 0) != -ENOSPC)
+		return;
+	(void)!store_backup_remove(t->store, &t->to);
 }
 
 /* What earlier attempts left goes first, so that a full disk is no reason to stay old. */
@@ -128,21 +198,51 @@ static int check_space(struct transaction *t)
 	int r;
 
 	r = state_prune(t->store, NULL);
+	if (t->request->is_rollback) {
+		make_room_for_rollback(t);
+		return 0;
+	}
 	if (r < 0)
 		return io_failure(t, r, "pruning");
-	if (t->request->is_rollback)
-		return 0;
 	r = store_check_space(t->store, t->target.tar_length_bytes);
+	if (r == -ENOSPC)
+		r = make_room(t);
 	return r < 0 ? io_failure(t, r, "checking free space") : 0;
+}
+
+/* It may say so for a time. After that somebody has to know. */
+static int postpone(struct transaction *t)
+{
+	uint64_t now_sec = (uint64_t)verify_time(t->state).now_sec, since_sec;
+	struct failure *failure = &t->result->failure;
+	char letter = t->program->letter;
+	size_t used = strlen(failure->text);
+
+	if (state_note_postponed(t->state, letter, now_sec) < 0)
+		return -EAGAIN;
+	since_sec = state_postponed_since(t->state, letter);
+	t->is_overdue = now_sec >= since_sec && now_sec - since_sec >= t->program->postpone_max_sec;
+	if (t->is_overdue)
+		(void)snprintf(failure->text + used, sizeof failure->text - used,
+			       "; so it has said for %llu hours",
+			       (unsigned long long)(now_sec - since_sec) / 3600);
+	return -EAGAIN;
 }
 
 static int ask_program(struct transaction *t)
 {
+	int r;
+
 	/* A person who asks for the way back has decided about the time, and what is to be compared
 	 * with may be what is broken. */
 	if (t->request->is_rollback)
 		return 0;
-	return trial_ask_before(&t->trial, t->from.text, &t->result->failure);
+	r = trial_ask_before(&t->trial, t->from.text, &t->result->failure);
+	if (r < 0 && t->result->failure.reason == REASON_NOT_NOW)
+		return postpone(t);
+	if (r == 0 && state_clear_postponed(t->state, t->program->letter) < 0)
+		r = io_failure(t, -ENOMEM, "the journal");
+	return r;
 }
 
 /* ---- the new release ---- */
@@ -159,7 +259,8 @@ static int journal_staging(struct transaction *t)
 	return write_journal(t, JOURNAL_STAGING);
 }
 
-/* 1 if the release is in the space already, with the bytes that were signed. */
+/* 1 if the release is in the space already, with the bytes that were signed. One with others goes, but
+ * for one that a person goes back to: that is replaced when there is something better. */
 static int is_there(struct transaction *t)
 {
 	_cleanup_(reltar_view_closep) struct reltar_view *view = NULL;
@@ -172,7 +273,7 @@ static int is_there(struct transaction *t)
 	    reltar_view_sha256(view, sha256) == 0 &&
 	    memcmp(sha256, t->target.tar_sha256, sizeof sha256) == 0)
 		return 1;
-	return store_remove_release(t->store, &t->to);
+	return t->request->is_rollback ? 0 : store_remove_release(t->store, &t->to);
 }
 
 static void report_unpacked(void *userdata, uint64_t done_bytes, uint64_t total_bytes)
@@ -194,6 +295,16 @@ static int unpack_patch(struct transaction *t, const struct stage_progress *prog
 			   &t->result->failure);
 }
 
+static int unpack_backup(struct transaction *t)
+{
+	_cleanup_close_ int backup_fd = store_backup_open(t->store, &t->to);
+
+	if (backup_fd < 0)
+		return io_failure(t, backup_fd, "opening the backup");
+	return stage_restore(backup_fd, &t->to, t->target.tar_sha256,
+			     t->state->conf->max_program_bytes, t->stage_fd, &t->result->failure);
+}
+
 static int unpack_into_stage(struct transaction *t)
 {
 	const struct stage_progress progress = { .report = report_unpacked, .userdata = t };
@@ -201,6 +312,8 @@ static int unpack_into_stage(struct transaction *t)
 	t->stage_fd = store_stage_begin(t->store, t->result->txid);
 	if (t->stage_fd < 0)
 		return io_failure(t, t->stage_fd, "making the stage");
+	if (t->is_restored)
+		return unpack_backup(t);
 	if (t->target.is_patch)
 		return unpack_patch(t, &progress);
 	return stage_unpack(t->request->program_fd, &t->target, t->stage_fd, &progress,
@@ -209,8 +322,11 @@ static int unpack_into_stage(struct transaction *t)
 
 static int unpack_release(struct transaction *t)
 {
-	int r = t->request->is_rollback ? 1 : is_there(t);
+	int r;
 
+	if (t->is_staged)
+		return 0;
+	r = t->is_restored ? 0 : is_there(t);
 	if (r < 0)
 		return io_failure(t, r, "looking for the release in the space");
 	t->is_staged = r > 0;
@@ -231,6 +347,8 @@ static int seal_release(struct transaction *t)
 	if (t->is_staged)
 		return 0;
 	r = store_stage_seal(t->store, t->result->txid, &t->to);
+	if (r == -EEXIST && t->request->is_rollback)
+		r = store_stage_replace(t->store, t->result->txid, &t->to);
 	return r < 0 ? io_failure(t, r, "giving the release its name") : 0;
 }
 
@@ -352,7 +470,7 @@ static int journal_confirmed(struct transaction *t)
 /* ---- ends ---- */
 
 /* The result is kept before anything is tidied up: what a crash then leaves is only litter. */
-static int finish(struct transaction *t, enum outcome outcome, void (*tidy)(struct transaction *t))
+static int finish(struct transaction *t, enum outcome outcome, int (*tidy)(struct transaction *t))
 {
 	struct result *result = t->result;
 	int r;
@@ -369,8 +487,9 @@ static int finish(struct transaction *t, enum outcome outcome, void (*tidy)(stru
 		(void)!record_durably(t->state->journal, journal_state(t->state->journal), result);
 		return r;
 	}
-	if (tidy)
-		tidy(t);
+	r = tidy ? tidy(t) : 0;
+	if (r < 0)
+		return r;
 	r = swap_clear(store_dirfd(t->store));
 	if (r == 0)
 		r = state_prune(t->store, NULL);
@@ -382,23 +501,24 @@ static int finish(struct transaction *t, enum outcome outcome, void (*tidy)(stru
 	return r;
 }
 
-static void put_links_back(struct transaction *t)
+/* Where that fails the attempt is not over, and recovery goes on with it. */
+static int put_links_back(struct transaction *t)
 {
 	int r;
 
 	close_fd(&t->stage_fd);
 	t->stage_fd = FD_NONE;
 	if (journal_state(t->state->journal) < JOURNAL_READY)
-		return;
+		return 0;
 	r = swap_undo(store_dirfd(t->store), &t->from, before_previous(t));
 	if (r < 0)
-		log_warning("cannot put back the links of '%s': %s", t->program->space,
-			    strerror(-r));
+		log_error("cannot put back the links of '%s': %s", t->program->space, strerror(-r));
+	return r;
 }
 
 static enum outcome outcome_of(enum reason reason)
 {
-	if (reason == REASON_NOT_NOW)
+	if (reason == REASON_NOT_NOW || reason == REASON_HELD)
 		return OUTCOME_POSTPONED;
 	return reason >= REASON_BAD_SIGNATURE && reason <= REASON_TAR_CONTENT ? OUTCOME_REFUSED
 									      : OUTCOME_FAILED;
@@ -436,10 +556,22 @@ static int count_failure(struct transaction *t)
 	return r;
 }
 
+static void restart_old(struct transaction *t)
+{
+	char *text = t->result->failure.text;
+	size_t used = strlen(text);
+	struct failure failure;
+
+	if (trial_restart(&t->trial, &t->start, &failure) == 0)
+		return;
+	log_error("'%s' after the roll back: %s", t->from.text, failure.text);
+	(void)snprintf(text + used, sizeof t->result->failure.text - used,
+		       "; and %s after the roll back: %s", t->from.text, failure.text);
+}
+
 /* After the commit point: the same flip back, and the old version must run again. */
 static int roll_back(struct transaction *t)
 {
-	struct failure failure;
 	int r;
 
 	tell(t, STEP_ROLLBACK, percent_of(STEP_ROLLBACK));
@@ -449,13 +581,13 @@ static int roll_back(struct transaction *t)
 		log_warning("cannot write down what is wrong with '%s': %s", t->to.text,
 			    strerror(-r));
 	r = swap_undo(store_dirfd(t->store), &t->from, before_previous(t));
+	/* Nothing is left stopped, whatever `current` leads to: recovery sees to that. */
+	restart_old(t);
 	if (r < 0) {
 		log_error("cannot roll '%s' back to '%s': %s", t->program->space, t->from.text,
 			  strerror(-r));
 		return r;
 	}
-	if (trial_restart(&t->trial, &t->start, &failure) < 0)
-		log_error("'%s' after the roll back: %s", t->from.text, failure.text);
 	t->result->outcome = OUTCOME_ROLLED_BACK;
 	t->result->downtime_ms = t->trial.downtime.total_msec;
 	r = count_failure(t);
@@ -511,6 +643,31 @@ static int repair(struct transaction *t)
 
 /* ---- the beginning ---- */
 
+/* The kept release; where that is damaged, its backup; else whoever asks has to bring it. */
+static int find_way_back(struct transaction *t, struct failure *failure)
+{
+	_cleanup_free_ char *error = NULL;
+	int r;
+
+	if (t->request->program_fd >= 0)
+		return 0;
+	r = store_check_release(t->store, &t->to, &error);
+	t->is_staged = r == 0;
+	if (t->is_staged)
+		return 0;
+	if (r != -EUCLEAN && r != -ENOENT && r != -EIO)
+		return failure_set_errno(failure, r, "reading %s", t->to.text);
+	t->is_restored = backup_find(t->store, &t->to, t->state->conf->max_program_bytes,
+				     t->target.tar_sha256) == 0;
+	if (!t->is_restored)
+		return failure_set(failure, -EUCLEAN, REASON_DAMAGED,
+				   "%s is damaged (%s), and there is no good backup of it",
+				   t->to.text, error ? error : strerror(-r));
+	log_notice("%s is damaged (%s); its backup takes its place", t->to.text,
+		   error ? error : strerror(-r));
+	return 0;
+}
+
 static int find_versions(struct transaction *t, struct failure *failure)
 {
 	int space_fd = store_dirfd(t->store);
@@ -520,7 +677,9 @@ static int find_versions(struct transaction *t, struct failure *failure)
 	if (r < 0)
 		return failure_set(failure, r, REASON_DAMAGED, "'%s' has no current release",
 				   t->program->space);
-	r = swap_read(space_fd, SWAP_PREVIOUS, &t->before_previous);
+	r = swap_read_text(space_fd, SWAP_PREVIOUS, &t->before_previous);
+	if (r < 0 && r != -ENOENT && r != -EUCLEAN)
+		return failure_set_errno(failure, r, "reading 'previous'");
 	t->has_before_previous = r == 0;
 	if (!t->request->is_rollback)
 		return 0;
@@ -528,7 +687,7 @@ static int find_versions(struct transaction *t, struct failure *failure)
 		return failure_set(failure, -ENOENT, REASON_NO_PREVIOUS,
 				   "'%s' has no previous release", t->program->space);
 	t->to = t->before_previous;
-	return 0;
+	return find_way_back(t, failure);
 }
 
 static int open_program(struct transaction *t, struct failure *failure)
@@ -639,6 +798,7 @@ static int begin(struct transaction *t)
 static int run(struct transaction *t)
 {
 	if (step(t, STEP_CHECK, judge_request) < 0 || /*  0 */
+	    step(t, STEP_CHECK, check_hold) < 0 ||    /*    */
 	    step(t, STEP_CHECK, check_space) < 0 ||   /*    */
 	    step(t, STEP_CHECK, ask_program) < 0)     /*    */
 		return abandon(t);

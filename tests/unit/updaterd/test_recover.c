@@ -8,9 +8,11 @@
 #include <sys/wait.h>
 
 #include "updaterd/adopt.h"
+#include "updaterd/programs.h"
 #include "updaterd/record.h"
 #include "updaterd/rescue.h"
 #include "updaterd/swap.h"
+#include "updaterd/updater_trial.h"
 
 #define FORMER_B "B202107010001"
 #define TXID	 "6b1f0c1e-0000-4000-8000-000000000001"
@@ -470,20 +472,18 @@ static void test_tells_the_rescue_where_the_spaces_are(void **state)
 			     g->conf.programs[0].space, g->conf.programs[0].factory,
 			     g->conf.programs[1].space, g->conf.programs[1].factory) > 0);
 	assert_int_equal(
-		fs_read_file(g->scratch->dirfd, "installer/" RESCUE_PROGRAMS, 4096, &text, &size),
-		0);
+		fs_read_file(g->scratch->dirfd, "installer/" PROGRAMS_FILE, 4096, &text, &size), 0);
 	assert_string_equal(text, expected);
 	/* Written only where it says something else. */
-	assert_int_equal(fstatat(g->scratch->dirfd, "installer/" RESCUE_PROGRAMS, &before, 0), 0);
+	assert_int_equal(fstatat(g->scratch->dirfd, "installer/" PROGRAMS_FILE, &before, 0), 0);
 	assert_int_equal(run_recover(g, true), 0);
-	assert_int_equal(fstatat(g->scratch->dirfd, "installer/" RESCUE_PROGRAMS, &after, 0), 0);
+	assert_int_equal(fstatat(g->scratch->dirfd, "installer/" PROGRAMS_FILE, &after, 0), 0);
 	assert_int_equal(before.st_ino, after.st_ino);
 	g->conf.n_programs = 1;
 	assert_int_equal(run_recover(g, true), 0);
 	free(TAKE_PTR(text));
 	assert_int_equal(
-		fs_read_file(g->scratch->dirfd, "installer/" RESCUE_PROGRAMS, 4096, &text, &size),
-		0);
+		fs_read_file(g->scratch->dirfd, "installer/" PROGRAMS_FILE, 4096, &text, &size), 0);
 	assert_null(strchr(text, 'B'));
 }
 
@@ -493,11 +493,12 @@ static void test_a_proof_goes_with_its_attempt(void **state)
 	struct gateway *g = *state;
 
 	cut_trial(g, JOURNAL_TRIAL);
-	scratch_text(g->scratch->dirfd, "installer/" STATE_PROOF, TXID "\n", 0600);
+	scratch_text(g->scratch->dirfd, "installer/" UPDATER_TRIAL_PROOF, TXID "\n", 0600);
 	assert_int_equal(run_recover(g, true), 0);
 	gateway_expect_links(g, 'B', OLD_B, "");
 	expect_result(g, "\"outcome\":\"rolled_back\"");
-	assert_int_equal(faccessat(g->scratch->dirfd, "installer/" STATE_PROOF, F_OK, 0), -1);
+	assert_int_equal(faccessat(g->scratch->dirfd, "installer/" UPDATER_TRIAL_PROOF, F_OK, 0),
+			 -1);
 }
 
 static void test_nonsense_in_the_journal_is_forgotten(void **state)

@@ -12,16 +12,20 @@
 
 /* ---- faults ---- */
 
+static int64_t now_sec;
+
 int64_t __wrap_conf_effective_time_sec(int64_t last_trusted_sec);
 int64_t __wrap_conf_effective_time_sec(int64_t last_trusted_sec)
 {
 	(void)last_trusted_sec;
-	return REPO_NOW_SEC;
+	return now_sec;
 }
 
 /* The n-th call from now on fails; 0: none does. */
 static unsigned fail_renameat, fail_syncfs, fail_fdatasync, fail_fsync;
 static int space_error;
+static unsigned n_space_errors;
+static bool is_hopeless;
 
 static bool is_due(unsigned *countdown)
 {
@@ -88,13 +92,30 @@ int __real_store_check_space(const struct store *s, uint64_t unpacked_bytes);
 int __wrap_store_check_space(const struct store *s, uint64_t unpacked_bytes);
 int __wrap_store_check_space(const struct store *s, uint64_t unpacked_bytes)
 {
+	if (n_space_errors > 0) {
+		n_space_errors--;
+		return -ENOSPC;
+	}
 	return space_error ? space_error : __real_store_check_space(s, unpacked_bytes);
+}
+
+int __real_store_would_free_enough(const struct store *s, const struct version *version,
+				   uint64_t unpacked_bytes);
+int __wrap_store_would_free_enough(const struct store *s, const struct version *version,
+				   uint64_t unpacked_bytes);
+int __wrap_store_would_free_enough(const struct store *s, const struct version *version,
+				   uint64_t unpacked_bytes)
+{
+	return is_hopeless ? 0 : __real_store_would_free_enough(s, version, unpacked_bytes);
 }
 
 static int setup(void **state)
 {
 	fail_renameat = fail_syncfs = fail_fdatasync = fail_fsync = 0;
 	space_error = 0;
+	n_space_errors = 0;
+	is_hopeless = false;
+	now_sec = REPO_NOW_SEC;
 	return gateway_setup(state);
 }
 
@@ -124,6 +145,14 @@ static void expect_journal(struct gateway *g, const char *key, const char *value
 	_cleanup_free_ char *found = journal_value(g, key);
 
 	assert_string_equal(found, value);
+}
+
+static void expect_journal_number(struct gateway *g, const char *key, uint64_t value)
+{
+	char text[24];
+
+	(void)snprintf(text, sizeof text, "%llu", (unsigned long long)value);
+	expect_journal(g, key, text);
 }
 
 static void expect_kept(struct gateway *g, const struct result *r, const char *what)
@@ -970,16 +999,332 @@ static void test_there_may_be_no_way_back(void **state)
 {
 	struct gateway *g = *state;
 	struct result r;
+	size_t n_kept;
 
 	assert_int_equal(gateway_rollback(g, 'B', &r), -ENOENT);
 	assert_int_equal(r.failure.reason, REASON_NO_PREVIOUS);
 	assert_int_equal(gateway_count(g, "installer/results"), 0);
 	upgrade_well(g, NEW_B);
-	scratch_text(g->scratch->dirfd, "b/releases/" OLD_B "/bin/program", "changed", 0555);
+	damage(g);
+	scratch_text(g->scratch->dirfd, "b/backups/" OLD_B ".tar.xz", "rubbish", 0600);
+	n_kept = gateway_count(g, "installer/results");
+	assert_int_equal(gateway_rollback(g, 'B', &r), -EUCLEAN);
+	assert_int_equal(r.failure.reason, REASON_DAMAGED);
+	assert_non_null(strstr(r.failure.text, "bin/program"));
+	assert_int_equal(gateway_count(g, "installer/results"), n_kept);
+	gateway_expect_links(g, 'B', NEW_B, OLD_B);
+	expect_journal(g, "state", "idle");
+	assert_int_equal(g->n_restarts, 1);
+}
+
+/* ---- what a person goes back to is damaged ---- */
+
+static void expect_back_from_backup(struct gateway *g)
+{
+	struct result r;
+
 	assert_int_equal(gateway_rollback(g, 'B', &r), 0);
-	expect_result(&r, OUTCOME_FAILED, STEP_CHECK, REASON_DAMAGED);
+	expect_result(&r, OUTCOME_CONFIRMED, STEP_CONFIRM, REASON_OPERATOR);
+	gateway_expect_links(g, 'B', OLD_B, NEW_B);
+	gateway_expect_order(g);
+	assert_string_equal(g->last_started, OLD_B);
+}
+
+static void test_goes_back_by_the_backup(void **state)
+{
+	struct gateway *g = *state;
+
+	upgrade_well(g, NEW_B);
+	damage(g);
+	expect_back_from_backup(g);
+}
+
+static void test_goes_back_by_the_backup_of_what_is_gone(void **state)
+{
+	struct gateway *g = *state;
+
+	upgrade_well(g, NEW_B);
+	assert_int_equal(fs_remove_tree(g->scratch->dirfd, "b/releases/" OLD_B), 0);
+	expect_back_from_backup(g);
+}
+
+/* It is sound as a file, and no longer what it was made of. */
+static void test_a_backup_of_something_else_is_none(void **state)
+{
+	struct gateway *g = *state;
+	_cleanup_free_ char *bytes = NULL;
+	struct result r;
+	size_t size;
+
+	upgrade_well(g, NEW_B);
+	damage(g);
+	bytes = gateway_pack(g, NEXT_B, &size);
+	assert_int_equal(unlinkat(g->scratch->dirfd, "b/backups/" OLD_B ".tar.xz", 0), 0);
+	scratch_write(g->scratch->dirfd, "b/backups/" OLD_B ".tar.xz", bytes, size, 0600);
+	assert_int_equal(gateway_rollback(g, 'B', &r), -EUCLEAN);
+	assert_int_equal(r.failure.reason, REASON_DAMAGED);
+}
+
+/* Below the floor, as a roll back is; and only what is the previous version. */
+static void test_goes_back_with_a_file(void **state)
+{
+	struct gateway *g = *state;
+	struct result r;
+
+	upgrade_well(g, NEW_B);
+	gateway_publish(g, OLD_B, NULL);
+	damage(g);
+	assert_int_equal(fs_remove_tree(g->scratch->dirfd, "b/backups/" OLD_B ".tar.xz"), 0);
+	assert_int_equal(gateway_rollback_with(g, OLD_B, &r), 0);
+	expect_result(&r, OUTCOME_CONFIRMED, STEP_CONFIRM, REASON_OPERATOR);
+	gateway_expect_links(g, 'B', OLD_B, NEW_B);
+	gateway_expect_order(g);
+	expect_kept(g, &r, "\"kind\":\"rollback\"");
+	expect_kept(g, &r, "\"file\":\"full\"");
+	expect_journal(g, "quarantine_B", NEW_B);
+	expect_journal(g, "floor_B", NEW_B);
+}
+
+static void test_goes_back_with_the_right_file_only(void **state)
+{
+	struct gateway *g = *state;
+	struct result r;
+
+	upgrade_well(g, NEW_B);
+	gateway_publish(g, NEXT_B, NULL);
+	damage(g);
+	assert_int_equal(gateway_rollback_with(g, NEXT_B, &r), 0);
+	expect_result(&r, OUTCOME_FAILED, STEP_CHECK, REASON_NO_PREVIOUS);
+	assert_int_equal(gateway_rollback_with(g, NEW_B, &r), 0);
+	expect_result(&r, OUTCOME_FAILED, STEP_CHECK, REASON_NO_PREVIOUS);
+	/* A file that is not the one that was signed changes nothing, and takes nothing away. */
+	gateway_publish(g, OLD_B, NULL);
+	scratch_text(g->scratch->dirfd, "files/" OLD_B ".other", "rubbish", 0644);
+	assert_int_equal(renameat(g->scratch->dirfd, "files/" OLD_B ".other", g->scratch->dirfd,
+				  "files/" OLD_B),
+			 0);
+	assert_int_equal(gateway_rollback_with(g, OLD_B, &r), 0);
+	expect_result(&r, OUTCOME_REFUSED, STEP_STAGE, REASON_LENGTH);
 	gateway_expect_links(g, 'B', NEW_B, OLD_B);
 	assert_int_equal(g->n_restarts, 1);
+	expect_back_from_backup(g);
+}
+
+/* What is sound stays, file or not. */
+static void test_goes_back_without_need_of_the_file(void **state)
+{
+	struct gateway *g = *state;
+	struct stat before, after;
+	struct result r;
+
+	upgrade_well(g, NEW_B);
+	gateway_publish(g, OLD_B, NULL);
+	assert_int_equal(fstatat(g->scratch->dirfd, "b/releases/" OLD_B, &before, 0), 0);
+	assert_int_equal(gateway_rollback_with(g, OLD_B, &r), 0);
+	expect_result(&r, OUTCOME_CONFIRMED, STEP_CONFIRM, REASON_OPERATOR);
+	assert_int_equal(fstatat(g->scratch->dirfd, "b/releases/" OLD_B, &after, 0), 0);
+	assert_int_equal(before.st_ino, after.st_ino);
+}
+
+/* ---- a person holds ---- */
+
+static void hold(struct gateway *g, char letter, uint64_t until_sec)
+{
+	_cleanup_(state_closep) struct state *s = NULL;
+
+	assert_int_equal(state_open(&g->conf, STATE_TRY, &s), 0);
+	assert_int_equal(state_hold(s, letter, until_sec), 0);
+	assert_int_equal(journal_write(s->journal), 0);
+}
+
+static void test_what_is_held_is_not_upgraded(void **state)
+{
+	struct gateway *g = *state;
+	struct result r;
+
+	gateway_publish(g, NEW_B, NULL);
+	hold(g, 'B', STATE_FOREVER);
+	expect_journal(g, "held_B", "forever");
+	expect_ends_before_swap(g, OUTCOME_POSTPONED, STEP_CHECK, REASON_HELD);
+	assert_int_equal(g->n_probes, 0);
+	hold(g, 'B', REPO_NOW_SEC + 1);
+	expect_ends_before_swap(g, OUTCOME_POSTPONED, STEP_CHECK, REASON_HELD);
+	/* The other program is not. */
+	upgrade_well(g, NEW_A);
+	gateway_publish(g, NEW_B, NULL);
+	hold(g, 'B', REPO_NOW_SEC);
+	assert_int_equal(gateway_upgrade(g, NEW_B, &r), 0);
+	expect_result(&r, OUTCOME_CONFIRMED, STEP_CONFIRM, REASON_NONE);
+	hold(g, 'B', STATE_FOREVER);
+	hold(g, 'B', 0);
+	upgrade_well(g, NEXT_B);
+}
+
+/* To hold is to keep what runs, and that includes to keep it whole. */
+static void test_what_is_held_is_rolled_back_and_repaired(void **state)
+{
+	struct gateway *g = *state;
+	struct result r;
+
+	upgrade_well(g, NEW_B);
+	hold(g, 'B', STATE_FOREVER);
+	assert_int_equal(gateway_rollback(g, 'B', &r), 0);
+	expect_result(&r, OUTCOME_CONFIRMED, STEP_CONFIRM, REASON_OPERATOR);
+	gateway_publish(g, OLD_B, NULL);
+	damage(g);
+	assert_int_equal(gateway_upgrade(g, OLD_B, &r), 0);
+	expect_result(&r, OUTCOME_CONFIRMED, STEP_CONFIRM, REASON_NONE);
+	assert_string_equal(r.kind, "repair");
+}
+
+/* ---- the program says "not now" for too long ---- */
+
+static void test_a_long_wait_is_told(void **state)
+{
+	struct gateway *g = *state;
+	struct result r;
+
+	g->conf.programs[1].postpone_max_sec = 604800;
+	g->before = PROBE_NOT_NOW;
+	g->before_output = "{}";
+	gateway_publish(g, NEW_B, NULL);
+	now_sec = REPO_NOW_SEC;
+	assert_int_equal(gateway_upgrade(g, NEW_B, &r), 0);
+	expect_result(&r, OUTCOME_POSTPONED, STEP_CHECK, REASON_NOT_NOW);
+	assert_null(strstr(r.failure.text, "hours"));
+	expect_journal_number(g, "postponed_B", REPO_NOW_SEC);
+	now_sec += 604799;
+	assert_int_equal(gateway_upgrade(g, NEW_B, &r), 0);
+	assert_null(strstr(r.failure.text, "hours"));
+	expect_journal_number(g, "postponed_B", REPO_NOW_SEC);
+	now_sec += 1;
+	assert_int_equal(gateway_upgrade(g, NEW_B, &r), 0);
+	expect_result(&r, OUTCOME_POSTPONED, STEP_CHECK, REASON_NOT_NOW);
+	expect_kept(g, &r, "so it has said for 168 hours");
+	/* At last. */
+	g->before = PROBE_GOOD;
+	assert_int_equal(gateway_upgrade(g, NEW_B, &r), 0);
+	expect_result(&r, OUTCOME_CONFIRMED, STEP_CONFIRM, REASON_NONE);
+	expect_journal(g, "postponed_B", "");
+}
+
+/* ---- room ---- */
+
+/* Room for what is asked for, if only the older release went. */
+static void expect_room_from(struct gateway *g, unsigned n_full, const char *previous)
+{
+	struct result r;
+
+	upgrade_well(g, NEW_B);
+	assert_int_equal(gateway_count(g, "b/backups"), 2);
+	n_space_errors = n_full;
+	gateway_publish(g, NEXT_B, NULL);
+	g->odd_version = NEXT_B;
+	g->odd = EXITS_AT_ONCE;
+	assert_int_equal(gateway_upgrade(g, NEXT_B, &r), 0);
+	expect_result(&r, OUTCOME_ROLLED_BACK, STEP_RESTART, REASON_EXITED);
+	gateway_expect_links(g, 'B', NEW_B, previous);
+	gateway_expect_order(g);
+	g->odd_version = NULL;
+	upgrade_well(g, NEXT_B);
+	gateway_expect_links(g, 'B', NEXT_B, NEW_B);
+}
+
+static void test_a_backup_goes_to_make_room(void **state)
+{
+	expect_room_from(*state, 1, OLD_B);
+}
+
+static void test_the_older_release_goes_to_make_room(void **state)
+{
+	expect_room_from(*state, 2, "");
+}
+
+/* Nothing is given up that would not be enough. */
+static void test_what_does_not_help_stays(void **state)
+{
+	struct gateway *g = *state;
+	struct result r;
+
+	upgrade_well(g, NEW_B);
+	gateway_publish(g, NEXT_B, NULL);
+	space_error = -ENOSPC;
+	is_hopeless = true;
+	assert_int_equal(gateway_upgrade(g, NEXT_B, &r), 0);
+	expect_result(&r, OUTCOME_FAILED, STEP_CHECK, REASON_NO_SPACE);
+	gateway_expect_links(g, 'B', NEW_B, OLD_B);
+	gateway_expect_order(g);
+}
+
+/* ---- a version that once worked ---- */
+
+static void pardon(struct gateway *g, const char *text)
+{
+	_cleanup_(state_closep) struct state *s = NULL;
+	struct version version = gateway_version(text);
+
+	assert_int_equal(state_open(&g->conf, STATE_TRY, &s), 0);
+	assert_int_equal(state_pardon(s, &version), 0);
+	assert_int_equal(journal_write(s->journal), 0);
+}
+
+static void test_a_version_that_once_worked_stays_installable(void **state)
+{
+	struct gateway *g = *state;
+	struct result r;
+
+	upgrade_well(g, NEW_B);
+	assert_int_equal(gateway_rollback(g, 'B', &r), 0);
+	pardon(g, NEW_B);
+	/* It is the floor, and is there already. */
+	upgrade_well(g, NEW_B);
+	gateway_expect_links(g, 'B', NEW_B, OLD_B);
+	assert_int_equal(gateway_rollback(g, 'B', &r), 0);
+	pardon(g, NEW_B);
+	/* Also when it is not. */
+	assert_int_equal(fs_remove_tree(g->scratch->dirfd, "b/releases/" NEW_B), 0);
+	upgrade_well(g, NEW_B);
+	gateway_expect_links(g, 'B', NEW_B, OLD_B);
+	gateway_expect_order(g);
+}
+
+/* ---- errors on the way back ---- */
+
+/* The disk fails when the old one is put back: it is not left stopped, and recovery ends it. */
+static void test_a_way_back_that_fails_leaves_nothing_stopped(void **state)
+{
+	_cleanup_(state_closep) struct state *s = NULL;
+	struct gateway *g = *state;
+	struct result r;
+
+	g->odd_version = NEW_B;
+	g->odd = EXITS_AT_ONCE;
+	gateway_publish(g, NEW_B, NULL);
+	fail_renameat = 2;
+	assert_int_equal(gateway_upgrade(g, NEW_B, &r), -EIO);
+	assert_int_equal(g->n_restarts, 2);
+	gateway_expect_links(g, 'B', NEW_B, OLD_B);
+	assert_int_equal(state_open(&g->conf, STATE_TRY, &s), 0);
+	assert_int_equal(recover(s, gateway_service(g), false), 0);
+	assert_int_equal(g->n_restarts, 3);
+	gateway_expect_links(g, 'B', OLD_B, "");
+	gateway_expect_order(g);
+	expect_kept(g, &r,
+		    "\"outcome\":\"rolled_back\",\"step\":\"restart\",\"reason\":\"exited\"");
+	expect_journal(g, "failures_B", NEW_B ":1");
+}
+
+static void test_an_old_one_that_does_not_start_is_told(void **state)
+{
+	struct gateway *g = *state;
+	struct result r;
+
+	g->all_are_odd = true;
+	g->odd = EXITS_AT_ONCE;
+	gateway_publish(g, NEW_B, NULL);
+	assert_int_equal(gateway_upgrade(g, NEW_B, &r), 0);
+	expect_result(&r, OUTCOME_ROLLED_BACK, STEP_RESTART, REASON_EXITED);
+	expect_kept(g, &r, "; and " OLD_B " after the roll back: ended");
 }
 
 int main(void)
@@ -1035,6 +1380,21 @@ int main(void)
 		TEST(test_a_person_goes_back_and_forth),
 		TEST(test_a_way_back_that_is_bad_is_undone),
 		TEST(test_there_may_be_no_way_back),
+		TEST(test_goes_back_by_the_backup),
+		TEST(test_goes_back_by_the_backup_of_what_is_gone),
+		TEST(test_a_backup_of_something_else_is_none),
+		TEST(test_goes_back_with_a_file),
+		TEST(test_goes_back_with_the_right_file_only),
+		TEST(test_goes_back_without_need_of_the_file),
+		TEST(test_what_is_held_is_not_upgraded),
+		TEST(test_what_is_held_is_rolled_back_and_repaired),
+		TEST(test_a_long_wait_is_told),
+		TEST(test_a_backup_goes_to_make_room),
+		TEST(test_the_older_release_goes_to_make_room),
+		TEST(test_what_does_not_help_stays),
+		TEST(test_a_version_that_once_worked_stays_installable),
+		TEST(test_a_way_back_that_fails_leaves_nothing_stopped),
+		TEST(test_an_old_one_that_does_not_start_is_told),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
