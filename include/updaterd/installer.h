@@ -26,7 +26,13 @@ _must_check_ int installer_disown(const struct conf *conf, char program);
 /* `updaterd --recover` (at boot, before the programs): finishes or undoes what a crash left. */
 _must_check_ int installer_recover(const struct conf *conf);
 
-/* `updaterd --unquarantine VERSION`: it may be tried again. Root only. An exit code. */
-_must_check_ int installer_unquarantine(const struct conf *conf, const struct version *version);
+/* `updaterd --clear-quarantine [VERSION]`: it may be tried again; NULL: all that are. Root only. An exit
+ * code. */
+_must_check_ int installer_clear_quarantine(const struct conf *conf, const struct version *version);
+
+/* `updaterd --hold [B] [--until T]` and `--unhold [B]`: no upgrade of the program, or (0) of any, until then
+ * (NULL: until it is taken back). Root only. An exit code; EXIT_TEMPORARY while an attempt is under way. */
+_must_check_ int installer_hold(const struct conf *conf, char program, const char *until);
+_must_check_ int installer_unhold(const struct conf *conf, char program);
 
 #endif

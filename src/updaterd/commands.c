@@ -9,7 +9,9 @@
 #include "common/reason.h"
 #include "updaterd/client.h"
 #include "updaterd/exit_codes.h"
+#include "updaterd/until.h"
 
+#define MAX_TIME_SEC	 (UINT64_C(1) << 53)
 #define FOLLOW_LIMIT_SEC 3600u
 
 static int fail(int error, const struct failure *failure)
@@ -34,6 +36,19 @@ static int print_json(const cJSON *json)
 
 /* ---- status ---- */
 
+static void print_waiting(const cJSON *object)
+{
+	char text[UNTIL_TEXT_BYTES];
+	uint64_t sec;
+
+	if (json_get_u64(object, "held", MAX_TIME_SEC, &sec, NULL) == 0)
+		(void)printf("   held until %s\n", until_format(sec, text));
+	else if (*json_text_or(object, "held", ""))
+		(void)printf("   held\n");
+	if (json_get_u64(object, "postponed_since_sec", MAX_TIME_SEC, &sec, NULL) == 0)
+		(void)printf("   not a good time since %s\n", until_format(sec, text));
+}
+
 static void print_program(const struct conf_program *p, const cJSON *programs)
 {
 	const char letter[2] = { p->letter, '\0' };
@@ -44,7 +59,10 @@ static void print_program(const struct conf_program *p, const cJSON *programs)
 	(void)printf("%c  %-12s runs %-13s  previous %-13s  floor %s\n", p->letter, p->name,
 		     json_text_or(object, "current", "-"), json_text_or(object, "previous", "-"),
 		     json_text_or(object, "floor", "-"));
-	if (!object || json_get_array(object, "quarantined", &list, NULL) < 0)
+	if (!object)
+		return;
+	print_waiting(object);
+	if (json_get_array(object, "quarantined", &list, NULL) < 0)
 		return;
 	cJSON_ArrayForEach (item, list)
 		if (cJSON_IsString(item))

@@ -18,6 +18,7 @@
 #include "updaterd/progress.h"
 #include "updaterd/prove.h"
 #include "updaterd/release_version.h"
+#include "updaterd/until.h"
 
 #define HISTORY_DEFAULT 10u
 #define HISTORY_MAX	200u
@@ -42,13 +43,16 @@ enum command {
 	COMMAND_ADOPT,
 	COMMAND_DISOWN,
 	COMMAND_RECOVER,
-	COMMAND_UNQUARANTINE,
+	COMMAND_CLEAR_QUARANTINE,
+	COMMAND_HOLD,
+	COMMAND_UNHOLD,
 };
 
 struct arguments {
 	enum command command;
 	const char *config;
 	const char *directory;
+	const char *until;
 	char program; /* 0: not given */
 	struct version version;
 	bool has_version, json, quiet;
@@ -76,7 +80,10 @@ enum {
 	OPTION_ADOPT,
 	OPTION_DISOWN,
 	OPTION_RECOVER,
-	OPTION_UNQUARANTINE,
+	OPTION_CLEAR_QUARANTINE,
+	OPTION_HOLD,
+	OPTION_UNHOLD,
+	OPTION_UNTIL,
 };
 
 static const struct option options[] = {
@@ -98,7 +105,11 @@ static const struct option options[] = {
 	{ "adopt", required_argument, NULL, OPTION_ADOPT },
 	{ "disown", required_argument, NULL, OPTION_DISOWN },
 	{ "recover", no_argument, NULL, OPTION_RECOVER },
-	{ "unquarantine", required_argument, NULL, OPTION_UNQUARANTINE },
+	{ "clear-quarantine", optional_argument, NULL, OPTION_CLEAR_QUARANTINE },
+	{ "unquarantine", required_argument, NULL, OPTION_CLEAR_QUARANTINE }, /* as it was called */
+	{ "hold", optional_argument, NULL, OPTION_HOLD },
+	{ "unhold", optional_argument, NULL, OPTION_UNHOLD },
+	{ "until", required_argument, NULL, OPTION_UNTIL },
 	{ 0 },
 };
 
@@ -114,7 +125,10 @@ static const char help[] =
 	"stick\n"
 	"      --program A|B         only this program\n"
 	"      --version=VERSION     this version instead of the newest\n"
-	"  updaterd --unquarantine VERSION\n"
+	"  updaterd --hold [A|B]     no upgrade of it, or of any program\n"
+	"      --until TIME          only until then: 2026-12-01, \"2026-12-01 08:00\" (UTC), +7d\n"
+	"  updaterd --unhold [A|B]   upgrades again\n"
+	"  updaterd --clear-quarantine [VERSION]\n"
 	"                            lets a version in again that failed, or was rolled back\n"
 	"  updaterd --reasons        the words of a result, explained\n"
 	"  updaterd --version        the version of this program\n"
@@ -182,11 +196,22 @@ static int set_version(struct arguments *a, const char *text)
 	return EXIT_OK;
 }
 
-static int set_unquarantine(struct arguments *a, const char *text)
+static int set_clear_quarantine(struct arguments *a, const char *text)
 {
-	int code = set_version(a, text);
+	int code = text ? set_version(a, text) : EXIT_OK;
 
-	return code == EXIT_OK ? set_command(a, COMMAND_UNQUARANTINE) : code;
+	return code == EXIT_OK ? set_command(a, COMMAND_CLEAR_QUARANTINE) : code;
+}
+
+/* What it means is up to the time that the installer goes by. */
+static int set_until(struct arguments *a, const char *text)
+{
+	uint64_t sec;
+
+	if (until_parse(text, 0, &sec) < 0)
+		return usage("not a time", text);
+	a->until = text;
+	return EXIT_OK;
 }
 
 static int set_history(struct arguments *a, const char *text)
@@ -225,9 +250,32 @@ static int take_option(struct arguments *a, int option, char **argv)
 	case OPTION_ADOPT: return set_program_command(a, COMMAND_ADOPT, optarg);
 	case OPTION_DISOWN: return set_program_command(a, COMMAND_DISOWN, optarg);
 	case OPTION_RECOVER: return set_command(a, COMMAND_RECOVER);
-	case OPTION_UNQUARANTINE: return set_unquarantine(a, optarg);
+	case OPTION_CLEAR_QUARANTINE: return set_clear_quarantine(a, optional(argv));
+	case OPTION_HOLD: return set_program_command(a, COMMAND_HOLD, optional(argv));
+	case OPTION_UNHOLD: return set_program_command(a, COMMAND_UNHOLD, optional(argv));
+	case OPTION_UNTIL: return set_until(a, optarg);
 	default: return EXIT_USAGE; /* getopt has said why */
 	}
+}
+
+static bool takes_program(enum command command)
+{
+	return command == COMMAND_INSTALL || command == COMMAND_ROLLBACK ||
+	       command == COMMAND_ADOPT || command == COMMAND_DISOWN || command == COMMAND_HOLD ||
+	       command == COMMAND_UNHOLD;
+}
+
+static int check_combination(const struct arguments *a)
+{
+	if (a->has_version && a->command != COMMAND_INSTALL &&
+	    a->command != COMMAND_CLEAR_QUARANTINE)
+		return usage("a version goes with --install only", a->version.text);
+	if (a->program && !takes_program(a->command))
+		return usage("a program goes with --install, --rollback, --hold and --unhold only",
+			     NULL);
+	if (a->until && a->command != COMMAND_HOLD)
+		return usage("--until goes with --hold only", a->until);
+	return EXIT_OK;
 }
 
 static int parse_arguments(int argc, char **argv, struct arguments *a)
@@ -249,12 +297,7 @@ static int parse_arguments(int argc, char **argv, struct arguments *a)
 	}
 	if (optind < argc)
 		return usage("not understood", argv[optind]);
-	if (a->has_version && a->command != COMMAND_INSTALL && a->command != COMMAND_UNQUARANTINE)
-		return usage("a version goes with --install only", a->version.text);
-	if (a->program && a->command != COMMAND_INSTALL && a->command != COMMAND_ROLLBACK &&
-	    a->command != COMMAND_ADOPT && a->command != COMMAND_DISOWN)
-		return usage("a program goes with --install and --rollback only", NULL);
-	return EXIT_OK;
+	return check_combination(a);
 }
 
 /* ---- the agent's user ---- */
@@ -408,7 +451,10 @@ static int run(const struct arguments *a, const struct conf *conf)
 	case COMMAND_ADOPT: return installer_adopt(conf, a->program);
 	case COMMAND_DISOWN: return installer_disown(conf, a->program);
 	case COMMAND_RECOVER: return installer_recover(conf);
-	case COMMAND_UNQUARANTINE: return installer_unquarantine(conf, &a->version);
+	case COMMAND_CLEAR_QUARANTINE:
+		return installer_clear_quarantine(conf, a->has_version ? &a->version : NULL);
+	case COMMAND_HOLD: return installer_hold(conf, a->program, a->until);
+	case COMMAND_UNHOLD: return installer_unhold(conf, a->program);
 	case COMMAND_REASONS:
 	case COMMAND_HELP:
 	case COMMAND_VERSION:

@@ -78,7 +78,7 @@ as() {
 equal "nobody else may roll back" 77 "$(as nobody updaterd --rollback B)"
 equal "not even the agent, should it be taken over" 77 "$(as updaterd updaterd --rollback B)"
 equal "nobody else may run a cycle" 77 "$(as nobody updaterd)"
-equal "nobody else may lift a quarantine" 77 "$(as nobody updaterd --unquarantine "$NEW")"
+equal "nobody else may lift a quarantine" 77 "$(as nobody updaterd --clear-quarantine "$NEW")"
 equal "current is untouched by all that" "releases/$NEW" "$(current_of bmsd)"
 
 # A person rolls back; the next run does not bring the same version again.
@@ -90,7 +90,7 @@ check "the roll back is archived" within 5 archived '.reason == "operator"'
 check "the next run exits 0" gw updaterd
 equal "and does not bring back what a person rolled back" releases/B202108010001 "$(current_of bmsd)"
 check "--check does not name it either" test -z "$(gw updaterd --check 2>/dev/null)"
-check "until a person says so" gw updaterd --unquarantine "$NEW"
+check "until a person says so" gw updaterd --clear-quarantine "$NEW"
 check "the run after that exits 0" gw updaterd
 equal "and brings it back" "releases/$NEW" "$(current_of bmsd)"
 

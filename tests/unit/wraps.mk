@@ -3,6 +3,8 @@
 WRAP_bmsd_test_state := fs_write_file_atomic
 WRAP_common_test_fsutil := close fchmod fsync renameat write
 WRAP_release_test_publish := fsync renameat
+WRAP_rescue_test_cut := fdatasync fsync mkdirat pwrite64 renameat symlinkat syncfs unlinkat
+WRAP_rescue_test_rescue := fdatasync nanosleep
 WRAP_tuf_test_branches := EVP_PKEY_CTX_new_from_pkey EVP_PKEY_CTX_set_rsa_padding \
 	EVP_PKEY_CTX_set_rsa_pss_saltlen EVP_PKEY_get_bn_param cJSON_AddItemReferenceToObject \
 	digest_sha256 digest_sha512
@@ -18,6 +20,7 @@ WRAP_updaterd_test_cycle := choose_check_running choose_patch client_archived cl
 	client_open client_results client_status fetch_run http_send medium_open_file query_ask \
 	trust_fetch_target trust_find_newest trust_find_program_file trust_find_target trust_free trust_refresh
 WRAP_updaterd_test_fetch := clock_nanosleep pread64
+WRAP_updaterd_test_installer := conf_effective_time_sec geteuid
 WRAP_updaterd_test_journal := fdatasync pread64 pwrite64
 WRAP_updaterd_test_recover := conf_effective_time_sec fchmod fdatasync fsync mkdirat pwrite64 renameat \
 	renameat2 symlinkat syncfs unlinkat write
@@ -31,18 +34,19 @@ WRAP_updaterd_test_update_time := clock_gettime time
 WRAP_updaterd_test_verify := conf_effective_time_sec
 
 # What a test needs besides the archives of its part.
+$(B)/test/unit/rescue/test_binary: $(B)/bin/updaterd-rescue
 $(foreach t,key metadata client roles search local bytes memory branches,$(B)/test/unit/tuf/test_$(t)): $(B)/obj/tests/lib/tuf_repo.o
 $(B)/test/unit/common/test_http: $(B)/obj/tests/lib/tls_server.o
 LINK_common_test_http := -lssl
 WRAP_common_test_http := clock_nanosleep
 $(foreach t,fetch trust,$(B)/test/unit/updaterd/test_$(t)): $(B)/obj/tests/lib/range_server.o \
 	$(B)/obj/tests/lib/tls_server.o
-$(foreach t,backup choose recover stage transaction verify,$(eval LINK_updaterd_test_$(t) := -ldivsufsort))
+$(foreach t,backup choose installer recover stage transaction verify,$(eval LINK_updaterd_test_$(t) := -ldivsufsort))
 LINK_updaterd_test_fetch := -lssl
 LINK_updaterd_test_trust := -lssl
 $(B)/test/unit/updaterd/test_trust: $(B)/obj/tests/lib/tuf_repo.o
 $(B)/test/unit/queryd/test_catalog: $(B)/obj/tests/lib/tuf_repo.o
 $(B)/test/unit/updaterd/test_update_time: $(B)/obj/tests/lib/tuf_repo.o
-$(foreach t,backup choose recover stage transaction verify,$(B)/test/unit/updaterd/test_$(t)): \
+$(foreach t,backup choose installer recover stage transaction verify,$(B)/test/unit/updaterd/test_$(t)): \
 	$(B)/obj/tests/lib/gateway.o $(B)/obj/tests/lib/tuf_repo.o
 $(B)/test/unit/tuf/test_attacks: $(foreach o,tuf_repo hostile_repo hostile_variants,$(B)/obj/tests/lib/$(o).o)

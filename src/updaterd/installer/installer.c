@@ -9,6 +9,8 @@
 #include "updaterd/exit_codes.h"
 #include "updaterd/recover.h"
 #include "updaterd/state.h"
+#include "updaterd/until.h"
+#include "updaterd/verify.h"
 
 /* Holds the state and brings it in order; *ret_recovered tells whether that went well. */
 static int enter(const struct conf *conf, struct state **ret, int *ret_recovered)
@@ -110,25 +112,120 @@ int installer_disown(const struct conf *conf, char program)
 	return r < 0 ? EXIT_FAILED : EXIT_OK;
 }
 
-int installer_unquarantine(const struct conf *conf, const struct version *version)
-{
-	_cleanup_(state_closep) struct state *s = NULL;
-	const struct conf_program *p = NULL;
-	int r = enter_for(conf, version->program, &p, &s);
+/* ---- what people decide ---- */
 
-	if (r != EXIT_OK)
-		return r;
-	if (!state_is_quarantined(s, version) && state_failures(s, version) == 0) {
+static bool is_remembered(const struct state *s, const struct version *version)
+{
+	return state_is_quarantined(s, version) || state_failures(s, version) > 0;
+}
+
+static int clear_quarantine(struct state *s, const struct version *version)
+{
+	int r;
+
+	if (!is_remembered(s, version)) {
 		log_notice("'%s' is not in quarantine", version->text);
-		return EXIT_OK;
+		return 0;
 	}
 	r = state_pardon(s, version);
 	if (r == 0)
-		r = journal_write(s->journal);
-	if (r < 0) {
-		log_error("cannot take '%s' out of quarantine: %s", version->text, strerror(-r));
-		return EXIT_FAILED;
+		log_notice("'%s' may be tried again", version->text);
+	return r;
+}
+
+static int clear_quarantines(struct state *s)
+{
+	int r = 0;
+
+	for (size_t i = 0; i < s->conf->n_programs && r == 0; i++) {
+		struct version versions[STATE_MAX_REMEMBERED];
+		size_t n = state_quarantined(s, s->conf->programs[i].letter, versions);
+
+		for (size_t j = 0; j < n && r == 0; j++)
+			r = clear_quarantine(s, &versions[j]);
 	}
-	log_notice("'%s' may be tried again", version->text);
-	return EXIT_OK;
+	return r;
+}
+
+/* What was decided is made durable, or was not decided. */
+static int write_decision(struct state *s, int r, const char *what)
+{
+	if (r == 0)
+		r = journal_write(s->journal);
+	if (r < 0)
+		log_error("cannot %s: %s", what, strerror(-r));
+	return r < 0 ? EXIT_FAILED : EXIT_OK;
+}
+
+int installer_clear_quarantine(const struct conf *conf, const struct version *version)
+{
+	_cleanup_(state_closep) struct state *s = NULL;
+	const struct conf_program *p = NULL;
+	int r, recovered;
+
+	r = version ? enter_for(conf, version->program, &p, &s) : enter(conf, &s, &recovered);
+	if (r != EXIT_OK)
+		return r;
+	r = version ? clear_quarantine(s, version) : clear_quarantines(s);
+	return write_decision(s, r, "end the quarantine");
+}
+
+/* An attempt that is under way has what it knows in memory, and may last. */
+static int enter_to_decide(const struct conf *conf, struct state **ret)
+{
+	int r;
+
+	if (geteuid() != 0) {
+		log_error("only root may do this");
+		return EXIT_NOT_PERMITTED;
+	}
+	r = state_open(conf, STATE_TRY, ret);
+	if (r == -EBUSY) {
+		log_error("an upgrade is under way; try again when it has ended");
+		return EXIT_TEMPORARY;
+	}
+	if (r < 0)
+		log_error("cannot open '%s': %s", conf->installer_dir, strerror(-r));
+	return r < 0 ? EXIT_FAILED : EXIT_OK;
+}
+
+static int hold(struct state *s, char program, uint64_t until_sec)
+{
+	int r = 0;
+
+	for (size_t i = 0; i < s->conf->n_programs && r == 0; i++)
+		if (!program || s->conf->programs[i].letter == program)
+			r = state_hold(s, s->conf->programs[i].letter, until_sec);
+	return write_decision(s, r, until_sec ? "hold" : "end the hold");
+}
+
+int installer_hold(const struct conf *conf, char program, const char *until)
+{
+	_cleanup_(state_closep) struct state *s = NULL;
+	uint64_t until_sec = STATE_FOREVER;
+	char text[UNTIL_TEXT_BYTES];
+	int r;
+
+	r = enter_to_decide(conf, &s);
+	if (r != EXIT_OK)
+		return r;
+	if (until) {
+		r = until_parse(until, (uint64_t)verify_time(s).now_sec, &until_sec);
+		if (r < 0) {
+			log_error("'%s' has passed already", until);
+			return EXIT_USAGE;
+		}
+	}
+	r = hold(s, program, until_sec);
+	if (r == EXIT_OK && until)
+		log_notice("held until %s", until_format(until_sec, text));
+	return r;
+}
+
+int installer_unhold(const struct conf *conf, char program)
+{
+	_cleanup_(state_closep) struct state *s = NULL;
+	int r = enter_to_decide(conf, &s);
+
+	return r != EXIT_OK ? r : hold(s, program, 0);
 }

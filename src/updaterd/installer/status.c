@@ -8,6 +8,7 @@
 #include "updaterd/result.h"
 #include "updaterd/state.h"
 #include "updaterd/swap.h"
+#include "updaterd/verify.h"
 
 static bool add_version(cJSON *object, const char *key, int known, const struct version *version)
 {
@@ -33,6 +34,21 @@ static bool add_releases(cJSON *object, const struct store *store)
 	return true;
 }
 
+/* Why there is no upgrade, though there may be a new version. */
+static bool add_waiting(cJSON *object, const struct state *s, char letter)
+{
+	uint64_t now_sec = (uint64_t)verify_time(s).now_sec;
+	uint64_t held_until_sec = state_held_until(s, letter, now_sec),
+		 postponed_since_sec = state_postponed_since(s, letter);
+
+	if (postponed_since_sec > 0 &&
+	    !json_add_u64(object, "postponed_since_sec", postponed_since_sec))
+		return false;
+	if (held_until_sec == STATE_FOREVER)
+		return cJSON_AddStringToObject(object, "held", "forever");
+	return held_until_sec == 0 || json_add_u64(object, "held", held_until_sec);
+}
+
 static bool add_known(cJSON *object, const struct state *s, char letter)
 {
 	cJSON *quarantined = cJSON_AddArrayToObject(object, "quarantined");
@@ -42,6 +58,8 @@ static bool add_known(cJSON *object, const struct state *s, char letter)
 		return false;
 	if (!s)
 		return true;
+	if (!add_waiting(object, s, letter))
+		return false;
 	for (size_t i = 0, n = state_quarantined(s, letter, versions); i < n; i++)
 		if (!add_to_array(quarantined, &versions[i]))
 			return false;
