@@ -9,8 +9,9 @@
  *	killed by a signal				bad: crashed
  *	could not be executed				bad: exited
  *	did not end in time, or ended with another	asked is the old updater: if it reaches the server,
- *	code (75: could not reach the server)		bad: not-ready, cannot-reach, unhealthy, exited;
- *							if not, the world is down: again after a pause
+ *	code (75: could not reach the server)		and the new one fails once more, it is bad:
+ *							not-ready, cannot-reach, unhealthy, exited; if
+ *							not, the world is down: again after a pause
  *
  * The installer's directory has the file `proof` from updater_trial_prepare() to updater_trial_forget().
  * The new installer may write to it alone. One left by a crash is judged by nobody: recovery undoes the

@@ -77,6 +77,7 @@ struct context {
 	const struct service_ops *ops;
 	void *userdata; /* of ops */
 	char *helper;	/* the new installer, while it is on trial */
+	bool has_waited;
 };
 
 static enum reason called_off(const struct context *c)
@@ -147,6 +148,27 @@ static int bad(struct failure *failure, enum reason reason, const struct service
 			   end->said[0] ? ": " : "", end->said);
 }
 
+/* What one trial has shown, where that is no failure for good. */
+enum verdict {
+	VERDICT_GOOD = 0,
+	VERDICT_WORLD_DOWN, /* neither of the two reaches the server */
+	VERDICT_WORSE, /* the old one does: *failure says in what the new one did not do as well */
+};
+
+static int worse(const struct context *c, const struct service_end *end, struct failure *failure)
+{
+	if (end->is_late)
+		(void)bad(failure, REASON_NOT_READY, end, "did not end its trial within %ju s",
+			  (uintmax_t)c->program->probe_timeout_sec);
+	else if (end->status == EXIT_TEMPORARY)
+		(void)bad(failure, REASON_CANNOT_REACH, end,
+			  "cannot reach the server, and the old one can");
+	else
+		(void)bad(failure, end->said[0] ? REASON_UNHEALTHY : REASON_EXITED, end,
+			  "ended its trial with exit status %d", end->status);
+	return VERDICT_WORSE;
+}
+
 /* Only what may be the world's doing is left: what does the old one say? */
 static int compare(struct context *c, const struct service_end *end, struct failure *failure)
 {
@@ -155,24 +177,18 @@ static int compare(struct context *c, const struct service_end *end, struct fail
 
 	if (r < 0)
 		return r;
-	if (r == 0) {
-		if (c->u->is_offline_ok && end->is_exited && end->status == EXIT_TEMPORARY &&
-		    has_proof(c->u))
-			return 0;
-		return failure_set(failure, -EAGAIN, REASON_NETWORK,
-				   "neither the new updater nor the old one reaches the server%s%s",
-				   old.said[0] ? ": " : "", old.said);
-	}
-	if (end->is_late)
-		return bad(failure, REASON_NOT_READY, end, "did not end its trial within %ju s",
-			   (uintmax_t)c->program->probe_timeout_sec);
-	if (end->status == EXIT_TEMPORARY)
-		return bad(failure, REASON_CANNOT_REACH, end,
-			   "cannot reach the server, and the old one can");
-	return bad(failure, end->said[0] ? REASON_UNHEALTHY : REASON_EXITED, end,
-		   "ended its trial with exit status %d", end->status);
+	if (r > 0)
+		return worse(c, end, failure);
+	if (c->u->is_offline_ok && end->is_exited && end->status == EXIT_TEMPORARY &&
+	    has_proof(c->u))
+		return VERDICT_GOOD;
+	(void)failure_set(failure, 0, REASON_NETWORK,
+			  "neither the new updater nor the old one reaches the server%s%s",
+			  old.said[0] ? ": " : "", old.said);
+	return VERDICT_WORLD_DOWN;
 }
 
+/* A verdict, or negative: bad. */
 static int judge(struct context *c, const struct service_end *end, struct failure *failure)
 {
 	if (end->is_late)
@@ -187,10 +203,9 @@ static int judge(struct context *c, const struct service_end *end, struct failur
 	if (!has_proof(c->u))
 		return bad(failure, REASON_UNHEALTHY, end,
 			   "says that all is well, and proved nothing");
-	return 0;
+	return VERDICT_GOOD;
 }
 
-/* -EAGAIN: the world is down. */
 static int try_once(struct context *c, struct failure *failure)
 {
 	struct service_end end = { 0 };
@@ -212,7 +227,9 @@ static int wait_for_world(struct context *c, uint64_t pause_sec, struct failure 
 {
 	uint64_t until_msec = c->ops->now_msec(c->userdata) + pause_sec * 1000;
 
-	log_notice("%s; the trial goes on in %ju s", failure->text, (uintmax_t)pause_sec);
+	log_write(c->has_waited ? LOG_DEBUG : LOG_NOTICE, "%s; the trial goes on in %ju s",
+		  failure->text, (uintmax_t)pause_sec);
+	c->has_waited = true;
 	if (c->u->progress)
 		c->u->progress(c->u->userdata, STEP_WAIT, WAIT_PERCENT);
 	while (c->ops->now_msec(c->userdata) < until_msec) {
@@ -223,25 +240,36 @@ static int wait_for_world(struct context *c, uint64_t pause_sec, struct failure 
 	return 0;
 }
 
+static int give_up(const struct context *c, struct failure *failure)
+{
+	return failure_set(failure, -EIO, REASON_NETWORK,
+			   "no trial was possible for %ju s: the old updater did not reach the "
+			   "server either",
+			   (uintmax_t)c->program->trial_extend_max_sec);
+}
+
 static int try_until_judged(struct context *c, struct failure *failure)
 {
 	const struct conf_program *p = c->program;
 	uint64_t end_msec = c->ops->now_msec(c->userdata) + p->trial_extend_max_sec * 1000;
 	uint64_t pause_sec = p->trial_retry_sec;
+	bool was_worse = false;
 
 	for (;;) {
 		uint64_t now_msec, left_sec;
 		int r = try_once(c, failure);
 
-		if (r != -EAGAIN)
+		if (r <= VERDICT_GOOD)
 			return r;
+		/* The world may have come back between the two: the new one gets another chance. */
+		if (r == VERDICT_WORSE && was_worse)
+			return -EIO;
+		was_worse = r == VERDICT_WORSE;
+		if (was_worse)
+			continue;
 		now_msec = c->ops->now_msec(c->userdata);
 		if (now_msec >= end_msec)
-			return failure_set(
-				failure, -EIO, REASON_NETWORK,
-				"no trial was possible for %ju s: the server was reached "
-				"by the old updater neither",
-				(uintmax_t)p->trial_extend_max_sec);
+			return give_up(c, failure);
 		left_sec = (end_msec - now_msec) / 1000 + 1;
 		r = wait_for_world(c, pause_sec < left_sec ? pause_sec : left_sec, failure);
 		if (r < 0)
