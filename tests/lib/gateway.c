@@ -359,6 +359,24 @@ static int play_probe(void *userdata, const struct probe_request *request,
 	return 0;
 }
 
+static int play_run(void *userdata, const struct service_job *job, struct service_end *ret,
+		    struct failure *failure)
+{
+	struct gateway *g = userdata;
+
+	(void)failure;
+	*ret = (struct service_end){ .is_exited = true };
+	if (g->run_unit)
+		g->run_unit(g, job->unit, ret);
+	return 0;
+}
+
+static int play_stop(void *userdata, const char *unit)
+{
+	(void)userdata, (void)unit;
+	return 0;
+}
+
 static uint64_t play_now_msec(void *userdata)
 {
 	const struct gateway *g = userdata;
@@ -380,6 +398,8 @@ struct service gateway_service(struct gateway *g)
 		.check = play_check,
 		.is_alive = play_is_alive,
 		.probe = play_probe,
+		.run = play_run,
+		.stop = play_stop,
 		.now_msec = play_now_msec,
 		.pause = play_pause,
 	};

@@ -55,6 +55,8 @@ struct gateway {
 	bool all_are_odd;
 	enum probe_verdict before; /* what the probe says before the swap */
 	const char *before_output;
+	/* A unit that runs to its end, such as the trial of A; NULL: ends well at once. */
+	void (*run_unit)(struct gateway *g, const char *unit, struct service_end *ret);
 	uint64_t clock_msec;
 	unsigned n_restarts, n_probes;
 	char last_started[VERSION_LENGTH + 1];
