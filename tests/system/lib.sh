@@ -273,6 +273,7 @@ ${GW_NETWORK:-}
 name = updaterd
 space = /opt/updaterd
 factory = /usr/lib/updaterd/factory
+${GW_PROGRAM_A:-}
 
 [program B]
 name = bmsd
@@ -412,6 +413,37 @@ tree_script() {
   printf '#!/bin/sh\n%s\n' "$2" >"$dir/bin/bmsd"
   chmod 0755 "$dir/bin/bmsd"
   echo "$dir"
+}
+# tree_a VERSION: the same of the real updaterd.
+tree_a() {
+  local dir=$RUN/trees/$1
+  if [[ ! -d $dir ]]; then
+    mkdir -p "$dir/bin"
+    (
+      flock 9
+      make "${MAKEARGS[@]}" V= tree-A RELEASE_A="$1" >/dev/null
+      install -m 0755 "$TOP/build/normal/tree/$1/bin/updaterd" "$dir/bin/updaterd"
+    ) 9>"$TOP/build/normal/tree.lock"
+    strip "$dir/bin/updaterd"
+  fi
+  echo "$dir"
+}
+# tree_a_wrapped VERSION SCRIPT: the real updaterd behind a script that may do something else first; what
+# the script lets through goes to $real.
+tree_a_wrapped() {
+  local dir
+  dir=$(tree_a "$1")
+  mv "$dir/bin/updaterd" "$dir/bin/updaterd.real"
+  printf '#!/bin/sh\nreal=$(readlink -f "$0").real\n%s\nexec "$real" "$@"\n' "$2" >"$dir/bin/updaterd"
+  chmod 0755 "$dir/bin/updaterd"
+  echo "$dir"
+}
+publish_a() {
+  local version=$1 dir=$2
+  shift 2
+  release add --program A --version "$version" --arch "$ARCH" "$@" "$dir"
+  release publish
+  sleep 1.1
 }
 # publish_b VERSION DIR [OPTION...]: adds a release of B and publishes it.
 publish_b() {
