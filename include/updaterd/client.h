@@ -35,6 +35,9 @@ _must_check_ int client_install(struct client *c, int metadata_fd, int file_fd, 
 _must_check_ int client_rollback(struct client *c, char program, char **ret_txid,
 				 struct failure *failure);
 
+/* Prove of the installer on trial (updaterd/prove.h): its Status. Needs no struct client. */
+_must_check_ int client_prove(int metadata_fd, char **ret_status, struct failure *failure);
+
 /* The installer answers, and this transaction is under way there or has ended. */
 bool client_knows(struct client *c, const char *txid);
 

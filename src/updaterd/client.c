@@ -7,6 +7,7 @@
 #include "common/clock.h"
 #include "common/log.h"
 #include "updaterd/conf.h"
+#include "updaterd/prove.h"
 
 #define ANSWER_MAX_BYTES (4u << 20)
 /* Long enough for the installer to be started and to recover first. */
@@ -325,6 +326,45 @@ int client_rollback(struct client *c, char program, char **ret_txid, struct fail
 		return failure_set_errno(failure, -ENOMEM, "Rollback");
 	*ret_txid = copy;
 	return 0;
+}
+
+/* ---- the installer on trial ---- */
+
+static int prove_by(sd_bus *bus, int metadata_fd, char **ret_status, struct failure *failure)
+{
+	_cleanup_bus_error_ sd_bus_error error = SD_BUS_ERROR_NULL;
+	_cleanup_message_ sd_bus_message *reply = NULL;
+	const char *status;
+	char *copy;
+	int r;
+
+	r = sd_bus_call_method(bus, TRIAL_BUS_NAME, TRIAL_BUS_PATH, TRIAL_BUS_IFACE, "Prove",
+			       &error, &reply, "h", metadata_fd);
+	if (r < 0)
+		return judge_error("Prove", r, &error, failure);
+	if (sd_bus_message_read(reply, "s", &status) < 0)
+		return bad_answer("Prove", failure);
+	copy = strdup(status);
+	if (!copy)
+		return failure_set_errno(failure, -ENOMEM, "Prove");
+	*ret_status = copy;
+	return 0;
+}
+
+int client_prove(int metadata_fd, char **ret_status, struct failure *failure)
+{
+	sd_bus *bus = NULL;
+	int r;
+
+	r = sd_bus_open_system(&bus);
+	if (r >= 0)
+		r = sd_bus_set_method_call_timeout(bus, CALL_USEC);
+	if (r < 0)
+		r = failure_set(failure, -ECONNREFUSED, REASON_IO, "system bus: %s", strerror(-r));
+	else
+		r = prove_by(bus, metadata_fd, ret_status, failure);
+	(void)sd_bus_flush_close_unref(bus);
+	return r;
 }
 
 /* ---- following a transaction ---- */

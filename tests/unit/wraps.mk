@@ -20,11 +20,13 @@ WRAP_updaterd_test_cycle := choose_check_running choose_patch client_archived cl
 	client_open client_results client_status fetch_run http_send medium_open_file query_ask \
 	trust_fetch_target trust_find_newest trust_find_program_file trust_find_target trust_free trust_refresh
 WRAP_updaterd_test_fetch := clock_nanosleep pread64
+WRAP_updaterd_test_full_disk := conf_effective_time_sec renameat
 WRAP_updaterd_test_installer := conf_effective_time_sec geteuid
 WRAP_updaterd_test_journal := fdatasync pread64 pwrite64
 WRAP_updaterd_test_recover := conf_effective_time_sec fchmod fdatasync fsync mkdirat pwrite64 renameat \
 	renameat2 symlinkat syncfs unlinkat write
 WRAP_updaterd_test_prove := conf_effective_time_sec
+WRAP_updaterd_test_self_trial := client_close client_open client_prove client_status query_ask trust_free trust_refresh
 WRAP_updaterd_test_stage := digest_final digest_new
 WRAP_updaterd_test_store := fstatvfs64 openat64 readlinkat unlinkat
 WRAP_updaterd_test_swap := fsync readlinkat renameat symlinkat syncfs
@@ -42,12 +44,12 @@ LINK_common_test_http := -lssl
 WRAP_common_test_http := clock_nanosleep
 $(foreach t,fetch trust,$(B)/test/unit/updaterd/test_$(t)): $(B)/obj/tests/lib/range_server.o \
 	$(B)/obj/tests/lib/tls_server.o
-$(foreach t,backup choose installer prove recover stage transaction verify,$(eval LINK_updaterd_test_$(t) := -ldivsufsort))
+$(foreach t,backup choose full_disk installer prove recover stage transaction verify,$(eval LINK_updaterd_test_$(t) := -ldivsufsort))
 LINK_updaterd_test_fetch := -lssl
 LINK_updaterd_test_trust := -lssl
 $(B)/test/unit/updaterd/test_trust: $(B)/obj/tests/lib/tuf_repo.o
 $(B)/test/unit/queryd/test_catalog: $(B)/obj/tests/lib/tuf_repo.o
 $(B)/test/unit/updaterd/test_update_time: $(B)/obj/tests/lib/tuf_repo.o
-$(foreach t,backup choose installer prove recover stage transaction verify,$(B)/test/unit/updaterd/test_$(t)): \
+$(foreach t,backup choose full_disk installer prove recover stage transaction verify,$(B)/test/unit/updaterd/test_$(t)): \
 	$(B)/obj/tests/lib/gateway.o $(B)/obj/tests/lib/tuf_repo.o
 $(B)/test/unit/tuf/test_attacks: $(foreach o,tuf_repo hostile_repo hostile_variants,$(B)/obj/tests/lib/$(o).o)

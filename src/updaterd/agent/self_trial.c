@@ -9,21 +9,19 @@
 #include <fcntl.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <systemd/sd-bus.h>
 #include <systemd/sd-daemon.h>
 
 #include "common/log.h"
+#include "updaterd/client.h"
 #include "updaterd/context.h"
 #include "updaterd/copy_files.h"
 #include "updaterd/exit_codes.h"
-#include "updaterd/prove.h"
 #include "updaterd/query.h"
 #include "updaterd/release_version.h"
 #include "updaterd/trust.h"
 
 #define METADATA_MAX_BYTES (8u << 20)
 #define METADATA_NAME	   "metadata"
-#define PROVE_USEC	   UINT64_C(120000000)
 
 static int tell(const char *step, const struct failure *failure)
 {
@@ -140,36 +138,15 @@ static int check_status(const char *text, struct failure *failure)
 	return 0;
 }
 
-static int call_prove(sd_bus *bus, int metadata_fd, struct failure *failure)
-{
-	_cleanup_(sd_bus_message_unrefp) sd_bus_message *reply = NULL;
-	_cleanup_(sd_bus_error_free) sd_bus_error error = SD_BUS_ERROR_NULL;
-	const char *status;
-	int r;
-
-	(void)sd_bus_set_method_call_timeout(bus, PROVE_USEC);
-	r = sd_bus_call_method(bus, TRIAL_BUS_NAME, TRIAL_BUS_PATH, TRIAL_BUS_IFACE, "Prove",
-			       &error, &reply, "h", metadata_fd);
-	if (r >= 0)
-		r = sd_bus_message_read(reply, "s", &status);
-	if (r < 0)
-		return failure_set(failure, r, REASON_INTERNAL, "the new installer: %s",
-				   error.message ? error.message : strerror(-r));
-	return check_status(status, failure);
-}
-
 static int ask_installer(const struct context *c)
 {
+	_cleanup_free_ char *status = NULL;
 	struct failure failure = { 0 };
-	sd_bus *bus = NULL;
 	int r;
 
-	r = sd_bus_open_system(&bus);
-	if (r < 0)
-		(void)failure_set_errno(&failure, r, "system bus");
-	else
-		r = call_prove(bus, c->metadata_fd, &failure);
-	(void)sd_bus_flush_close_unref(bus);
+	r = client_prove(c->metadata_fd, &status, &failure);
+	if (r >= 0)
+		r = check_status(status, &failure);
 	return r < 0 ? tell("prove", &failure) : EXIT_OK;
 }
 

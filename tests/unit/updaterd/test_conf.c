@@ -66,6 +66,9 @@ static void test_defaults(void **state)
 	assert_int_equal(c->n_programs, 2);
 	assert_string_equal(conf_program(c, 'A')->space, "/opt/updaterd");
 	assert_null(conf_program(c, 'A')->unit);
+	assert_string_equal(conf_program(c, 'A')->trial_unit, "updaterd-trial.service");
+	assert_int_equal(conf_program(c, 'B')->probe_timeout_sec, 60);
+	assert_null(conf_program(c, 'B')->trial_unit);
 	assert_string_equal(conf_program(c, 'B')->space, "/opt/bmsd");
 	assert_string_equal(conf_program(c, 'B')->unit, "bmsd.service");
 	assert_null(conf_program(c, 'C'));
@@ -208,6 +211,32 @@ static void test_programs_refused(void **state)
 		       "program E");
 }
 
+/* The trial of updaterd itself, which only it has by itself. */
+static void test_trial(void **state)
+{
+	_cleanup_(conf_freep) struct conf *c = load_good(
+		*state, "[program A]\nname=updaterd\n[program B]\nname=bmsd\n");
+	_cleanup_(conf_freep) struct conf *given = load_good(
+		*state, "[program A]\nname=updaterd\ntrial_unit=\n[program B]\nname=bmsd\n"
+			"trial_unit=try.service\ntrial_retry_sec=1\ntrial_extend_max_sec=0\n");
+
+	assert_string_equal(conf_program(c, 'A')->trial_unit, "updaterd-trial.service");
+	assert_int_equal(conf_program(c, 'A')->probe_timeout_sec, 600);
+	assert_int_equal(conf_program(c, 'A')->trial_retry_sec, 60);
+	assert_int_equal(conf_program(c, 'A')->trial_extend_max_sec, 86400);
+	assert_null(conf_program(c, 'B')->trial_unit);
+	assert_null(conf_program(given, 'A')->trial_unit);
+	assert_string_equal(conf_program(given, 'B')->trial_unit, "try.service");
+	assert_int_equal(conf_program(given, 'B')->trial_retry_sec, 1);
+	assert_int_equal(conf_program(given, 'B')->trial_extend_max_sec, 0);
+	assert_refused(*state, "[program A]\nname=updaterd\ntrial_unit=../x.service\n",
+		       "trial_unit");
+	assert_refused(*state, "[program A]\nname=updaterd\ntrial_retry_sec=0\n",
+		       "trial_retry_sec");
+	assert_refused(*state, "[program A]\nname=updaterd\ntrial_extend_max_sec=604801\n",
+		       "trial_extend_max_sec");
+}
+
 static void test_network_types(void **state)
 {
 	for (size_t i = 0; network_types[i]; i++) {
@@ -341,12 +370,19 @@ static void test_effective_time(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		WITH_SCRATCH(test_defaults),	     WITH_SCRATCH(test_shipped_file),
-		WITH_SCRATCH(test_shipped_comments), WITH_SCRATCH(test_tuf_limits),
-		WITH_SCRATCH(test_programs),	     WITH_SCRATCH(test_programs_refused),
-		WITH_SCRATCH(test_values_refused),   WITH_SCRATCH(test_identity_sources),
-		WITH_SCRATCH(test_network_types),    WITH_SCRATCH(test_metered),
-		WITH_SCRATCH(test_missing_file),     cmocka_unit_test(test_effective_time),
+		WITH_SCRATCH(test_defaults),
+		WITH_SCRATCH(test_shipped_file),
+		WITH_SCRATCH(test_shipped_comments),
+		WITH_SCRATCH(test_tuf_limits),
+		WITH_SCRATCH(test_trial),
+		WITH_SCRATCH(test_programs),
+		WITH_SCRATCH(test_programs_refused),
+		WITH_SCRATCH(test_values_refused),
+		WITH_SCRATCH(test_identity_sources),
+		WITH_SCRATCH(test_network_types),
+		WITH_SCRATCH(test_metered),
+		WITH_SCRATCH(test_missing_file),
+		cmocka_unit_test(test_effective_time),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

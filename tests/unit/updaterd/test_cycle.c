@@ -43,6 +43,7 @@ static struct play {
 	const char *outcome;
 	unsigned n_installed, n_sent;
 	bool is_b_missing; /* from the Status */
+	const char *held;  /* what the Status says of B; NULL: nothing */
 	bool has_patch, is_b_damaged, is_gone;
 	int patch_fetch; /* what fetching the patch gives, for … */
 	enum reason patch_reason;
@@ -81,6 +82,15 @@ int __wrap_client_status(struct client *c, cJSON **ret, struct failure *failure)
 	(void)c, (void)failure;
 	if (play.is_b_missing)
 		return parse("{\"programs\":{\"A\":{\"current\":\"" OLD_A "\"},\"B\":{}}}", ret);
+	if (play.held) {
+		char text[256];
+
+		(void)snprintf(text, sizeof text,
+			       "{\"programs\":{\"A\":{\"current\":\"" OLD_A
+			       "\"},\"B\":{\"current\":\"" OLD_B "\",\"held\":%s}}}",
+			       play.held);
+		return parse(text, ret);
+	}
 	return parse("{\"programs\":{\"A\":{\"current\":\"" OLD_A "\"},\"B\":{\"current\":\"" OLD_B
 		     "\"}}}",
 		     ret);
@@ -383,6 +393,67 @@ static void test_upgrades_and_delivers(void **state)
 	assert_string_equal(play.kept_at_installer, "");
 	assert_int_equal(count("agent/outbox"), 0);
 	assert_int_equal(count("agent/inbox"), 0);
+}
+
+/* What else is new comes with the new updater, and its own result goes out before. */
+static void test_goes_on_as_the_new_updater(void **state)
+{
+	(void)state;
+	play.offers[0] = NEW_A;
+	play.offers[1] = NEW_B;
+	assert_int_equal(run_once(), AGENT_REPLACED);
+	assert_string_equal(play.installed, NEW_A " ");
+	assert_int_equal(play.n_sent, 1);
+}
+
+static void test_bad_updater_does_not_hold_up_the_other_program(void **state)
+{
+	(void)state;
+	play.offers[0] = NEW_A;
+	play.offers[1] = NEW_B;
+	play.outcome = "rolled_back";
+	assert_int_equal(run_once(), EXIT_FAILED);
+	assert_string_equal(play.installed, NEW_A " " NEW_B " ");
+}
+
+static void test_held_program_is_not_fetched(void **state)
+{
+	static const char *const held[] = { "\"forever\"", "9007199254740991", "true",
+					    "\"until further notice\"" };
+
+	(void)state;
+	play.offers[0] = NEW_B;
+	for (size_t i = 0; i < ELEMENTSOF(held); i++) {
+		play.held = held[i];
+		assert_int_equal(run_once(), EXIT_OK);
+		assert_int_equal(play.n_installed, 0);
+		assert_int_equal(play.n_sent, 0);
+		assert_int_equal(count("agent/inbox"), 0);
+	}
+	/* The time is over. */
+	play.held = "1000000000";
+	assert_int_equal(run_once(), EXIT_OK);
+	assert_int_equal(play.n_installed, 1);
+}
+
+static void test_held_program_is_repaired(void **state)
+{
+	(void)state;
+	play.held = "\"forever\"";
+	play.is_b_damaged = true;
+	assert_int_equal(run_once(), EXIT_OK);
+	assert_string_equal(play.installed, OLD_B " ");
+}
+
+static void test_check_leaves_held_programs_out(void **state)
+{
+	struct conf conf = conf_of(url);
+
+	(void)state;
+	play.offers[0] = NEW_B;
+	assert_int_equal(agent_check(&conf, false), EXIT_OK);
+	play.held = "\"forever\"";
+	assert_int_equal(agent_check(&conf, false), EXIT_NOTHING_NEW);
 }
 
 static void test_nothing_new(void **state)
@@ -691,6 +762,11 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, scratch_teardown)
 		TEST(test_upgrades_and_delivers),
+		TEST(test_goes_on_as_the_new_updater),
+		TEST(test_bad_updater_does_not_hold_up_the_other_program),
+		TEST(test_held_program_is_not_fetched),
+		TEST(test_held_program_is_repaired),
+		TEST(test_check_leaves_held_programs_out),
 		TEST(test_nothing_new),
 		TEST(test_a_space_without_current_is_said),
 		TEST(test_a_lost_answer_is_no_failure),
