@@ -204,6 +204,19 @@ endef
 $(foreach f,$(FUZZ_NAMES),$(eval $(call fuzz_rule,$(f),$(B)/test/unit/fuzz/test_$(f),tests/fuzz/replay.c,)))
 $(foreach f,$(FUZZ_NAMES),$(eval $(call fuzz_rule,$(f),$(B)/fuzz/fuzz_$(f),,-fsanitize=fuzzer)))
 
+# Cuts of the installer at every call and every block (docs/TESTING.md). The objects of the driver are
+# kept, since each mutant is linked with them.
+CRASH_OBJECTS := $(patsubst %.c,$(B)/obj/%.o,$(sort $(wildcard tests/crash/*.c))) \
+	$(B)/obj/tests/lib/gateway.o $(B)/obj/tests/lib/tuf_repo.o $(B)/obj/updaterd-release-$(RELEASE_A).o
+CRASH_ARCHIVES := $(foreach p,updaterd delta tuf common,$(B)/lib$(p).a)
+CRASH_LINK = $(COMPILE) $(LDFLAGS) $(HARDENING_LD) -Wl,--wrap=conf_effective_time_sec
+CRASH_LIBS := -lcmocka $(LIBS_delta) $(LIBS_updaterd) $(LIBS_tuf) $(LIBS_common)
+$(B)/obj/tests/crash/%.o: CPPFLAGS += -Itests/lib
+$(B)/test/crash: $(CRASH_OBJECTS) $(CRASH_ARCHIVES)
+	@mkdir -p $(@D)
+	$(if $(V),,@echo "  LD      $@")
+	$(Q)$(CRASH_LINK) -o $@ $^ $(CRASH_LIBS)
+
 .PHONY: check check-unit check-integration check-system check-asan unit-tests
 check: deps ## install what is needed, build, run every test (one command on a fresh machine)
 	$(Q)$(MAKE) --no-print-directory check-all

@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The file systems that a gateway may have, small, and how they are made, mounted and checked here. */
+#ifndef TESTS_CRASH_FILESYSTEM_H
+#define TESTS_CRASH_FILESYSTEM_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "common/cleanup.h"
+
+struct filesystem {
+	const char *name;
+	uint64_t bytes;
+	const char *options;	 /* of the mount */
+	const char *const *make; /* command line; the file is added */
+	const char *const *check;
+	unsigned check_each; /* every n-th state is checked; all others are mounted and read only */
+};
+
+/* NULL: there is no such file system. */
+const struct filesystem *filesystem_find(const char *name);
+/* Runs a command with the file as its last argument, silently. Its exit code, or -errno. */
+int filesystem_run(const char *const *command, const char *file);
+int filesystem_mount(const struct filesystem *fs, const char *device, const char *directory);
+
+#endif
