@@ -69,7 +69,7 @@ int main(int argc, char **argv)
 		case 'd': rescue.installer_dir = optarg; break;
 		case 'h': return fputs(usage, stdout) < 0 ? EXIT_FAILED : EXIT_OK;
 		case 'v': return puts(PROJECT_VERSION) < 0 ? EXIT_FAILED : EXIT_OK;
-		default: optind = argc + 1; break;
+		default: return fputs(usage, stderr) < 0 ? EXIT_FAILED : EXIT_USAGE;
 		}
 	if (optind != argc || (program && (wants_status || strlen(program) != 1)) ||
 	    (rescue.end_installer && !program)) {
