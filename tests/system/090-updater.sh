@@ -4,8 +4,8 @@
 . "$(dirname "$0")/lib.sh"
 
 GW_SETTLE_SEC=1
-GW_PROGRAM_A='probe_timeout_sec = 4
-trial_retry_sec = 2
+GW_PROGRAM_A='probe_timeout_sec = 5
+trial_retry_sec = 1
 trial_extend_max_sec = 60'
 site_up
 gateway_up
@@ -129,7 +129,7 @@ cannot_verify() { # NAME ARGUMENTS: when it is run with these
   install -m 0755 "$RUN/blind.so" "$dir/bin/blind.so"
   publish_a "$VERSION" "$dir"
   tried "$1" unhealthy
-  check "$1: the result says so" grep -qi 'root of trust\|signature' "$RUN/run.log"
+  check "$1: the result says so" grep -q 'root of trust\|signed' "$RUN/run.log"
   withdraw "$VERSION"
 }
 cannot_verify "its agent cannot verify" --trial
@@ -182,7 +182,8 @@ begin_trial_offline "the world is down"
 check "what the run prints says so" within 5 grep -q wait "$RUN/run.log"
 queryd_up
 ended
-equal "it goes on when the server is back" "0 confirmed" "$STATUS $(result_of "$VERSION" outcome)"
+equal "it goes on when the server is back" "0 confirmed " \
+  "$STATUS $(result_of "$VERSION" outcome) $(result_of "$VERSION" detail)"
 equal "as the new one" "releases/$VERSION" "$(current_of updaterd)"
 kept=$old old=$VERSION
 

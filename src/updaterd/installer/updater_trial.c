@@ -223,21 +223,26 @@ static int try_once(struct context *c, struct failure *failure)
 
 /* ---- while the world is down ---- */
 
-static int wait_for_world(struct context *c, uint64_t pause_sec, struct failure *failure)
+static int pause_trial(struct context *c, uint64_t pause_sec, struct failure *failure)
 {
 	uint64_t until_msec = c->ops->now_msec(c->userdata) + pause_sec * 1000;
 
-	log_write(c->has_waited ? LOG_DEBUG : LOG_NOTICE, "%s; the trial goes on in %ju s",
-		  failure->text, (uintmax_t)pause_sec);
-	c->has_waited = true;
-	if (c->u->progress)
-		c->u->progress(c->u->userdata, STEP_WAIT, WAIT_PERCENT);
 	while (c->ops->now_msec(c->userdata) < until_msec) {
 		if (is_called_off(c))
 			return end_called_off(c, failure);
 		c->ops->pause(c->userdata, PAUSE_MSEC);
 	}
 	return 0;
+}
+
+static int wait_for_world(struct context *c, uint64_t pause_sec, struct failure *failure)
+{
+	log_write(c->has_waited ? LOG_DEBUG : LOG_NOTICE, "%s; the trial goes on in %ju s",
+		  failure->text, (uintmax_t)pause_sec);
+	c->has_waited = true;
+	if (c->u->progress)
+		c->u->progress(c->u->userdata, STEP_WAIT, WAIT_PERCENT);
+	return pause_trial(c, pause_sec, failure);
 }
 
 static int give_up(const struct context *c, struct failure *failure)
@@ -261,12 +266,16 @@ static int try_until_judged(struct context *c, struct failure *failure)
 
 		if (r <= VERDICT_GOOD)
 			return r;
-		/* The world may have come back between the two: the new one gets another chance. */
 		if (r == VERDICT_WORSE && was_worse)
 			return -EIO;
 		was_worse = r == VERDICT_WORSE;
-		if (was_worse)
+		if (was_worse) {
+			/* The world may have come back between the two: another chance, in a while. */
+			r = pause_trial(c, p->trial_retry_sec, failure);
+			if (r < 0)
+				return r;
 			continue;
+		}
 		now_msec = c->ops->now_msec(c->userdata);
 		if (now_msec >= end_msec)
 			return give_up(c, failure);
