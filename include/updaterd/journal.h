@@ -3,8 +3,8 @@
  * The journal of the installer: what is under way, and the few facts that must outlive everything
  * (floors, quarantine, trusted time).
  *
- * On disk: two slots, journal.a and journal.b, preallocated, 4096 bytes each, written in turn by one
- * pwrite() and one fdatasync(). A slot is
+ * On disk: two slots, journal.a and journal.b, 4096 bytes each, which have their blocks from the beginning
+ * and keep them, written in turn by one pwrite() and one fdatasync(). A slot is
  *
  *	bms-journal <format> <sequence, 16 hex> <payload length, 4 hex> <CRC-32, 8 hex>\n
  *	key=value\n …

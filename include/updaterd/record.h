@@ -10,6 +10,7 @@
 #include "updaterd/conf.h"
 #include "updaterd/journal.h"
 #include "updaterd/result.h"
+#include "updaterd/state.h"
 
 /* Key of the version that `previous` led to before the attempt. */
 #define RECORD_BEFORE_PREVIOUS "before_previous"
@@ -26,6 +27,10 @@ _must_check_ int record_end_durably(struct journal *j);
 
 /* The attempt in the journal. -EBADMSG if it makes no sense. kind is a constant. */
 _must_check_ int record_load(const struct journal *j, struct result *ret);
+
+/* The JSON of a result: the one that is kept, or of an attempt that has ended and could not be kept yet.
+ * -ENOENT. Caller frees. */
+_must_check_ int record_find(const struct state *s, const char *txid, char **ret_json);
 
 /* Fills in r->versions from what `current` of each program is now. */
 void record_versions(const struct conf *conf, struct result *r);

@@ -66,6 +66,12 @@ const char *result_kind_from_name(const char *name);
 /* The JSON of the protocol, without identity. Caller frees. */
 _must_check_ int result_format(const struct result *r, char **ret_json);
 
+/* Room for a result on a disk that fills up later: a file of so many bytes in the installer's directory,
+ * which is given up when there is no other. Makes it unless it is there. */
+#define RESULT_RESERVE	     "reserve"
+#define RESULT_RESERVE_BYTES (256u << 10)
+_must_check_ int result_reserve(int dirfd);
+
 /* Keeps it: the line of the history, then the file. A result that this txid has already stays as it
  * is, so this can be called again after a crash. dirfd is the installer's directory. */
 _must_check_ int result_keep(int dirfd, const struct result *r);

@@ -64,6 +64,7 @@ struct gateway {
 	char last_baseline[128];
 };
 
+/* In $GATEWAY_DIR, else in memory. */
 struct gateway *gateway_new(void);
 void gateway_free(struct gateway *g);
 /* For cmocka. */

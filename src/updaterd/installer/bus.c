@@ -13,6 +13,7 @@
 #include "updaterd/caller.h"
 #include "updaterd/exit_codes.h"
 #include "updaterd/installer.h"
+#include "updaterd/record.h"
 #include "updaterd/recover.h"
 #include "updaterd/release_version.h"
 #include "updaterd/status.h"
@@ -129,7 +130,7 @@ static void emit_finished(struct server *server)
 	const char *outcome = outcome_name(OUTCOME_FAILED);
 
 	if (state_open(server->conf, STATE_READ, &s) < 0 ||
-	    result_find(s->dirfd, server->request.txid, &json) < 0 ||
+	    record_find(s, server->request.txid, &json) < 0 ||
 	    json_parse(json, strlen(json), NULL, &result, NULL) < 0 ||
 	    json_get_string(result, "outcome", &outcome, NULL) < 0) {
 		log_error("attempt '%s' has no result", server->request.txid);

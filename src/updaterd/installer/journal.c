@@ -3,7 +3,9 @@
 
 #include <fcntl.h>
 #include <inttypes.h>
+#include <linux/fs.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/stat.h>
 
 #include "common/crc32.h"
@@ -156,7 +158,10 @@ static int load_slot(struct journal *j, int index)
 	int r;
 
 	r = read_slot(j->slots[index], bytes);
-	/* A block of the disk that is lost must not take the other slot with it. */
+	/* The state before is not what is to be believed because of one accident … */
+	if (r == -EIO)
+		r = read_slot(j->slots[index], bytes);
+	/* … but a block of the disk that is lost must not take the other slot with it. */
 	if (r == -EIO) {
 		j->is_damaged = true;
 		return 0;
@@ -192,7 +197,32 @@ static int load(struct journal *j)
 	return 0;
 }
 
-/* Opens a slot and gives it all its blocks now, so that no later write can run out of space. */
+/* Where a file system would write each time to another place, and need room there: not for this file. */
+static void write_in_place(int fd)
+{
+	int flags = 0;
+
+	if (ioctl(fd, FS_IOC_GETFLAGS, &flags) < 0)
+		return;
+	flags |= FS_NOCOW_FL;
+	(void)ioctl(fd, FS_IOC_SETFLAGS, &flags);
+}
+
+/* Gives a slot all its blocks now, and writes to each, so that no later write can run out of space. */
+static int fill_slot(int dirfd, int fd, size_t used)
+{
+	static const char zeros[JOURNAL_SLOT_BYTES];
+	int r;
+
+	write_in_place(fd);
+	r = -posix_fallocate(fd, 0, JOURNAL_SLOT_BYTES);
+	if (r == 0)
+		r = fs_pwrite_all(fd, zeros, sizeof zeros - used, used);
+	if (r < 0)
+		return r;
+	return fsync(fd) < 0 || fsync(dirfd) < 0 ? -errno : 0;
+}
+
 static int open_slot(int dirfd, const char *name)
 {
 	_cleanup_close_ int fd = FD_NONE;
@@ -206,12 +236,8 @@ static int open_slot(int dirfd, const char *name)
 		return -EINVAL;
 	if (st.st_size >= (off_t)JOURNAL_SLOT_BYTES)
 		return TAKE_FD(fd);
-	r = posix_fallocate(fd, 0, JOURNAL_SLOT_BYTES);
-	if (r != 0)
-		return -r;
-	if (fsync(fd) < 0 || fsync(dirfd) < 0)
-		return -errno;
-	return TAKE_FD(fd);
+	r = fill_slot(dirfd, fd, (size_t)st.st_size);
+	return r < 0 ? r : TAKE_FD(fd);
 }
 
 static struct journal *journal_new(void)

@@ -4,13 +4,14 @@
 #include <string.h>
 
 #include "updaterd/rescue.h"
-#include "updaterd/state.h"
+
+#define DETAIL "detail"
 
 static const char *const keys[] = {
 	"txid",		  "kind",	   "file",
 	"program",	  "from",	   "to",
 	"outcome",	  "step",	   "reason",
-	"detail",	  "started_sec",   "duration_ms",
+	DETAIL,		  "started_sec",   "duration_ms",
 	"downtime_ms",	  "bytes_fetched", "segments_fetched",
 	"segments_again", "tries",	   RECORD_BEFORE_PREVIOUS,
 	RECORD_TARGET,	  RESCUE_KEY,
@@ -19,6 +20,16 @@ static const char *const keys[] = {
 static const char *or_null(const char *text)
 {
 	return *text ? text : NULL;
+}
+
+/* Where a newer updaterd has filled the journal, an end without its sentence is better than none. */
+static int set_word(struct journal *j, const char *key, const char *value)
+{
+	int r = journal_set(j, key, value);
+
+	if (r == -ENOSPC && strcmp(key, DETAIL) == 0)
+		r = journal_set(j, DETAIL, NULL);
+	return r;
 }
 
 static int set_text(struct journal *j, const struct result *r)
@@ -42,11 +53,11 @@ static int set_text(struct journal *j, const struct result *r)
 		{ "outcome", outcome_name(r->outcome) },
 		{ "step", step_name(r->step) },
 		{ "reason", reason_name(r->failure.reason) },
-		{ "detail", or_null(detail) },
+		{ DETAIL, or_null(detail) },
 	};
 
 	for (size_t i = 0; i < ELEMENTSOF(words); i++) {
-		int ret = journal_set(j, words[i].key, words[i].value);
+		int ret = set_word(j, words[i].key, words[i].value);
 
 		if (ret < 0)
 			return ret;
@@ -122,7 +133,7 @@ static int load_word(const struct journal *j, const char *key, int (*from_name)(
 int record_load(const struct journal *j, struct result *ret)
 {
 	const char *txid = journal_get(j, "txid"), *program = journal_get(j, "program"),
-		   *kind = journal_get(j, "kind"), *detail = journal_get(j, "detail");
+		   *kind = journal_get(j, "kind"), *detail = journal_get(j, DETAIL);
 	struct result r = { 0 };
 
 	if (!txid || !txid_is_valid(txid) || !program || strlen(program) != 1 || !kind)
@@ -145,6 +156,21 @@ int record_load(const struct journal *j, struct result *ret)
 	r.share.segments_again = journal_get_u64(j, "segments_again");
 	*ret = r;
 	return 0;
+}
+
+int record_find(const struct state *s, const char *txid, char **ret_json)
+{
+	struct result result;
+	int r;
+
+	r = result_find(s->dirfd, txid, ret_json);
+	if (r != -ENOENT)
+		return r;
+	if (record_load(s->journal, &result) < 0 || strcmp(result.txid, txid) != 0 ||
+	    result.outcome == OUTCOME_NONE)
+		return -ENOENT;
+	record_versions(s->conf, &result);
+	return result_format(&result, ret_json);
 }
 
 void record_versions(const struct conf *conf, struct result *r)

@@ -403,43 +403,70 @@ static int renew_floors(struct state *s)
 		struct version current;
 		int r;
 
-		if (state_current(s->conf, s->conf->programs[i].letter, &current) < 0)
+		r = state_current(s->conf, s->conf->programs[i].letter, &current);
+		if (r == -ENOENT || r == -EUCLEAN)
 			continue;
-		r = state_raise_floor(s, &current);
+		if (r == 0)
+			r = state_raise_floor(s, &current);
 		if (r < 0)
 			return r;
 	}
 	return journal_write(s->journal);
 }
 
-int recover(struct state *s, struct service service, bool at_boot)
+static int end_attempt(struct state *s, struct service service, bool at_boot)
 {
 	struct recovery rec = { .state = s, .service = service, .at_boot = at_boot };
-	int r = 0, first = 0;
+	int r;
 
-	r = state_write_programs(s);
+	if (journal_state(s->journal) == JOURNAL_IDLE)
+		return 0;
+	r = recover_attempt(&rec);
+	(void)store_close(rec.store);
+	if (r < 0)
+		log_error("cannot recover the attempt in the journal: %s", strerror(-r));
+	return r;
+}
+
+/* Every space gets its turn, whatever is wrong with another. */
+static int recover_spaces(const struct conf *conf, struct service service, bool at_boot)
+{
+	int first = 0;
+
+	for (size_t i = 0; i < conf->n_programs; i++) {
+		int r = recover_space(&conf->programs[i], service, at_boot);
+
+		if (r >= 0)
+			continue;
+		log_error("cannot recover '%s': %s", conf->programs[i].space, strerror(-r));
+		first = first ? first : r;
+	}
+	return first;
+}
+
+/* What will be needed when something is wrong that is not wrong now. */
+static void provide(const struct state *s)
+{
+	int r = state_write_programs(s);
+
 	if (r < 0)
 		log_warning("cannot tell the rescue program where the spaces are: %s",
 			    strerror(-r));
-	r = 0;
+	r = result_reserve(s->dirfd);
+	if (r < 0)
+		log_debug("no room is reserved for a result: %s", strerror(-r));
+}
+
+int recover(struct state *s, struct service service, bool at_boot)
+{
+	int r, first = 0;
+
 	if (journal_is_damaged(s->journal))
 		first = renew_floors(s);
-	if (journal_state(s->journal) != JOURNAL_IDLE) {
-		r = recover_attempt(&rec);
-		(void)store_close(rec.store);
-	}
-	if (r < 0) {
-		log_error("cannot recover the attempt in the journal: %s", strerror(-r));
-		first = r;
-	}
-	/* Every space gets its turn, whatever is wrong with another. */
-	for (size_t i = 0; i < s->conf->n_programs; i++) {
-		r = recover_space(&s->conf->programs[i], service, at_boot);
-		if (r < 0) {
-			log_error("cannot recover '%s': %s", s->conf->programs[i].space,
-				  strerror(-r));
-			first = first ? first : r;
-		}
-	}
+	r = end_attempt(s, service, at_boot);
+	first = r < 0 ? r : first;
+	r = recover_spaces(s->conf, service, at_boot);
+	first = first ? first : r;
+	provide(s);
 	return first;
 }

@@ -382,7 +382,28 @@ static int make_room(int dirfd)
 	return 0;
 }
 
-int result_keep(int dirfd, const struct result *result)
+/* ---- keeping ---- */
+
+int result_reserve(int dirfd)
+{
+	_cleanup_close_ int fd = openat(dirfd, RESULT_RESERVE,
+					O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+	struct stat st;
+	int r;
+
+	if (fd < 0 || fstat(fd, &st) < 0)
+		return -errno;
+	if (!S_ISREG(st.st_mode))
+		return -EINVAL;
+	if (st.st_size >= RESULT_RESERVE_BYTES)
+		return 0;
+	r = -posix_fallocate(fd, 0, RESULT_RESERVE_BYTES);
+	if (r < 0)
+		(void)unlinkat(dirfd, RESULT_RESERVE, 0);
+	return r;
+}
+
+static int keep(int dirfd, const struct result *result)
 {
 	char name[sizeof RESULTS + 1 + TXID_LENGTH + sizeof RESULT_SUFFIX];
 	_cleanup_free_ char *json = NULL, *kept = NULL;
@@ -407,6 +428,15 @@ int result_keep(int dirfd, const struct result *result)
 	if (!json)
 		json = TAKE_PTR(kept);
 	return fs_write_file_atomic(dirfd, name, json, strlen(json), 0600);
+}
+
+int result_keep(int dirfd, const struct result *result)
+{
+	int r = keep(dirfd, result);
+
+	if ((r == -ENOSPC || r == -EDQUOT) && unlinkat(dirfd, RESULT_RESERVE, 0) == 0)
+		r = keep(dirfd, result);
+	return r;
 }
 
 char **result_list_free(char **list)

@@ -399,14 +399,19 @@ static int admit_requires(const struct state *s, const struct release_target *t,
 	return 0;
 }
 
-/* Reads all of the release that runs. */
-static bool is_damaged(const struct state *s, const struct version *version)
+/* Reads all of the release that runs. 1 or 0. */
+static int is_damaged(const struct state *s, const struct version *version)
 {
 	const struct conf_program *program = conf_program(s->conf, version->program);
 	_cleanup_(store_closep) struct store *store = NULL;
+	int r;
 
-	return program && store_open(program->space, &store) == 0 &&
-	       store_check_release(store, version, NULL) == -EUCLEAN;
+	if (!program)
+		return 0;
+	r = store_open(program->space, &store);
+	if (r == 0)
+		r = store_check_release(store, version, NULL);
+	return r == -EUCLEAN ? 1 : r;
 }
 
 static int admit_base(const struct release_target *t, const struct version *current,
@@ -430,8 +435,12 @@ int verify_admit(const struct state *s, const struct release_target *target,
 		return failure_set(failure, r, r == -ENOMEM ? REASON_NO_MEMORY : REASON_DAMAGED,
 				   "program %c has no current release", version->program);
 	/* The same bytes again lead nowhere back: neither the floor nor a quarantine is in the way. */
-	if (version_compare(version, &current) == 0 && !target->is_patch && is_damaged(s, version))
-		return 1;
+	if (version_compare(version, &current) == 0 && !target->is_patch) {
+		r = is_damaged(s, version);
+		if (r != 0)
+			return r > 0 ? 1
+				     : failure_set_errno(failure, r, "reading %s", version->text);
+	}
 	if (version_compare(version, &current) <= 0)
 		return failure_set(failure, -ESTALE, REASON_OLDER_VERSION,
 				   "%s is not newer than %s, which runs", version->text,

@@ -24,14 +24,15 @@ ssize_t __wrap_pwrite64(int fd, const void *bytes, size_t size, off_t offset)
 	return __real_pwrite64(fd, bytes, size, offset);
 }
 
-/* The n-th read from now on fails, or all that are left when n is negative. */
-static int fail_pread;
+/* So many reads pass, so many fail then; negative: all. */
+static int good_preads, bad_preads;
 
 ssize_t __real_pread64(int fd, void *bytes, size_t size, off_t offset);
 ssize_t __wrap_pread64(int fd, void *bytes, size_t size, off_t offset);
 ssize_t __wrap_pread64(int fd, void *bytes, size_t size, off_t offset)
 {
-	if (fail_pread < 0 || (fail_pread > 0 && --fail_pread == 0)) {
+	if (bad_preads && good_preads-- <= 0) {
+		bad_preads -= bad_preads > 0;
 		errno = EIO;
 		return -1;
 	}
@@ -52,7 +53,7 @@ int __wrap_fdatasync(int fd)
 
 static int setup(void **state)
 {
-	fail_pwrite = fail_fdatasync = fail_pread = 0;
+	fail_pwrite = fail_fdatasync = good_preads = bad_preads = 0;
 	n_syncs = 0;
 	return scratch_setup(state);
 }
@@ -277,15 +278,28 @@ static void test_falls_back_from_a_slot_that_cannot_be_read(void **state)
 	write_value(j, "state", "ready");
 	write_value(j, "state", "trial");
 	(void)journal_close(j);
-	fail_pread = 1;
+	/* The older one, twice. */
+	bad_preads = 2;
 	assert_int_equal(journal_open(s->dirfd, &j), 0);
 	assert_int_equal(journal_state(j), JOURNAL_TRIAL);
 	assert_false(journal_is_damaged(j));
 	(void)journal_close(j);
-	fail_pread = -1;
+	/* The newer one, once: an accident. Twice: it is lost. */
+	good_preads = 1;
+	bad_preads = 1;
+	assert_int_equal(journal_open(s->dirfd, &j), 0);
+	assert_int_equal(journal_state(j), JOURNAL_TRIAL);
+	(void)journal_close(j);
+	good_preads = 1;
+	bad_preads = 2;
+	assert_int_equal(journal_open(s->dirfd, &j), 0);
+	assert_int_equal(journal_state(j), JOURNAL_READY);
+	assert_false(journal_is_damaged(j));
+	(void)journal_close(j);
+	bad_preads = -1;
 	assert_int_equal(journal_open(s->dirfd, &j), 0);
 	assert_true(journal_is_damaged(j));
-	fail_pread = 0;
+	bad_preads = 0;
 	write_value(j, "state", "ready");
 	(void)journal_close(j);
 }
@@ -381,6 +395,31 @@ static void test_a_reader_makes_and_writes_nothing(void **state)
 	(void)journal_close(j);
 }
 
+/* Every block of a slot is there, written to, before anything depends on it. */
+static void test_has_its_blocks_from_the_beginning(void **state)
+{
+	struct scratch *s = *state;
+	struct journal *j = NULL;
+
+	assert_int_equal(journal_open(s->dirfd, &j), 0);
+	(void)journal_close(j);
+	for (int i = 0; i < 2; i++) {
+		int fd = openat(s->dirfd, i ? JOURNAL_SLOT_B : JOURNAL_SLOT_A, O_RDONLY);
+		struct stat st;
+
+		assert_true(fd >= 0);
+		assert_int_equal(fstat(fd, &st), 0);
+		assert_int_equal(st.st_size, JOURNAL_SLOT_BYTES);
+		assert_true(st.st_blocks * 512 >= JOURNAL_SLOT_BYTES);
+		(void)close(fd);
+	}
+	/* No room for them: no journal, rather than one that fails later. */
+	assert_int_equal(unlinkat(s->dirfd, JOURNAL_SLOT_B, 0), 0);
+	fail_pwrite = ENOSPC;
+	assert_int_equal(journal_open(s->dirfd, &j), -ENOSPC);
+	fail_pwrite = 0;
+}
+
 static void test_follows_no_link(void **state)
 {
 	struct scratch *s = *state;
@@ -436,6 +475,7 @@ int main(void)
 		TEST(test_a_failed_sync_leaves_the_last_good_slot),
 		TEST(test_wins_over_a_write_that_seemed_to_fail),
 		TEST(test_a_reader_makes_and_writes_nothing),
+		TEST(test_has_its_blocks_from_the_beginning),
 		TEST(test_follows_no_link),
 		TEST(test_reads_numbers),
 	};
