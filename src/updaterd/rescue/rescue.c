@@ -127,6 +127,8 @@ static void quarantine(struct journal *j, const struct version *version)
 
 	key[sizeof key - 2] = version->program;
 	old = journal_get(j, key);
+	if (old && strstr(old, version->text))
+		return;
 	if (asprintf(&list, "%s%s%s", version->text, old ? " " : "", old ? old : "") < 0 ||
 	    journal_set(j, key, list) < 0)
 		log_warning("'%s' may be installed again", version->text);
@@ -306,7 +308,8 @@ static int roll_back(struct session *s, struct program *p)
 		return fd;
 	if (swap_read_text(fd, SWAP_CURRENT, from) < 0 || from->program != p->letter)
 		from = NULL;
-	r = space_choose(fd, p, from, &to);
+	/* What is sound and no release is the factory's: nothing is older. */
+	r = !from && space_is_sound(fd, p) > 0 ? 0 : space_choose(fd, p, from, &to);
 	if (r <= 0)
 		return r < 0 ? r : -ENOENT;
 	if (s->journal)
