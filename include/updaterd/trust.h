@@ -32,6 +32,7 @@ struct trust *trust_free(struct trust *t);
 DEFINE_CLEANUP(struct trust *, trust_free);
 
 #define TRUST_MAX_SEGMENT_SIZES 8
+#define TRUST_MAX_REQUIRES	4
 
 /* A program file, as its role signed it. */
 struct program_file {
@@ -42,6 +43,10 @@ struct program_file {
 	uint8_t sha256[SHA256_BYTES];
 	uint32_t segment_bytes[TRUST_MAX_SEGMENT_SIZES]; /* sizes there are segment lists for */
 	size_t n_segment_bytes;
+	/* Other programs that it needs, of these versions at least. A hint, to fetch nothing in vain: the
+	 * installer has the word. */
+	struct version requires[TRUST_MAX_REQUIRES];
+	size_t n_requires;
 	/* The tar that it gives; and what a patch makes it of. */
 	uint64_t tar_bytes;
 	uint8_t tar_sha256[SHA256_BYTES];

@@ -403,6 +403,21 @@ static int step_admit(struct upgrade *u, struct failure *failure)
 			   "it is not newer than %s, which runs", current->text);
 }
 
+/* Before anything is fetched for nothing, night after night. What has arrived of it stays. */
+static int step_requires(const struct upgrade *u, struct failure *failure)
+{
+	for (size_t i = 0; i < u->file.n_requires; i++) {
+		const struct version *needed = &u->file.requires[i];
+		const struct version *runs = context_version(u->c, needed->program);
+
+		if (!runs || version_compare(runs, needed) < 0)
+			return failure_set(failure, -EAGAIN, REASON_REQUIRES,
+					   "%s needs %s or newer of program %c",
+					   u->file.version.text, needed->text, needed->program);
+	}
+	return 0;
+}
+
 static int run_steps(struct upgrade *u, const char *target, cJSON **ret_result,
 		     struct failure *failure)
 {
@@ -414,6 +429,8 @@ static int run_steps(struct upgrade *u, const char *target, cJSON **ret_result,
 	if (r >= 0 && !u->file.path)
 		r = trust_find_program_file(*u->trust, target, &u->attempt.version, &u->file,
 					    failure);
+	if (r >= 0)
+		r = step_requires(u, failure);
 	if (r >= 0)
 		step_choose(u);
 	if (r >= 0)

@@ -303,6 +303,19 @@ static int read_tar(const cJSON *custom, const char *key, uint64_t *ret_bytes,
 	return 0;
 }
 
+/* What is malformed there is for the installer to refuse. */
+static void read_requires(const cJSON *custom, struct program_file *f)
+{
+	const cJSON *requires, *member;
+
+	if (json_get_object(custom, "requires", &requires, NULL) < 0)
+		return;
+	cJSON_ArrayForEach (member, requires)
+		if (f->n_requires < TRUST_MAX_REQUIRES && cJSON_IsString(member) &&
+		    version_parse(member->valuestring, &f->requires[f->n_requires]) == 0)
+			f->n_requires++;
+}
+
 static int take_program_file(const struct trust *t, const struct tuf_target *target,
 			     const struct version *version, struct program_file *ret)
 {
@@ -311,6 +324,7 @@ static int take_program_file(const struct trust *t, const struct tuf_target *tar
 
 	memcpy(f.sha256, target->sha256, sizeof f.sha256);
 	read_segment_sizes(target->custom, &f);
+	read_requires(target->custom, &f);
 	/* Without it there is no patch; what else it means is for the installer to say. */
 	(void)!read_tar(target->custom, "tar", &f.tar_bytes, f.tar_sha256);
 	r = tuf_client_target_file(t->client, target, &f.file);

@@ -42,8 +42,9 @@ static struct play {
 	bool knows;
 	const char *outcome;
 	unsigned n_installed, n_sent;
-	bool is_b_missing; /* from the Status */
-	const char *held;  /* what the Status says of B; NULL: nothing */
+	bool is_b_missing;    /* from the Status */
+	const char *requires; /* what the file of B requires; NULL: nothing */
+	const char *held;     /* what the Status says of B; NULL: nothing */
 	bool has_patch, is_b_damaged, is_gone;
 	int patch_fetch; /* what fetching the patch gives, for … */
 	enum reason patch_reason;
@@ -203,6 +204,9 @@ int __wrap_trust_find_program_file(struct trust *t, const char *path, const stru
 				      .length_bytes = strlen(CONTENT),
 				      .segment_bytes = { 1024 },
 				      .n_segment_bytes = 1 };
+	if (play.requires && version->program == 'B')
+		assert_int_equal(version_parse(play.requires, &ret->requires[ret->n_requires++]),
+				 0);
 	assert_int_equal(digest_sha256(CONTENT, strlen(CONTENT), ret->sha256), 0);
 	/* Another file for each program; that of B is the one on the medium. */
 	if (version->program != 'B')
@@ -414,6 +418,24 @@ static void test_bad_updater_does_not_hold_up_the_other_program(void **state)
 	play.outcome = "rolled_back";
 	assert_int_equal(run_once(), EXIT_FAILED);
 	assert_string_equal(play.installed, NEW_A " " NEW_B " ");
+}
+
+/* It is archived; but nothing is fetched for it. */
+static void test_requires(void **state)
+{
+	(void)state;
+	play.offers[0] = NEW_B;
+	play.requires = NEW_A;
+	assert_int_equal(run_once(), EXIT_FAILED);
+	assert_int_equal(play.n_installed, 0);
+	assert_int_equal(play.n_sent, 1);
+	assert_int_equal(count("agent/inbox"), 0);
+	play.requires = "C202101010001"; /* which there is not */
+	assert_int_equal(run_once(), EXIT_FAILED);
+	assert_int_equal(play.n_installed, 0);
+	play.requires = OLD_A;
+	assert_int_equal(run_once(), EXIT_OK);
+	assert_int_equal(play.n_installed, 1);
 }
 
 static void test_held_program_is_not_fetched(void **state)
@@ -764,6 +786,7 @@ int main(void)
 		TEST(test_upgrades_and_delivers),
 		TEST(test_goes_on_as_the_new_updater),
 		TEST(test_bad_updater_does_not_hold_up_the_other_program),
+		TEST(test_requires),
 		TEST(test_held_program_is_not_fetched),
 		TEST(test_held_program_is_repaired),
 		TEST(test_check_leaves_held_programs_out),

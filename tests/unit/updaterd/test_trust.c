@@ -696,6 +696,30 @@ static void test_models(void **state)
 	program_file_done(&file);
 }
 
+/* What makes no sense there is left for the installer to refuse. */
+static void test_requires(void **state)
+{
+	static const char *const needed[] = { "A202101010001", "nonsense",	"C202101010001",
+					      "D202101010001", "E202101010001", "F202101010001" };
+	struct fixture *f = *state;
+	struct program_file file = { 0 };
+	struct version v;
+	cJSON *requires;
+
+	requires = cJSON_AddObjectToObject(custom_of(f, "B", TARGET(NEW)), "requires");
+	for (size_t i = 0; i < ELEMENTSOF(needed); i++)
+		cJSON_AddStringToObject(requires, (const char[]){ needed[i][0], '\0' }, needed[i]);
+	repo_publish(f->repo);
+	lay_out(f);
+	assert_refreshed(f);
+	assert_int_equal(version_parse(NEW, &v), 0);
+	assert_int_equal(trust_find_program_file(f->trust, TARGET(NEW), &v, &file, &f->failure), 0);
+	assert_int_equal(file.n_requires, TRUST_MAX_REQUIRES);
+	assert_string_equal(file.requires[0].text, needed[0]);
+	assert_string_equal(file.requires[1].text, needed[2]);
+	program_file_done(&file);
+}
+
 /* Program B's role may not sign for A. */
 /* ---- patches ---- */
 
@@ -1099,6 +1123,7 @@ int main(void)
 		WITH_FIXTURE(test_judged),
 		WITH_FIXTURE(test_unusable_targets),
 		WITH_FIXTURE(test_models),
+		WITH_FIXTURE(test_requires),
 		WITH_FIXTURE(test_finds_a_patch),
 		WITH_FIXTURE(test_a_patch_is_no_program_file),
 		WITH_FIXTURE(test_patches_that_are_none),
