@@ -57,7 +57,7 @@ int main(int argc, char **argv)
 				 .defaults = RESCUE_DEFAULTS,
 				 .restart = restart };
 	const char *program = NULL;
-	bool wants_status = false, is_wrong = false;
+	bool wants_status = false;
 	int c;
 
 	log_set_name("updaterd-rescue");
@@ -71,7 +71,7 @@ int main(int argc, char **argv)
 		case 'v': return puts(PROJECT_VERSION) < 0 ? EXIT_FAILED : EXIT_OK;
 		default: return fputs(usage, stderr) < 0 ? EXIT_FAILED : EXIT_USAGE;
 		}
-	if (is_wrong || optind != argc || (program && (wants_status || strlen(program) != 1)) ||
+	if (optind != argc || (program && (wants_status || strlen(program) != 1)) ||
 	    (rescue.end_installer && !program)) {
 		(void)fputs(usage, stderr);
 		return EXIT_USAGE;
