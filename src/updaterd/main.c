@@ -343,17 +343,17 @@ static enum progress_style progress_style(const struct arguments *a)
 										  : PROGRESS_LINES;
 }
 
-/* A release that says it was just replaced, again and again, must come to an end. */
+/* A release that says it was just replaced, again and again, must come to an end: each run leaves one
+ * letter more. */
 static bool may_go_on_anew(void)
 {
-	const char *text = getenv(REPLACED_VARIABLE);
-	int n = text ? atoi(text) : 0;
-	char next[16];
+	const char *before = getenv(REPLACED_VARIABLE);
+	char marks[REPLACED_MAX + 1];
 
-	if (n < 0 || n >= REPLACED_MAX)
+	if (before && strlen(before) >= REPLACED_MAX)
 		return false;
-	(void)snprintf(next, sizeof next, "%d", n + 1);
-	return setenv(REPLACED_VARIABLE, next, 1) == 0;
+	(void)snprintf(marks, sizeof marks, "%sx", before ? before : "");
+	return setenv(REPLACED_VARIABLE, marks, 1) == 0;
 }
 
 /* The same run, by the updater that is `current` now: what else is new comes with that one. */

@@ -1,6 +1,7 @@
 #!/bin/bash
 # Upgrades of the updater itself: its trial, then bad releases of every kind. Always the old updater in
 # the end, with the right reason, and B never even restarted by it.
+# shellcheck disable=SC2016 # what stands in single quotes is for a shell in the gateway
 . "$(dirname "$0")/lib.sh"
 
 GW_SETTLE_SEC=1

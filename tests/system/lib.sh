@@ -434,6 +434,7 @@ tree_a_wrapped() {
   local dir
   dir=$(tree_a "$1")
   mv "$dir/bin/updaterd" "$dir/bin/updaterd.real"
+  # shellcheck disable=SC2016 # it is for that shell
   printf '#!/bin/sh\nreal=$(readlink -f "$0").real\n%s\nexec "$real" "$@"\n' "$2" >"$dir/bin/updaterd"
   chmod 0755 "$dir/bin/updaterd"
   echo "$dir"
