@@ -21,9 +21,8 @@ static void systemctl(const char *verb, const char *option, const char *unit)
 	pid_t pid;
 
 	r = posix_spawn(&pid, "/bin/systemctl", NULL, NULL, argv, environ);
-	if (r == 0)
-		while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
-			;
+	while (r == 0 && waitpid(pid, &status, 0) < 0 && errno == EINTR)
+		;
 	if (r != 0 || status != 0)
 		log_warning("'systemctl %s %s' failed", verb, unit);
 }
@@ -37,11 +36,6 @@ static void restart(const char *unit)
 static void end_installer(void)
 {
 	systemctl("kill", "--signal=KILL", "updaterd-installer.service");
-}
-
-static int exit_code(int r)
-{
-	return r >= 0 ? EXIT_OK : r == -EBUSY ? EXIT_TEMPORARY : EXIT_FAILED;
 }
 
 int main(int argc, char **argv)
@@ -58,7 +52,7 @@ int main(int argc, char **argv)
 				 .restart = restart };
 	const char *program = NULL;
 	bool wants_status = false;
-	int c;
+	int c, r;
 
 	log_set_name("updaterd-rescue");
 	while ((c = getopt_long(argc, argv, "", options, NULL)) >= 0)
@@ -72,10 +66,8 @@ int main(int argc, char **argv)
 		default: return fputs(usage, stderr) < 0 ? EXIT_FAILED : EXIT_USAGE;
 		}
 	if (optind != argc || (program && (wants_status || strlen(program) != 1)) ||
-	    (rescue.end_installer && !program)) {
-		(void)fputs(usage, stderr);
-		return EXIT_USAGE;
-	}
+	    (rescue.end_installer && !program))
+		return fputs(usage, stderr) < 0 ? EXIT_FAILED : EXIT_USAGE;
 	if (geteuid() != 0) {
 		log_error("only root may do this");
 		return EXIT_NOT_PERMITTED;
@@ -84,5 +76,6 @@ int main(int argc, char **argv)
 		rescue_status(&rescue, stdout);
 		return EXIT_OK;
 	}
-	return exit_code(program ? rescue_rollback(&rescue, *program) : rescue_run(&rescue));
+	r = program ? rescue_rollback(&rescue, *program) : rescue_run(&rescue);
+	return r >= 0 ? EXIT_OK : r == -EBUSY ? EXIT_TEMPORARY : EXIT_FAILED;
 }

@@ -14,8 +14,7 @@
 #include "updaterd/record.h"
 #include "updaterd/swap.h"
 
-#define LOCK_TRIES	50
-#define LOCK_PAUSE_NSEC 100000000L
+#define LOCK_TRIES 50 /* five seconds */
 
 /* What is missing of the installer's directory is done without: the links matter more than the record. */
 struct session {
@@ -38,25 +37,26 @@ static int open_session(const struct rescue *r, struct session *s)
 
 	*s = (struct session){ .lock_fd = FD_NONE };
 	s->dirfd = open(r->installer_dir, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	if (s->dirfd < 0)
-		log_warning("'%s': %s", r->installer_dir, strerror(errno));
 	/* Whoever else could write there could tell us where to flip to. */
-	if (s->dirfd >= 0 && fstat(s->dirfd, &st) == 0 &&
-	    (st.st_uid != geteuid() || (st.st_mode & 0022) != 0)) {
-		log_warning("'%s' can be written by others; it does not count", r->installer_dir);
+	if (s->dirfd >= 0 &&
+	    (fstat(s->dirfd, &st) < 0 || st.st_uid != geteuid() || (st.st_mode & 0022) != 0)) {
 		close_fd(&s->dirfd);
-		s->dirfd = FD_NONE;
+		s->dirfd = -EPERM;
+		errno = EPERM;
 	}
+	if (s->dirfd < 0)
+		log_warning("'%s' does not count: %s", r->installer_dir, strerror(errno));
 	return programs_load(s->dirfd, r->defaults, &s->programs);
 }
 
 /* -EBUSY, or 0 also where it cannot be had at all: then nobody else has it. */
 static int take_lock(const struct session *s)
 {
-	const struct timespec pause = { .tv_nsec = LOCK_PAUSE_NSEC };
+	const struct timespec pause = { .tv_nsec = 100000000 };
 
 	for (int i = 0; i < LOCK_TRIES; i++) {
-		if (flock(s->lock_fd, LOCK_EX | LOCK_NB) == 0 || errno != EWOULDBLOCK)
+		if (flock(s->lock_fd, LOCK_EX | LOCK_NB) == 0 ||
+		    (errno != EWOULDBLOCK && errno != EINTR))
 			return 0;
 		(void)nanosleep(&pause, NULL);
 	}
@@ -75,13 +75,11 @@ static int begin(const struct rescue *r, struct session *s)
 		r->end_installer();
 		ret = take_lock(s);
 	}
-	if (ret < 0) {
+	if (ret < 0)
 		log_error("the installer is at work, and does not let go of its lock");
-		return ret;
-	}
-	if (journal_open(s->dirfd, &s->journal) < 0 && journal_load(s->dirfd, &s->journal) < 0)
+	else if (journal_open(s->dirfd, &s->journal) < 0 && journal_load(s->dirfd, &s->journal) < 0)
 		log_warning("going on without the journal, which cannot be read");
-	return 0;
+	return ret;
 }
 
 /* What was put back is started when the lock is free again. */
@@ -90,28 +88,24 @@ static int end(const struct rescue *r, struct session *s, int ret)
 	close_fd(&s->lock_fd);
 	s->lock_fd = FD_NONE;
 	for (size_t i = 0; i < s->programs.n; i++) {
-		if (!s->programs.list[i].is_changed)
-			continue;
-		ret = ret < 0 ? ret : 1;
-		if (s->programs.list[i].unit)
-			r->restart(s->programs.list[i].unit);
+		const struct program *p = &s->programs.list[i];
+
+		if (p->is_changed && p->unit)
+			r->restart(p->unit);
+		ret = p->is_changed && ret >= 0 ? 1 : ret;
 	}
 	return ret;
 }
 
 /* ---- the journal ---- */
 
-struct entry {
-	const char *key, *value;
-};
-
-/* A journal that cannot be written is no reason to stay on what is bad. */
-static void write_down(struct journal *j, const struct entry *entries, size_t n)
+/* Pairs of key and value. A journal that cannot be written is no reason to stay on what is bad. */
+static void write_down(struct journal *j, const char *const (*pairs)[2], size_t n)
 {
 	int r = 0;
 
 	for (size_t i = 0; i < n && r == 0; i++)
-		r = journal_set(j, entries[i].key, entries[i].value);
+		r = journal_set(j, pairs[i][0], pairs[i][1]);
 	if (r == 0)
 		r = journal_write(j);
 	if (r < 0)
@@ -154,8 +148,8 @@ static bool get_version(const struct journal *j, const char *key, char letter, s
 static int undo_flip(struct journal *j, struct program *p, int fd, const struct version *from,
 		     bool is_wanted)
 {
-	const struct entry begun[] = { { RESCUE_KEY, "1" }, { "reason", "operator" } };
-	const struct entry done[] = { { "state", "rolled-back" } };
+	const char *const begun[][2] = { { RESCUE_KEY, "1" }, { "reason", "operator" } };
+	const char *const done[][2] = { { "state", "rolled-back" } };
 	struct version to, before;
 	bool had_previous = get_version(j, RECORD_BEFORE_PREVIOUS, p->letter, &before) &&
 			    space_is_complete(fd, &before) > 0;
@@ -233,9 +227,7 @@ static int mend(struct program *p)
 		return r == -ENOENT || r > 0 ? 0 : r;
 	log_error("'%s/current' leads to nothing that can be run", p->space);
 	r = space_choose(fd, p, NULL, &to);
-	if (r == 0)
-		return -ENOENT;
-	return r < 0 ? r : flip(p, fd, &to, NULL);
+	return r > 0 ? flip(p, fd, &to, NULL) : r < 0 ? r : -ENOENT;
 }
 
 int rescue_run(const struct rescue *r)
@@ -273,7 +265,7 @@ static void record(struct session *s, const struct program *p, const struct vers
 	(void)snprintf(seconds, sizeof seconds, "%lld", (long long)time(NULL));
 	if (fs_read_file(AT_FDCWD, "/proc/sys/kernel/random/uuid", 64, &txid, &n) == 0)
 		txid[strcspn(txid, "\n")] = '\0';
-	const struct entry own[] = {
+	const char *const own[][2] = {
 		{ "txid", txid },
 		{ "kind", RESULT_KIND_ROLLBACK },
 		{ "program", letter },
@@ -287,7 +279,8 @@ static void record(struct session *s, const struct program *p, const struct vers
 		{ RESCUE_KEY, "1" },
 		{ "state", "confirmed" },
 	};
-	const struct entry other[] = { { "from", to_text }, { RECORD_BEFORE_PREVIOUS, from_text } };
+	const char *const other[][2] = { { "from", to_text },
+					 { RECORD_BEFORE_PREVIOUS, from_text } };
 	bool is_over = state == JOURNAL_CONFIRMED || state == JOURNAL_ROLLED_BACK;
 
 	if (from)
@@ -337,16 +330,20 @@ int rescue_rollback(const struct rescue *r, char letter)
 
 /* ---- for people ---- */
 
-static void show(const struct program *p, const char *link, int fd, FILE *out)
+static void show(const struct program *p, FILE *out)
 {
-	struct version version;
-	int r = fd < 0 ? -ENOENT : swap_read(fd, link, &version);
+	_cleanup_close_ int fd = open(p->space, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
-	if (r == 0 && space_is_complete(fd, &version) == 1)
-		(void)fprintf(out, "%c %-9s %s\n", p->letter, link, version.text);
-	else
-		(void)fprintf(out, "%c %-9s %s\n", p->letter, link,
-			      r == -ENOENT ? "none" : "cannot be run");
+	for (const char *const *link = (const char *[]){ SWAP_CURRENT, SWAP_PREVIOUS, NULL }; *link;
+	     link++) {
+		struct version version = { .text = "none" };
+		int r = fd < 0 ? -ENOENT : swap_read(fd, *link, &version);
+
+		(void)fprintf(out, "%c %-9s %s\n", p->letter, *link,
+			      r == -ENOENT || (r == 0 && space_is_complete(fd, &version) == 1)
+				      ? version.text
+				      : "cannot be run");
+	}
 }
 
 void rescue_status(const struct rescue *r, FILE *out)
@@ -357,13 +354,8 @@ void rescue_status(const struct rescue *r, FILE *out)
 
 	if (open_session(r, &s) < 0)
 		return;
-	for (size_t i = 0; i < s.programs.n; i++) {
-		const struct program *p = &s.programs.list[i];
-		_cleanup_close_ int fd = open(p->space, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-
-		show(p, SWAP_CURRENT, fd, out);
-		show(p, SWAP_PREVIOUS, fd, out);
-	}
+	for (size_t i = 0; i < s.programs.n; i++)
+		show(&s.programs.list[i], out);
 	if (s.dirfd < 0 || journal_load(s.dirfd, &s.journal) < 0)
 		return;
 	for (size_t i = 0; i < ELEMENTSOF(keys); i++)

@@ -156,11 +156,10 @@ int space_make_way(int fd)
 	struct stat st;
 
 	for (size_t i = 0; i < ELEMENTSOF(names); i++) {
-		int r;
+		bool is_directory = fstatat(fd, names[i], &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+				    S_ISDIR(st.st_mode);
+		int r = is_directory ? fs_remove_tree(fd, names[i]) : 0;
 
-		if (fstatat(fd, names[i], &st, AT_SYMLINK_NOFOLLOW) < 0 || !S_ISDIR(st.st_mode))
-			continue;
-		r = fs_remove_tree(fd, names[i]);
 		if (r < 0)
 			return r;
 	}
