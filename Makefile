@@ -247,6 +247,17 @@ check-bytes: $(B)/test/unit/tuf/test_bytes ## every change of one byte of a smal
 check-faults: $(B)/bin/updaterd $(B)/bin/bms-release ## every network fault in every phase, and FAULT_RUNS=200 random schedules; root; VARIANT=asan
 	$(Q)tests/fault/run $(B)/bin
 
+.PHONY: check-crash crash crash-mutants crash-driver
+crash-driver: $(B)/test/crash
+check-crash: $(B)/test/crash ## a sample of `make crash`, in about a minute; SEED=, STATES=, T="death errors ext4 xfs btrfs double"
+	$(Q)tests/crash/run $< sample
+crash: $(B)/test/crash ## cut the installer at every call, and the power at 50,000 blocks and more (root; hours; SEED=, STATES=)
+	$(Q)tests/crash/run $< all
+	$(Q)$(MAKE) --no-print-directory crash-mutants
+crash-mutants: $(B)/test/crash ## the same with one thing left out of the installer at a time: each must be noticed; T=pattern
+	$(Q)COMPILE='$(COMPILE)' LINK='$(CRASH_LINK)' LIBS='$(CRASH_LIBS)' OBJECTS='$(CRASH_OBJECTS)' \
+		ARCHIVES='$(CRASH_ARCHIVES)' tests/crash/run-mutants $(B) $(T)
+
 .PHONY: fuzz fuzz-targets
 fuzz: ## fuzz every target for FUZZ_SEC=60 seconds, as many at a time as there are processors; T=name picks
 	$(Q)$(MAKE) --no-print-directory VARIANT=fuzz B=build/fuzz CC=clang fuzz-targets

@@ -222,7 +222,11 @@ static void boot(const struct run *run, const char *device, const char *mountpoi
 		 struct machine *m, struct verdict *verdict)
 {
 	struct world w;
-	struct cut cut = { .w = &w, .s = run->s, .before = &run->before, .is_off = true };
+	struct cut cut = { .w = &w,
+			   .s = run->s,
+			   .before = &run->before,
+			   .is_off = true,
+			   .stays_full = run->fs->stays_full };
 	char root[160];
 	int r;
 
@@ -482,6 +486,11 @@ static void plan_prefixes(struct run *run, const struct disk_log *log, struct pl
 			plan(p, at, PREFIX, 0);
 }
 
+static bool can_be_torn(const struct run *run, const struct disk_entry *e)
+{
+	return e->size > DISK_SECTOR && !filesystem_is_superblock(run->fs, e->offset, e->size);
+}
+
 /* Other than the prefixes these are endless; some come out the same and are not looked at again. */
 static void plan_random(struct run *run, const struct disk_log *log, struct plans *p, uint64_t n)
 {
@@ -489,7 +498,7 @@ static void plan_random(struct run *run, const struct disk_log *log, struct plan
 		uint64_t at = campaign_random(&run->seed) % log->n;
 		bool is_torn = i % 3 == 0;
 
-		if (is_torn && log->entries[at].size > DISK_SECTOR) {
+		if (is_torn && can_be_torn(run, &log->entries[at])) {
 			plan(p, at, TORN, campaign_random(&run->seed));
 			continue;
 		}
@@ -750,7 +759,7 @@ static int make_filesystem(struct run *run)
 	fd = open(slot->file, O_RDWR | O_CLOEXEC);
 	r = filesystem_run(run->fs->make, slot->file);
 	if (r != 0)
-		return r == 127 ? -ENOENT : -EIO;
+		return r == 127 ? -ENOENT : -EINVAL;
 	bytes = mmap(NULL, run->fs->bytes, PROT_READ, MAP_SHARED, fd, 0);
 	if (bytes == MAP_FAILED)
 		return -errno;
@@ -794,10 +803,16 @@ static bool is_asked(const struct campaign *c, const struct scenario *s)
 	return !c->scenario || strcmp(c->scenario, s->name) == 0;
 }
 
-static uint64_t share_of(const struct run *run, uint64_t n)
+/* What one scenario could not give, those after it do. */
+static uint64_t share_of(const struct run *run, uint64_t n_left)
 {
-	uint64_t share = run->c->states == 0 ? 0 : (run->c->states + n - 1) / n;
+	uint64_t left = run->c->states - run->c->n_checked, share;
 
+	if (run->c->states == 0)
+		return run->is_double ? 1 : 0;
+	if (run->c->n_checked >= run->c->states)
+		return 1;
+	share = (left + n_left - 1) / n_left;
 	/* A recovery is cut at every block, which is some dozens of states. */
 	if (run->is_double)
 		share = share < DOUBLE_SHARE ? 1 : share / DOUBLE_SHARE;
@@ -813,7 +828,7 @@ static void run_all(struct run *run)
 	for (size_t i = 0; i < n_scenarios; i++)
 		if (is_asked(run->c, &scenarios[i]) &&
 		    (!run->c->stop_at_first || run->c->n_failed == 0))
-			run_scenario(run, &scenarios[i], share_of(run, n));
+			run_scenario(run, &scenarios[i], share_of(run, n--));
 }
 
 void blocks_run(struct campaign *c, const char *fs, bool is_double)
@@ -828,7 +843,10 @@ void blocks_run(struct campaign *c, const char *fs, bool is_double)
 	if (c->jobs > MAX_JOBS)
 		c->jobs = MAX_JOBS;
 	r = run.fs ? open_run(&run) : -EINVAL;
-	if (r < 0)
+	if (r == -EINVAL) {
+		(void)printf("NOT OK  %s: no such file system can be made\n", fs);
+		c->n_failed++;
+	} else if (r < 0)
 		campaign_skip(fs,
 			      "no block is cut: /dev/fuse, loop devices or %s are not to be "
 			      "had here: %s",

@@ -79,6 +79,7 @@ void campaign_row(struct campaign *c, const struct tally *t, const char *what,
 	double seconds = campaign_now_sec() - t->began_sec;
 	bool ok = t->n_failed == 0 && t->n_checked > 0;
 
+	c->n_checked += t->n_checked;
 	(void)printf("%s  %-8s %-16s %7" PRIu64 " %s", ok ? "ok    " : "NOT OK", what, s->name,
 		     t->n_checked, unit);
 	if (t->n_skipped > 0)
@@ -179,6 +180,8 @@ void cut_recover_and_judge(const struct cut *cut, struct verdict *verdict)
 		/* It may fail, for want of room; what it must not do is to make things worse. */
 		(void)!world_recover(w, cut->is_off);
 		invariants_in_between(w, cut->s, cut->before, verdict);
+		if (cut->stays_full)
+			return;
 		world_remove_filler(w);
 	}
 	r = world_recover(w, cut->is_off);

@@ -27,6 +27,7 @@ struct campaign {
 	char directory[64]; /* in memory, with mounts of our own below it */
 	const struct inputs *inputs;
 	unsigned n_passed, n_failed; /* rows */
+	uint64_t n_checked;
 };
 
 /* Of one row, shared by the processes that work on it. */
@@ -63,6 +64,7 @@ struct cut {
 	const struct scenario *s;
 	const struct before *before;
 	bool is_off;
+	bool stays_full;   /* this file system gives no room back at once */
 	bool has_answered; /* it was no cut: an attempt came back, with an error in its way */
 };
 void cut_judge(const struct cut *cut, struct verdict *verdict);

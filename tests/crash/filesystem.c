@@ -6,6 +6,7 @@
 #include <sys/mount.h>
 #include <sys/wait.h>
 
+#define KIB UINT64_C(1024)
 #define MIB (UINT64_C(1) << 20)
 
 static const char *const make_ext4[] = { "mkfs.ext4",
@@ -14,7 +15,7 @@ static const char *const make_ext4[] = { "mkfs.ext4",
 					 "-b",
 					 "4096",
 					 "-N",
-					 "2048",
+					 "512",
 					 "-m",
 					 "0",
 					 "-J",
@@ -25,16 +26,25 @@ static const char *const make_ext4[] = { "mkfs.ext4",
 					 "lazy_itable_init=0,lazy_journal_init=0",
 					 NULL };
 static const char *const check_ext4[] = { "e2fsck", "-f", "-n", NULL };
-static const char *const make_xfs[] = { "mkfs.xfs", "-q", "-f", "-l", "size=10m", NULL };
+/* Smaller than people are to make one, since most of a mount is reading the log. */
+static const char *const make_xfs[] = { "mkfs.xfs", "--unsupported", "-q", "-f", "-l", "size=6m",
+					"-d",	    "agcount=2",     NULL };
 static const char *const check_xfs[] = { "xfs_repair", "-n", NULL };
 static const char *const make_btrfs[] = { "mkfs.btrfs", "-q", "-f", "-m", "single", NULL };
 static const char *const check_btrfs[] = { "btrfs", "check", "--readonly", NULL };
 
 static const struct filesystem filesystems[] = {
 	/* Without auto_da_alloc a rename over a file does not write that file out. */
-	{ "ext4", 40 * MIB, "noauto_da_alloc,data=ordered", make_ext4, check_ext4, 1 },
-	{ "xfs", 300 * MIB, "nouuid", make_xfs, check_xfs, 4 },
-	{ "btrfs", 128 * MIB, "", make_btrfs, check_btrfs, 4 },
+	{ "ext4",
+	  40 * MIB,
+	  "noauto_da_alloc,data=ordered",
+	  make_ext4,
+	  check_ext4,
+	  1,
+	  { 1024 },
+	  false },
+	{ "xfs", 96 * MIB, "nouuid", make_xfs, check_xfs, 4, { 0 }, false },
+	{ "btrfs", 128 * MIB, "", make_btrfs, check_btrfs, 4, { 64 * KIB, 64 * MIB }, true },
 };
 
 const struct filesystem *filesystem_find(const char *name)
@@ -43,6 +53,15 @@ const struct filesystem *filesystem_find(const char *name)
 		if (strcmp(filesystems[i].name, name) == 0)
 			return &filesystems[i];
 	return NULL;
+}
+
+bool filesystem_is_superblock(const struct filesystem *fs, uint64_t offset, uint64_t size)
+{
+	for (size_t i = 0; i < ELEMENTSOF(fs->superblocks); i++)
+		if ((i == 0 || fs->superblocks[i] > 0) && fs->superblocks[i] >= offset &&
+		    fs->superblocks[i] < offset + size)
+			return true;
+	return false;
 }
 
 static void run(const char *const *command, const char *file)

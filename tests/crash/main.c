@@ -40,7 +40,7 @@ static int usage(void)
 
 static int error_of(const char *name)
 {
-	for (unsigned e = 0; e <= TRACE_SHORT; e++)
+	for (unsigned e = 0; e < TRACE_KINDS; e++)
 		if (strcmp(trace_error_name(e), name) == 0)
 			return (int)e;
 	return -1;
@@ -168,11 +168,17 @@ static int run(struct options *o, const char *what, const char *file)
 	return c->n_failed > 0;
 }
 
+static bool is_of_blocks(const char *what)
+{
+	return strcmp(what, "blocks") == 0 || strcmp(what, "double") == 0;
+}
+
 int main(int argc, char **argv)
 {
 	struct options o = { .campaign = { .at = -1, .error = -1, .jobs = 2 }, .fs = "ext4" };
 	struct campaign *c = &o.campaign;
 	struct inputs *inputs;
+	double began = campaign_now_sec();
 	int r;
 
 	c->program = argv[0];
@@ -194,7 +200,12 @@ int main(int argc, char **argv)
 	inputs_free(inputs);
 	(void)!fs_remove_tree(AT_FDCWD, c->directory);
 	if (c->n_passed + c->n_failed > 0)
-		(void)printf("%s: seed %" PRIu64 ": %u rows passed, %u failed\n", argv[optind],
-			     c->seed, c->n_passed, c->n_failed);
+		(void)printf("%s%s%s: %" PRIu64 " in %.0f s, %.1f/s, seed %" PRIu64
+			     ": %u passed, %u failed\n",
+			     argv[optind], is_of_blocks(argv[optind]) ? " " : "",
+			     is_of_blocks(argv[optind]) ? o.fs : "", c->n_checked,
+			     campaign_now_sec() - began,
+			     (double)c->n_checked / (campaign_now_sec() - began), c->seed,
+			     c->n_passed, c->n_failed);
 	return r;
 }

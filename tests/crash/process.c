@@ -12,7 +12,7 @@
 #include "common/fsutil.h"
 #include "tracer.h"
 
-#define SPACE_OPTIONS "size=48m,nr_inodes=1500,mode=0755"
+#define SPACE_OPTIONS "size=48m,nr_inodes=500,mode=0755"
 
 struct row {
 	struct campaign *c;
@@ -165,13 +165,14 @@ static void tell_how(const struct row *row, size_t at, int error, char ret[400])
 			       trace_error_name((unsigned)error));
 }
 
-/* What the rescue program finds its way by, and a copy of a root that was proved by another: both are
- * written again when they are not there. */
+/* What the rescue program finds its way by, a copy of a root that was proved by another, and what is
+ * put by for a full disk: all are made again when they are not there. */
 static bool is_made_again(const struct trace_call *call)
 {
 	size_t n = strlen(call->object);
 
-	return strstr(call->object, ".#programs") || strstr(call->object, ".#root.json") ||
+	return strstr(call->object, ".#programs") || strstr(call->object, "reserve") ||
+	       strstr(call->object, ".#root.json") ||
 	       (n > 6 && strcmp(call->object + n - 6, "/trust") == 0);
 }
 
@@ -180,10 +181,19 @@ static bool is_false_success(const struct row *row, const struct trace *t, const
 {
 	const struct trace_call *call = &t->hit;
 
+	if (t->error == TRACE_PLANTED)
+		return m->returned >= 0 && m->outcome == OUTCOME_CONFIRMED && call->is_before_end &&
+		       !is_made_again(call);
+	/* A lost write may have been noticed and done again, by a retry; what counts is what is there. */
+	if (t->error == TRACE_LOST)
+		return false;
 	if (!call->is_mutating || !call->is_before_end || is_made_again(call) || m->returned < 0 ||
 	    t->error == TRACE_SHORT)
 		return false;
-	if (call->is_retried && trace_errors[t->error] == EINTR)
+	if (call->is_retried && t->error < TRACE_ERRORS && trace_errors[t->error] == EINTR)
+		return false;
+	/* What recovery could not make, adopting makes anew. */
+	if (row->s->is_bare)
 		return false;
 	return row->s->program ? m->outcome == OUTCOME_CONFIRMED : true;
 }
@@ -315,7 +325,7 @@ static void cut_errors(const struct row *row, struct stand *st, const struct tra
 		stride = (all + c->states - 1) / c->states;
 	first = (size_t)(campaign_random(&seed) % stride);
 	for (size_t at = 0; at < t->n_calls; at++)
-		for (int e = 0; e <= TRACE_SHORT; e++) {
+		for (int e = 0; e < TRACE_KINDS; e++) {
 			bool is_asked = c->at < 0 ||
 					((size_t)c->at == at && (c->error < 0 || c->error == e));
 

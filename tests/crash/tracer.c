@@ -13,15 +13,17 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/prctl.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
 #include <sys/wait.h>
 
 #include "common/cleanup.h"
 
-#define MAX_CALLS   20000u
-#define MAX_SECONDS 60u
-#define JOURNAL_MAX 4096u
+#define MAX_CALLS     20000u
+#define MAX_SECONDS   60u
+#define JOURNAL_MAX   4096u
+#define PLANTED_BYTES 100000u
 
 const int trace_errors[TRACE_ERRORS] = { EIO, ENOSPC, EDQUOT, EROFS, EMFILE, ENOMEM, EINTR };
 
@@ -36,8 +38,10 @@ const char *trace_error_name(unsigned error)
 /* ---- the calls ---- */
 
 enum { E_IO = 1, E_NOSPC = 2, E_DQUOT = 4, E_ROFS = 8, E_MFILE = 16, E_NOMEM = 32, E_INTR = 64 };
-#define E_CHANGE (E_IO | E_NOSPC | E_DQUOT | E_ROFS | E_NOMEM)
-#define E_SHORT	 (1u << TRACE_SHORT)
+#define E_CHANGE  (E_IO | E_NOSPC | E_DQUOT | E_ROFS | E_NOMEM)
+#define E_SHORT	  (1u << TRACE_SHORT)
+#define E_LOST	  (1u << TRACE_LOST)
+#define E_PLANTED (1u << TRACE_PLANTED)
 
 /* Where the object's name is among the arguments. */
 enum object { NO_OBJECT, NAME_0, NAME_1, NAME_2, NAMES_1_3, FD_0 };
@@ -229,6 +233,41 @@ static void note_order(struct tracee *c, const struct seccomp_data *data, const 
 		c->has_ended = true;
 }
 
+/* What a disk may lose and the installer finds out, since it reads it again. */
+static bool is_read_back(const struct trace_call *call)
+{
+	if (strncmp(call->name, "rename", 6) == 0)
+		return strcmp(call->object, "current.new current") == 0;
+	return strstr(call->name, "write") &&
+	       (strstr(call->object, "/.stage-") || strstr(call->object, "/.new-"));
+}
+
+/* It asks for EEXIST if the name is taken. */
+static bool is_new(const struct tracee *c, const struct seccomp_data *data, const struct rule *rule)
+{
+	if (is_open(rule))
+		return open_flags(c, data, rule) & O_EXCL;
+	return rule->number == SYS_renameat2 && data->args[4] & RENAME_NOREPLACE;
+}
+
+/* That a file cannot be closed counts where what was written to it is only now on its way. */
+static bool is_written(const struct tracee *c, int fd, const struct trace_call *call)
+{
+	char path[64], text[256] = "";
+	_cleanup_close_ int info = FD_NONE;
+	const char *flags;
+
+	if (!strstr(call->object, "/.stage-") && !strstr(call->object, "/.#") &&
+	    !strstr(call->object, "/.new-"))
+		return false;
+	(void)snprintf(path, sizeof path, "/proc/%d/fdinfo/%d", c->pid, fd);
+	info = open(path, O_RDONLY | O_CLOEXEC);
+	if (info < 0 || read(info, text, sizeof text - 1) <= 0)
+		return false;
+	flags = strstr(text, "flags:");
+	return flags && (strtoul(flags + strlen("flags:"), NULL, 8) & O_ACCMODE) != O_RDONLY;
+}
+
 static void classify(struct tracee *c, const struct seccomp_data *data, struct trace_call *call)
 {
 	const struct rule *rule = rules;
@@ -250,6 +289,12 @@ static void classify(struct tracee *c, const struct seccomp_data *data, struct t
 		if ((flags & O_ACCMODE) != O_RDONLY)
 			call->errors |= E_ROFS;
 	}
+	if (is_read_back(call))
+		call->errors |= E_LOST;
+	if (is_new(c, data, rule))
+		call->errors |= E_PLANTED;
+	if (rule->number == SYS_close)
+		call->is_mutating = is_written(c, (int)data->args[0], call);
 	if (rule->number == SYS_fcntl && data->args[1] != F_DUPFD_CLOEXEC)
 		call->errors = 0;
 	note_order(c, data, rule, call);
@@ -315,13 +360,42 @@ static int64_t transfer_half(const struct tracee *c, const struct seccomp_data *
 				     : pwrite(fd, bytes, size, (off_t)data->args[3]);
 }
 
+static bool is_transfer(const struct seccomp_data *data)
+{
+	return data->nr == SYS_write || data->nr == SYS_pwrite64;
+}
+
+/* An empty directory where a release is to get its name, or a file, longer than what is written. */
+static void plant(const struct tracee *c, const struct seccomp_data *data)
+{
+	bool is_rename = data->nr == SYS_renameat2;
+	_cleanup_free_ char *bytes = calloc(1, PLANTED_BYTES);
+	char name[PATH_MAX], path[PATH_MAX + 64];
+	_cleanup_close_ int fd = FD_NONE;
+
+	read_string(c, data->args[is_rename ? 3 : 1], name, sizeof name);
+	(void)snprintf(path, sizeof path, "/proc/%d/fd/%d/%s", c->pid,
+		       (int)data->args[is_rename ? 2 : 0], name);
+	if (is_rename) {
+		(void)mkdir(path, 0755);
+		return;
+	}
+	fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+	if (bytes)
+		(void)!write(fd, memset(bytes, 'x', PLANTED_BYTES), PLANTED_BYTES);
+}
+
 static void answer(const struct trace *t, const struct tracee *c, bool is_due,
 		   const struct seccomp_notif *ask)
 {
 	struct seccomp_notif_resp reply = { .id = ask->id };
 
-	if (!is_due)
+	if (is_due && t->error == TRACE_PLANTED)
+		plant(c, &ask->data);
+	if (!is_due || t->error == TRACE_PLANTED)
 		reply.flags = SECCOMP_USER_NOTIF_FLAG_CONTINUE;
+	else if (t->error == TRACE_LOST)
+		reply.val = is_transfer(&ask->data) ? (int64_t)ask->data.args[2] : 0;
 	else if (t->error == TRACE_SHORT && ask->data.args[2] > 1)
 		reply.val = transfer_half(c, &ask->data);
 	else if (t->error == TRACE_SHORT)

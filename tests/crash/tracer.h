@@ -15,8 +15,12 @@
 
 #include "world.h"
 
-#define TRACE_ERRORS 7 /* EIO ENOSPC EDQUOT EROFS EMFILE ENOMEM EINTR */
-#define TRACE_SHORT  8 /* as an error: one more bit, a short write or read */
+#define TRACE_ERRORS  7 /* EIO ENOSPC EDQUOT EROFS EMFILE ENOMEM EINTR */
+/* Beside these, each a bit more in trace_call.errors: */
+#define TRACE_SHORT   8	 /* a short write or read */
+#define TRACE_LOST    9	 /* it says that all went well, and nothing was done */
+#define TRACE_PLANTED 10 /* somebody was there before: what is to be new has its name taken */
+#define TRACE_KINDS   11
 
 enum trace_plan { TRACE_COUNT, TRACE_KILL, TRACE_FAIL };
 
