@@ -11,6 +11,7 @@
 #include "updaterd/rescue.h"
 #include "updaterd/swap.h"
 #include "updaterd/trial.h"
+#include "updaterd/updater_trial.h"
 
 /* ---- `current` ---- */
 
@@ -461,6 +462,8 @@ int recover(struct state *s, struct service service, bool at_boot)
 {
 	int r, first = 0;
 
+	/* That it was removed with its attempt may not have reached the disk. */
+	(void)!updater_trial_forget(s->dirfd);
 	if (journal_is_damaged(s->journal))
 		first = renew_floors(s);
 	r = end_attempt(s, service, at_boot);

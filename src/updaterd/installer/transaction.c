@@ -13,6 +13,8 @@
 #include "updaterd/verify.h"
 
 #define MAX_DURATION_SEC 604800u /* a week */
+#define FREED_TRIES	 10u
+#define FREED_PAUSE_MSEC 100u
 
 struct transaction {
 	struct state *state;
@@ -157,6 +159,21 @@ static int check_hold(struct transaction *t)
 			   t->program->letter);
 }
 
+/* What is removed is free on some file systems only a little later. */
+static int check_space_again(const struct transaction *t)
+{
+	const struct service *service = &t->trial.service;
+	int r = -ENOSPC;
+
+	(void)syncfs(store_dirfd(t->store));
+	for (unsigned i = 0; i < FREED_TRIES && r == -ENOSPC; i++) {
+		if (i > 0)
+			service->ops->pause(service->userdata, FREED_PAUSE_MSEC);
+		r = store_check_space(t->store, t->target.tar_length_bytes);
+	}
+	return r;
+}
+
 /* What the invariants do not need goes when it must: first the backup of the older release, since that
  * is there; then that release, if that helps. A release that nobody could go back to is worth less than
  * one that never comes. */
@@ -165,11 +182,12 @@ static int make_room(struct transaction *t)
 	uint64_t bytes = t->target.tar_length_bytes;
 	int r;
 
-	if (!t->has_before_previous)
-		return -ENOSPC;
+	r = check_space_again(t);
+	if (r != -ENOSPC || !t->has_before_previous)
+		return r;
 	r = store_backup_remove(t->store, &t->before_previous);
 	if (r == 0)
-		r = store_check_space(t->store, bytes);
+		r = check_space_again(t);
 	if (r != -ENOSPC)
 		return r;
 	r = store_would_free_enough(t->store, &t->before_previous, bytes);
@@ -179,9 +197,7 @@ static int make_room(struct transaction *t)
 		   t->before_previous.text, t->to.text);
 	t->has_before_previous = false;
 	r = journal_set(t->state->journal, RECORD_BEFORE_PREVIOUS, NULL);
-	if (r == 0)
-		r = store_remove_release(t->store, &t->before_previous);
-	return r < 0 ? r : store_check_space(t->store, bytes);
+	return r < 0 ? r : store_remove_release(t->store, &t->before_previous);
 }
 
 /* The way back takes nearly nothing, and gets that from what it does not need. */
@@ -190,6 +206,7 @@ static void make_room_for_rollback(struct transaction *t)
 	if (t->is_restored || store_check_space(t->store, 0) != -ENOSPC)
 		return;
 	(void)!store_backup_remove(t->store, &t->to);
+	(void)check_space_again(t);
 }
 
 /* What earlier attempts left goes first, so that a full disk is no reason to stay old. */

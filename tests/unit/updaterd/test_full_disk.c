@@ -35,6 +35,8 @@ int64_t __wrap_conf_effective_time_sec(int64_t last_trusted_sec)
 
 static char mount_point[] = "/tmp/full-disk-XXXXXX";
 static bool is_mounted;
+/* The others make inodes out of bytes. */
+static bool has_inode_table;
 
 /* In a mount namespace of its own, so that it goes with the process. */
 static bool make_disk(void)
@@ -44,13 +46,14 @@ static bool make_disk(void)
 
 	if (!fs)
 		fs = "ext4";
+	has_inode_table = strcmp(fs, "ext4") == 0;
 	if (unshare(CLONE_NEWNS) < 0 || mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
 	    !mkdtemp(mount_point))
 		return false;
 	(void)snprintf(image, sizeof image, "%s.img", mount_point);
 	(void)snprintf(command, sizeof command, COMMAND_FMT,
-		       strcmp(fs, "ext4") == 0 ? IMAGE_BYTES : OTHERS_BYTES, image, fs, image,
-		       image, mount_point);
+		       has_inode_table ? IMAGE_BYTES : OTHERS_BYTES, image, fs, image, image,
+		       mount_point);
 	is_mounted = system(command) == 0;
 	/* The loop device holds it, and goes with the mount. */
 	(void)unlink(image);
@@ -92,6 +95,8 @@ static void fill_to_the_brim(struct gateway *g)
 	char name[32];
 
 	fill(g, 0);
+	if (!has_inode_table)
+		return;
 	assert_true(mkdirat(g->scratch->dirfd, FILL_INODES, 0700) == 0 || errno == ENOSPC ||
 		    errno == EEXIST);
 	for (unsigned i = 0; i < 200000; i++) {
@@ -156,14 +161,19 @@ static void publish(struct gateway *g, const char *version)
 	gateway_publish(g, version, NULL);
 }
 
+static void expect_outcome(const struct result *r, enum outcome outcome)
+{
+	if (r->outcome != outcome)
+		fail_msg("%s %s %s %s", outcome_name(r->outcome), step_name(r->step),
+			 reason_name(r->failure.reason), r->failure.text);
+}
+
 static void upgrade_well(struct gateway *g, const char *version)
 {
 	struct result r;
 
 	assert_int_equal(gateway_upgrade(g, version, &r), 0);
-	if (r.outcome != OUTCOME_CONFIRMED)
-		fail_msg("%s %s %s", outcome_name(r.outcome), reason_name(r.failure.reason),
-			 r.failure.text);
+	expect_outcome(&r, OUTCOME_CONFIRMED);
 }
 
 static int setup(void **state)
@@ -267,10 +277,11 @@ static void test_a_person_goes_back_on_a_full_disk(void **state)
 	struct gateway *g = gateway_of(state);
 	struct result r;
 
+	upgrade_well(g, NEXT_B);
 	fill_to_the_brim(g);
 	assert_int_equal(gateway_rollback(g, 'B', &r), 0);
-	assert_int_equal(r.outcome, OUTCOME_CONFIRMED);
-	gateway_expect_links(g, 'B', OLD_B, NEW_B);
+	expect_outcome(&r, OUTCOME_CONFIRMED);
+	gateway_expect_links(g, 'B', NEW_B, NEXT_B);
 	expect_found(g, r.txid, "\"outcome\":\"confirmed\"");
 	make_room(g);
 }
@@ -286,7 +297,7 @@ static void test_a_result_waits_in_the_journal(void **state)
 	is_reserve_taken = true;
 	to_fill = g;
 	assert_int_equal(gateway_rollback(g, 'B', &r), -ENOSPC);
-	assert_int_equal(r.outcome, OUTCOME_CONFIRMED);
+	expect_outcome(&r, OUTCOME_CONFIRMED);
 	gateway_expect_links(g, 'B', OLD_B, NEW_B);
 	expect_found(g, r.txid, "\"outcome\":\"confirmed\"");
 	/* Recovery cannot keep it either, and takes nothing back. */
@@ -310,7 +321,7 @@ static void test_the_swap_needs_no_room(void **state)
 	to_fill = g;
 	assert_int_equal(gateway_upgrade(g, NEXT_B, &r), 0);
 	assert_null(to_fill);
-	assert_int_equal(r.outcome, OUTCOME_CONFIRMED);
+	expect_outcome(&r, OUTCOME_CONFIRMED);
 	gateway_expect_links(g, 'B', NEXT_B, NEW_B);
 	gateway_expect_order(g);
 	make_room(g);
@@ -327,7 +338,7 @@ static void test_the_way_back_needs_no_room(void **state)
 	to_fill = g;
 	assert_int_equal(gateway_upgrade(g, NEXT_B, &r), 0);
 	assert_null(to_fill);
-	assert_int_equal(r.outcome, OUTCOME_ROLLED_BACK);
+	expect_outcome(&r, OUTCOME_ROLLED_BACK);
 	gateway_expect_links(g, 'B', NEW_B, OLD_B);
 	gateway_expect_order(g);
 	assert_string_equal(g->last_started, NEW_B);

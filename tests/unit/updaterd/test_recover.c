@@ -499,6 +499,11 @@ static void test_a_proof_goes_with_its_attempt(void **state)
 	expect_result(g, "\"outcome\":\"rolled_back\"");
 	assert_int_equal(faccessat(g->scratch->dirfd, "installer/" UPDATER_TRIAL_PROOF, F_OK, 0),
 			 -1);
+	/* Its removal did not reach the disk, the end of the attempt did. */
+	scratch_text(g->scratch->dirfd, "installer/" UPDATER_TRIAL_PROOF, TXID "\n", 0600);
+	assert_int_equal(run_recover(g, true), 0);
+	assert_int_equal(faccessat(g->scratch->dirfd, "installer/" UPDATER_TRIAL_PROOF, F_OK, 0),
+			 -1);
 }
 
 static void test_nonsense_in_the_journal_is_forgotten(void **state)

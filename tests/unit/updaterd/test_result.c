@@ -11,6 +11,22 @@
 #define TXID_1 "6b1f0c1e-0000-4000-8000-000000000001"
 #define TXID_2 "6b1f0c1e-0000-4000-8000-000000000002"
 
+/* The next file that is read whole. */
+static int fail_read;
+
+int __real_fs_read_file(int dirfd, const char *name, size_t max_bytes, char **ret_bytes,
+			size_t *ret_size);
+int __wrap_fs_read_file(int dirfd, const char *name, size_t max_bytes, char **ret_bytes,
+			size_t *ret_size);
+int __wrap_fs_read_file(int dirfd, const char *name, size_t max_bytes, char **ret_bytes,
+			size_t *ret_size)
+{
+	int error = -fail_read;
+
+	fail_read = 0;
+	return error ? error : __real_fs_read_file(dirfd, name, max_bytes, ret_bytes, ret_size);
+}
+
 static struct result make_result(const char *txid)
 {
 	struct result r = {
@@ -227,6 +243,22 @@ static void test_a_damaged_history_is_read_around(void **state)
 	assert_int_equal(cJSON_GetArraySize(array), 2);
 }
 
+/* Not for the moment is not for ever. */
+static void test_an_accident_throws_no_history_away(void **state)
+{
+	struct result r = make_result(TXID_2);
+	struct scratch *s = *state;
+	_cleanup_free_ char *json = NULL;
+
+	keep(s, TXID_1);
+	fail_read = EMFILE;
+	assert_int_equal(result_keep(s->dirfd, &r), -EMFILE);
+	fail_read = EIO;
+	assert_int_equal(result_keep(s->dirfd, &r), 0);
+	assert_int_equal(result_find(s->dirfd, TXID_1, &json), 0);
+	assert_true(result_is_kept(s->dirfd, TXID_2));
+}
+
 static void test_a_history_that_cannot_be_read_holds_up_nothing(void **state)
 {
 	const size_t size = ((size_t)RESULT_HISTORY_LINES * RESULT_MAX_BYTES) + 1;
@@ -299,6 +331,7 @@ int main(void)
 		TEST(test_reads_the_agents_share),
 		TEST(test_no_number_is_too_large),
 		TEST(test_a_damaged_history_is_read_around),
+		TEST(test_an_accident_throws_no_history_away),
 		TEST(test_a_history_that_cannot_be_read_holds_up_nothing),
 		TEST(test_a_damaged_result_holds_up_no_other),
 		TEST(test_leaves_nothing_of_a_cut_write),
