@@ -228,6 +228,8 @@ static void prove_and_look(struct gateway *g, const char *unit, struct service_e
 {
 	struct timespec trust = newest(g, "installer/trust"), own = newest(g, "installer"), after;
 
+	/* The new agent has found newer metadata. */
+	gateway_publish(g, NEXT_A, NULL);
 	prove_it(g, unit, ret);
 	after = newest(g, "installer/trust");
 	assert_memory_equal(&trust, &after, sizeof trust);

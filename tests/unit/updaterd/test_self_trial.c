@@ -244,7 +244,7 @@ static void test_installer_answers_nonsense(void **state)
 		"[]",
 		"{\"programs\":{}}",
 		"{\"programs\":{\"A\":{\"current\":\"x\"}}}",
-		"{\"programs\":{\"A\":{\"current\":\"A199901010001\"}}}",
+		"{\"programs\":{\"A\":{\"current\":\"A202001010001\"}}}",
 	};
 
 	(void)state;
