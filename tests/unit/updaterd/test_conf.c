@@ -68,6 +68,7 @@ static void test_defaults(void **state)
 	assert_null(conf_program(c, 'A')->unit);
 	assert_string_equal(conf_program(c, 'A')->trial_unit, "updaterd-trial.service");
 	assert_int_equal(conf_program(c, 'B')->probe_timeout_sec, 60);
+	assert_int_equal(conf_program(c, 'B')->postpone_max_sec, 604800);
 	assert_null(conf_program(c, 'B')->trial_unit);
 	assert_string_equal(conf_program(c, 'B')->space, "/opt/bmsd");
 	assert_string_equal(conf_program(c, 'B')->unit, "bmsd.service");

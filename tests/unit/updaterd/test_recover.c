@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <sys/wait.h>
 
+#include "common/crc32.h"
 #include "updaterd/adopt.h"
 #include "updaterd/programs.h"
 #include "updaterd/record.h"
@@ -117,6 +118,15 @@ static void leave_journal(struct gateway *g, enum journal_state state, const cha
 	assert_int_equal(state_open(&g->conf, STATE_TRY, &s), 0);
 	assert_int_equal(journal_set(s->journal, RECORD_BEFORE_PREVIOUS, before), 0);
 	assert_int_equal(record_durably(s->journal, state, &r), 0);
+}
+
+static void set_key(struct gateway *g, const char *key, const char *value)
+{
+	_cleanup_(state_closep) struct state *s = NULL;
+
+	assert_int_equal(state_open(&g->conf, STATE_TRY, &s), 0);
+	assert_int_equal(journal_set(s->journal, key, value), 0);
+	assert_int_equal(journal_write(s->journal), 0);
 }
 
 static void put_release(struct gateway *g, const char *version)
@@ -329,6 +339,58 @@ static void test_a_state_of_the_future_is_undone(void **state)
 	expect_journal(g, "altitude", "12");
 }
 
+/* The same bytes as a format of the future would have them. */
+static void raise_format(struct gateway *g, const char *slot)
+{
+	char bytes[JOURNAL_SLOT_BYTES + 1] = { 0 }, crc[10];
+	int fd = gateway_open(g, slot, O_RDWR);
+	char *payload;
+	unsigned size;
+
+	assert_int_equal(pread(fd, bytes, JOURNAL_SLOT_BYTES, 0), JOURNAL_SLOT_BYTES);
+	if (*bytes) {
+		assert_int_equal(sscanf(bytes, "bms-journal 1 %*16x %4x ", &size), 1);
+		bytes[12] = '9';
+		payload = strchr(bytes, '\n') + 1;
+		(void)snprintf(crc, sizeof crc, "%08x\n",
+			       crc32_update(crc32_update(0, bytes, (size_t)(payload - bytes) - 9),
+					    payload, size));
+		memcpy(payload - 9, crc, 9);
+		assert_int_equal(pwrite(fd, bytes, JOURNAL_SLOT_BYTES, 0), JOURNAL_SLOT_BYTES);
+	}
+	(void)close(fd);
+}
+
+/* A newer updaterd was rolled back in the middle: its journal and its history are read by this one. */
+static void test_what_a_newer_updaterd_wrote_is_read(void **state)
+{
+	static const char line[] = "{\"txid\":\"6b1f0c1e-0000-4000-8000-000000000009\",\"outcome\":"
+				   "\"levitated\",\"altitude\":{\"m\":12}}\n";
+	struct gateway *g = *state;
+	_cleanup_free_ char *history = NULL;
+	size_t size;
+
+	cut_trial(g, JOURNAL_TRIAL);
+	set_key(g, "floor_B", OLD_B);
+	set_key(g, "altitude", "12");
+	set_key(g, "held_B", "while-it-rains");
+	scratch_text(g->scratch->dirfd, "installer/history.jsonl", line, 0600);
+	raise_format(g, "installer/journal.a");
+	raise_format(g, "installer/journal.b");
+	assert_int_equal(run_recover(g, true), 0);
+	gateway_expect_links(g, 'B', OLD_B, "");
+	gateway_expect_order(g);
+	expect_result(g, "\"outcome\":\"rolled_back\"");
+	expect_journal(g, "failures_B", NEW_B ":1");
+	expect_journal(g, "floor_B", OLD_B);
+	expect_journal(g, "altitude", "12");
+	expect_journal(g, "held_B", "while-it-rains");
+	assert_int_equal(
+		fs_read_file(g->scratch->dirfd, "installer/history.jsonl", 65536, &history, &size),
+		0);
+	assert_int_equal(strncmp(history, line, strlen(line)), 0);
+}
+
 static void test_confirmed(void **state)
 {
 	struct gateway *g = *state;
@@ -355,15 +417,6 @@ static void test_rolled_back(void **state)
 }
 
 /* ---- what the rescue program did ---- */
-
-static void set_key(struct gateway *g, const char *key, const char *value)
-{
-	_cleanup_(state_closep) struct state *s = NULL;
-
-	assert_int_equal(state_open(&g->conf, STATE_TRY, &s), 0);
-	assert_int_equal(journal_set(s->journal, key, value), 0);
-	assert_int_equal(journal_write(s->journal), 0);
-}
 
 /* It put the links back, wrote that down, and left the rest to us. */
 static void test_a_rescued_trial_is_ended(void **state)
@@ -999,6 +1052,7 @@ int main(void)
 		TEST(test_trial_at_boot),
 		TEST(test_three_cut_trials_are_enough),
 		TEST(test_a_state_of_the_future_is_undone),
+		TEST(test_what_a_newer_updaterd_wrote_is_read),
 		TEST(test_confirmed),
 		TEST(test_rolled_back),
 		TEST(test_a_rescued_trial_is_ended),
