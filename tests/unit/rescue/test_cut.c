@@ -44,7 +44,18 @@ WRAP_SYNC(fdatasync)
 WRAP_SYNC(fsync)
 WRAP_SYNC(syncfs)
 WRAP(mkdirat, (int fd, const char *name, mode_t mode), (fd, name, mode))
-WRAP(renameat, (int from, const char *old, int to, const char *new), (from, old, to, new))
+
+static bool are_lies;
+
+int __real_renameat(int from, const char *old, int to, const char *new);
+int __wrap_renameat(int from, const char *old, int to, const char *new);
+int __wrap_renameat(int from, const char *old, int to, const char *new)
+{
+	if (are_lies)
+		return 0;
+	return meets_fault() ? -1 : __real_renameat(from, old, to, new);
+}
+
 WRAP(symlinkat, (const char *text, int fd, const char *name), (text, fd, name))
 WRAP(unlinkat, (int fd, const char *name, int flags), (fd, name, flags))
 
@@ -321,6 +332,21 @@ static void test_every_call_fails(void **state)
 	assert_true(failures > 100);
 }
 
+/* A file system that says yes and does nothing. */
+static void test_reads_back_what_it_flipped(void **state)
+{
+	struct scratch *s = *state;
+
+	for (size_t i = 0; i < ELEMENTSOF(scenarios); i++) {
+		renew_tree(s);
+		scenarios[i].put(s);
+		are_lies = true;
+		if (scenarios[i].play(s) >= 0)
+			fail_msg("%s: no success", scenarios[i].name);
+		are_lies = false;
+	}
+}
+
 /* In memory, where there is a file system for that: it is thousands of trees. */
 static int setup(void **state)
 {
@@ -345,6 +371,8 @@ int main(void)
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_cut_at_every_call, setup, scratch_teardown),
 		cmocka_unit_test_setup_teardown(test_cut_twice, setup, scratch_teardown),
+		cmocka_unit_test_setup_teardown(test_reads_back_what_it_flipped, setup,
+						scratch_teardown),
 		cmocka_unit_test_setup_teardown(test_every_call_fails, setup, scratch_teardown),
 	};
 

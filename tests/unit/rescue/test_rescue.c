@@ -306,6 +306,28 @@ static void test_goes_to_the_newest_that_is_complete(void **state)
 	expect_b(s, "releases/" B1, "releases/" B2);
 }
 
+static void test_goes_to_the_next_newest_each_time(void **state)
+{
+	struct scratch *s = *state;
+	char version[16], path[128], expected[64];
+
+	assert_int_equal(fs_remove_tree(s->dirfd, "b/previous"), 0);
+	for (unsigned i = 0; i < 20; i++) {
+		(void)snprintf(version, sizeof version, "B20210910%04u", i * 7 % 20 + 1);
+		put_release(s->dirfd, "b/releases", version);
+	}
+	current_gone(s);
+	for (unsigned i = 20; i > 0; i--) {
+		assert_int_equal(run(s), 1);
+		(void)snprintf(expected, sizeof expected, "releases/B20210910%04u", i);
+		expect_b(s, expected, "");
+		(void)snprintf(path, sizeof path, "b/%s/release.json", expected);
+		assert_int_equal(fs_remove_tree(s->dirfd, path), 0);
+	}
+	assert_int_equal(run(s), 1);
+	expect_b(s, "releases/" B3, "");
+}
+
 static void expect_factory(const struct scratch *s)
 {
 	char factory[128];
@@ -621,7 +643,7 @@ static void test_wild_values(void **state)
 
 		renew_tree(s);
 		put_attempt(s, "trial");
-		put_journal(s, (const char *[]){ "zeta", NULL, NULL });
+		put_release(s->dirfd, "b/releases", A2);
 		{
 			_cleanup_close_ int fd = scratch_dir(s->dirfd, "installer");
 			_cleanup_(journal_closep) struct journal *j = NULL;
@@ -934,6 +956,7 @@ int main(void)
 		T(test_leaves_what_is_in_order),
 		T(test_goes_to_previous),
 		T(test_goes_to_the_newest_that_is_complete),
+		T(test_goes_to_the_next_newest_each_time),
 		T(test_goes_to_the_factory),
 		T(test_every_space_gets_its_turn),
 		T(test_a_program_that_is_not_installed),
