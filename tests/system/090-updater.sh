@@ -200,6 +200,19 @@ check "and the next run leaves it so" gw updaterd
 equal "result" "rolled_back operator" "$(result_of "$VERSION" outcome) $(result_of "$VERSION" reason)"
 equal "the old updater is still there" "releases/$old" "$(current_of updaterd)"
 withdraw "$VERSION"
+
+next_version
+publish_a "$VERSION" "$(tree_a "$VERSION")"
+begin_trial_offline "the machine goes down"
+gw systemctl kill --kill-who=main updaterd-installer.service
+old_is_back() { [[ $(current_of updaterd) == releases/$old ]]; }
+check "the old updater is back then, too" within 20 old_is_back
+queryd_up
+ended
+check "the next run brings it again" gw updaterd
+equal "for it was not to blame" "rolled_back interrupted, confirmed none, releases/$VERSION" \
+  "$(results | jq -r --arg to "$VERSION" '[.[] | select(.to == $to) | "\(.outcome) \(.reason)"] | join(", ")'), $(current_of updaterd)"
+kept=$old old=$VERSION
 gw rm /etc/systemd/system/updaterd-trial.service.d/hold.conf
 gw systemctl daemon-reload
 
