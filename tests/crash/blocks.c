@@ -16,7 +16,7 @@
 #define MAX_STATE_SEC	 120
 #define MAX_JOBS	 8u
 #define SEEN_SLOTS	 (1u << 18)
-#define DOUBLE_SHARE	 40u /* states of a scenario for one whose recovery is cut, too */
+#define DOUBLE_SHARE	 40u /* about as many states as a recovery has blocks */
 #define MAX_SUBSET_TRIES 4
 
 /* A disk's content, with a note of which blocks are not zero. */
@@ -413,7 +413,9 @@ static uint64_t put_torn(struct content *c, const struct disk_log *log, uint64_t
 {
 	const struct disk_entry *e = &log->entries[at];
 	uint64_t n = e->size / DISK_SECTOR, hash = at;
-	uint64_t cut = n > 1 ? 1 + campaign_random(seed) % (n - 1) : 0;
+	uint64_t cut = n < 2			   ? 0
+		       : campaign_random(seed) % 2 ? 1
+						   : 1 + campaign_random(seed) % (n - 1);
 	bool is_scattered = campaign_random(seed) % 2;
 
 	for (uint64_t i = 0; i < n; i++) {
@@ -665,8 +667,8 @@ static int make_log(struct run *run)
 
 /* ---- recovery cut ---- */
 
-/* From one state: boot and recover with the log on, then cut that anywhere. */
-static int cut_recovery(struct run *run, const struct content *state, uint64_t end)
+/* From one state: boot and recover with the log on, then cut that: n times, or at every block. */
+static int cut_recovery(struct run *run, const struct content *state, uint64_t end, uint64_t n)
 {
 	struct log_copy log;
 	struct content base;
@@ -681,7 +683,7 @@ static int cut_recovery(struct run *run, const struct content *state, uint64_t e
 		return r;
 	log = log_take(&run->disk);
 	base = content_copy(state);
-	replay(run, &base, &log.log, 0, end);
+	replay(run, &base, &log.log, n, end);
 	content_free(&base);
 	log_release(&log);
 	return 0;
@@ -690,9 +692,10 @@ static int cut_recovery(struct run *run, const struct content *state, uint64_t e
 static int cut_recoveries(struct run *run, const struct content *base, const struct disk_log *log,
 			  uint64_t n)
 {
+	uint64_t n_recoveries = n < DOUBLE_SHARE ? 1 : n / DOUBLE_SHARE;
 	int r = 0;
 
-	for (uint64_t i = 0; i < n && r == 0; i++) {
+	for (uint64_t i = 0; i < n_recoveries && r == 0; i++) {
 		struct state_plan plan = { .at = campaign_random(&run->seed) % (log->n + 1),
 					   .kind = i % 2 ? SUBSET : PREFIX,
 					   .seed = campaign_random(&run->seed) };
@@ -701,7 +704,7 @@ static int cut_recoveries(struct run *run, const struct content *base, const str
 		for (uint64_t at = 0; at < plan.at; at++)
 			content_apply(&state, log, at);
 		(void)put_state(&state, log, &plan);
-		r = cut_recovery(run, &state, epoch_end(log, plan.at));
+		r = cut_recovery(run, &state, epoch_end(log, plan.at), n < DOUBLE_SHARE ? n : 0);
 		content_free(&state);
 	}
 	return r;
@@ -809,13 +812,10 @@ static uint64_t share_of(const struct run *run, uint64_t n_left)
 	uint64_t left = run->c->states - run->c->n_checked, share;
 
 	if (run->c->states == 0)
-		return run->is_double ? 1 : 0;
+		return 0;
 	if (run->c->n_checked >= run->c->states)
 		return 1;
 	share = (left + n_left - 1) / n_left;
-	/* A recovery is cut at every block, which is some dozens of states. */
-	if (run->is_double)
-		share = share < DOUBLE_SHARE ? 1 : share / DOUBLE_SHARE;
 	return share;
 }
 

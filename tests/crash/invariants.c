@@ -9,6 +9,7 @@
 
 #include "common/fsutil.h"
 #include "common/json.h"
+#include "updaterd/backup.h"
 #include "updaterd/journal.h"
 #include "updaterd/result.h"
 #include "updaterd/state.h"
@@ -192,6 +193,31 @@ static bool i2_both_are_whole(const struct sight *v)
 				      journal_state_name(state));
 		if (!is_whole(v, *letter == 'A' ? 0 : 1, version, wrong, sizeof wrong))
 			return broken(v, "I2: in %s: %s", journal_state_name(state), wrong);
+	}
+	return true;
+}
+
+/* A backup has its name only when it is right. */
+static bool i2_backups_are_right(const struct sight *v)
+{
+	for (size_t i = 0; i < v->w->conf.n_programs; i++) {
+		_cleanup_(store_closep) struct store *store = NULL;
+		_cleanup_free_ struct version *versions = NULL;
+		size_t n = 0;
+
+		if (store_open(program(v, i)->space, &store) < 0 ||
+		    store_list(store, &versions, &n) < 0)
+			continue;
+		for (size_t k = 0; k < n; k++) {
+			const struct golden *golden = inputs_golden(v->w->inputs, versions[k].text);
+			int r = golden ? backup_check(store, &versions[k], golden->tar_sha256,
+						      v->w->conf.max_program_bytes)
+				       : 0;
+
+			if (r < 0 && r != -ENOENT)
+				return broken(v, "I2: the backup of %s: %s", versions[k].text,
+					      strerror(-r));
+		}
 	}
 	return true;
 }
@@ -466,8 +492,8 @@ void invariants_at_cut(const struct world *w, const struct scenario *s, const st
 	struct sight v = { .w = w, .s = s, .before = before, .verdict = verdict };
 
 	look(&v);
-	(void)(i1_current_is_whole(&v, false) && i2_both_are_whole(&v) && i3_one_at_a_time(&v) &&
-	       i4_floors_stand(&v, false));
+	(void)(i1_current_is_whole(&v, false) && i2_both_are_whole(&v) &&
+	       i2_backups_are_right(&v) && i3_one_at_a_time(&v) && i4_floors_stand(&v, false));
 	(void)state_close(v.state);
 }
 
@@ -477,9 +503,9 @@ void invariants_at_rest(const struct world *w, const struct scenario *s,
 	struct sight v = { .w = w, .s = s, .before = before, .verdict = verdict };
 
 	look(&v);
-	(void)(i1_current_is_whole(&v, true) && i3_one_at_a_time(&v) && i4_floors_stand(&v, true) &&
-	       i5_attempt_has_ended(&v) && i6_one_result_each(&v) && i7_nothing_is_left(&v) &&
-	       i8_b_runs(&v) && i9_a_has_proved_itself(&v));
+	(void)(i1_current_is_whole(&v, true) && i2_backups_are_right(&v) && i3_one_at_a_time(&v) &&
+	       i4_floors_stand(&v, true) && i5_attempt_has_ended(&v) && i6_one_result_each(&v) &&
+	       i7_nothing_is_left(&v) && i8_b_runs(&v) && i9_a_has_proved_itself(&v));
 	(void)state_close(v.state);
 }
 

@@ -326,13 +326,13 @@ static void cut_errors(const struct row *row, struct stand *st, const struct tra
 	first = (size_t)(campaign_random(&seed) % stride);
 	for (size_t at = 0; at < t->n_calls; at++)
 		for (int e = 0; e < TRACE_KINDS; e++) {
-			bool is_asked = c->at < 0 ||
-					((size_t)c->at == at && (c->error < 0 || c->error == e));
+			bool is_asked = (c->at < 0 || (size_t)c->at == at) &&
+					(c->error < 0 || c->error == e);
 
 			if (!(t->calls[at].errors & 1u << e))
 				continue;
-			if ((c->at >= 0 || n % stride == first) && n / stride % c->jobs == job &&
-			    is_asked)
+			if ((c->at >= 0 || c->error >= 0 || n % stride == first) &&
+			    n / stride % c->jobs == job && is_asked)
 				cut_once(row, st, at, e);
 			n++;
 		}
