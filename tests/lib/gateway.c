@@ -389,6 +389,8 @@ static void play_pause(void *userdata, uint64_t msec)
 	struct gateway *g = userdata;
 
 	g->clock_msec += msec;
+	if (g->is_real_time)
+		(void)usleep((useconds_t)msec * 1000);
 }
 
 struct service gateway_service(struct gateway *g)
