@@ -10,6 +10,9 @@
 
 #include "common/cleanup.h"
 
+/* Gateways tell of their backups once a week; what is kept for less would come and go. */
+#define QUERYD_CONF_MIN_KEEP_DAYS 14
+
 #define QUERYD_CONF_PATH "/etc/queryd/queryd.conf"
 
 struct queryd_conf {
@@ -27,6 +30,12 @@ struct queryd_conf {
 	bool serve;	   /* /metadata and /targets */
 	/* [store] */
 	char *store;
+	/* [backup] */
+	char *backup_path;		 /* the directory; by default "backups" beside the store */
+	uint64_t backup_max_file_bytes;	 /* 0: none is taken, but by reference */
+	uint64_t backup_max_per_gateway; /* backups */
+	uint64_t backup_max_total_bytes;
+	uint64_t backup_keep_days; /* since the gateway last told of it; 0: for ever */
 	/* [admin] */
 	char *token_file; /* NULL: /v1/admin is closed */
 	/* [limits] */

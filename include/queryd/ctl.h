@@ -35,6 +35,12 @@ _must_check_ int ctl_get_gateways(struct ctl *c, uint64_t limit, cJSON **ret);
 /* The newest, newest last. query: "&identity=…" and so on, or "". */
 _must_check_ int ctl_get_results(struct ctl *c, const char *query, uint64_t limit, cJSON **ret);
 
+/* query: "&identity=…", or "". In the order in which they were made. */
+_must_check_ int ctl_get_backups(struct ctl *c, const char *query, uint64_t limit, cJSON **ret);
+/* The bytes of a backup ("imei/490154203237518/B202109010001") into an empty file, checked against what
+ * queryd says that they hash to. */
+_must_check_ int ctl_get_backup(struct ctl *c, const char *path, int fd);
+
 /* ---- tables ---- */
 
 struct table;

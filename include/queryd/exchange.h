@@ -41,6 +41,8 @@ struct request {
 	const char *range;
 	const char *if_range;
 	const char *if_none_match;
+	const char *content_range;
+	const char *content_length;
 	struct request_argument arguments[REQUEST_MAX_ARGUMENTS];
 	size_t n_arguments;
 };

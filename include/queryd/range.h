@@ -18,4 +18,9 @@ enum range_kind {
 enum range_kind range_parse(const char *header, uint64_t size_bytes, uint64_t *ret_first,
 			    uint64_t *ret_last);
 
+/* Content-Range of a request that brings a part of something: "bytes first-last/total", and nothing else.
+ * -EINVAL; what it says about the total is not judged. */
+int range_parse_content(const char *header, uint64_t *ret_first, uint64_t *ret_last,
+			uint64_t *ret_total);
+
 #endif

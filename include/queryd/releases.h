@@ -11,6 +11,7 @@
 #include <stdint.h>
 
 #include "common/cleanup.h"
+#include "common/digest.h"
 #include "common/manifest.h"
 #include "common/version.h"
 
@@ -21,6 +22,8 @@ struct release {
 	size_t n_models;
 	char *target; /* path of the program file */
 	uint64_t length_bytes;
+	/* Of the program file and of the tar in it, hex; "" where it is not known. */
+	char sha256[SHA256_HEX_LENGTH + 1], tar_sha256[SHA256_HEX_LENGTH + 1];
 };
 
 struct releases;
@@ -36,6 +39,8 @@ DEFINE_CLEANUP(struct releases *, releases_unref);
  * speak of A). */
 _must_check_ int releases_add(struct releases *l, const char *target, uint64_t length_bytes,
 			      const cJSON *custom);
+/* The SHA-256 of the program file that was taken in last. */
+void releases_note_sha256(struct releases *l, const uint8_t sha256[SHA256_BYTES]);
 /* Newest first within each program; call once after the last releases_add(). */
 void releases_sort(struct releases *l);
 
@@ -44,5 +49,8 @@ const struct release *releases_at(const struct releases *l, size_t index);
 /* NULL if there is none. model "" is a gateway that did not tell: only releases for any model. */
 const struct release *releases_newest(const struct releases *l, char program, const char *arch,
 				      const char *model);
+
+/* One that is made of the tar with this SHA-256 (hex) and whose program file is known; NULL. */
+const struct release *releases_with_tar(const struct releases *l, const char *tar_sha256);
 
 #endif

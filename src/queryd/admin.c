@@ -14,6 +14,7 @@
 
 #define GATEWAYS_PAGE  1000
 #define RESULTS_PAGE   100 /* each may be 16 KiB */
+#define BACKUPS_PAGE   1000
 #define NOTE_MAX_BYTES 500
 
 /* ---- who may ---- */
@@ -400,4 +401,92 @@ void admin_handle_blacklist_entry(struct service *s, const struct request *reque
 	if (r > 0)
 		log_notice("blacklist of %s: %s %s", version.text, identity.text,
 			   request->method == METHOD_DELETE ? "removed" : "added");
+}
+
+/* ---- backups ---- */
+
+struct backups_list {
+	struct service *service;
+	cJSON *list;
+};
+
+static bool add_backup_state(cJSON *item, const struct store_backup *backup,
+			     const struct backup_state *state)
+{
+	const char *word = !state->is_held	    ? "wanted"
+			   : state->is_by_reference ? "repository"
+						    : "held";
+
+	if (!cJSON_AddStringToObject(item, "state", word) ||
+	    (!state->is_held && !json_add_u64(item, "offset", state->offset_bytes)))
+		return false;
+	return cJSON_AddStringToObject(item, "tar_sha256", backup->tar_sha256) &&
+	       (!state->sha256[0] || (cJSON_AddStringToObject(item, "sha256", state->sha256) &&
+				      json_add_u64(item, "length", state->length_bytes)));
+}
+
+static int add_backup(const struct store_backup *backup, void *userdata)
+{
+	struct backups_list *l = userdata;
+	cJSON *item = add_item(l->list);
+	struct backup_state state;
+	int r;
+
+	r = backups_describe(l->service->backups, backup, &state);
+	if (r < 0)
+		return r;
+	if (!item || !add_owned(item, "identity", identity_to_json(backup->identity)) ||
+	    !cJSON_AddStringToObject(item, "version", backup->version) ||
+	    !add_backup_state(item, backup, &state) ||
+	    !add_time(item, "made_sec", backup->made_sec) ||
+	    !add_time(item, "told_sec", backup->told_sec) || !json_add_u64(item, "id", backup->id))
+		return -ENOMEM;
+	return 0;
+}
+
+static bool has_backups(const struct service *s, struct answer *ret)
+{
+	if (!s->backups)
+		answer_error(ret, 404, NULL, "no backups are kept here");
+	return s->backups;
+}
+
+void admin_handle_backups(struct service *s, const struct request *request, struct answer *ret)
+{
+	struct store_backup_filter filter = { 0 };
+	struct backups_list l = { .service = s };
+	_cleanup_json_ cJSON *json = NULL;
+	struct identity identity;
+	int r = 0;
+
+	if (!has_backups(s, ret) ||
+	    !number_argument(request, "limit", BACKUPS_PAGE, BACKUPS_PAGE, &filter.limit, ret) ||
+	    !number_argument(request, "after", INT64_MAX, 0, &filter.after, ret) ||
+	    !identity_argument(request, &identity, &filter.identity, ret))
+		return;
+	json = new_list("backups", &l.list);
+	if (json)
+		r = store_each_backup(s->store, &filter, add_backup, &l);
+	answer_list(s, r, json, ret);
+}
+
+void admin_handle_backup(struct service *s, const struct request *request, struct answer *ret)
+{
+	struct identity identity;
+	struct version version;
+	int r;
+
+	if (!has_backups(s, ret) || !parse_entry_path(request->rest, &version, &identity, ret))
+		return;
+	r = backups_remove(s->backups, identity.text, version.text);
+	if (r == -ENOENT) {
+		answer_error(ret, 404, NULL, "there is no backup of %s of %s", version.text,
+			     identity.text);
+	} else if (r == -EBUSY) {
+		answer_error(ret, 409, NULL, "it is being uploaded right now");
+	} else {
+		answer_changed(s, r, 200, ret);
+		if (r == 0)
+			log_notice("backup of %s: %s removed", identity.text, version.text);
+	}
 }

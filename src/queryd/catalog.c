@@ -133,9 +133,14 @@ struct collect {
 /* A gateway makes a file name and a URL of the path, and finds the file by its SHA-256. */
 static int add_target(struct releases *releases, const struct tuf_target *target)
 {
+	int r;
+
 	if (!tuf_path_is_plain(target->path) || !target->has_sha256)
 		return -EBADMSG;
-	return releases_add(releases, target->path, target->length, target->custom);
+	r = releases_add(releases, target->path, target->length, target->custom);
+	if (r > 0)
+		releases_note_sha256(releases, target->sha256);
+	return r;
 }
 
 /* One target that makes no sense must not keep the other programs from their upgrades. */

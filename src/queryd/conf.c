@@ -23,6 +23,13 @@ static const struct config_key keys[] = {
 	KEY("repository", "file_server", CONFIG_STRING, file_server, 0, 0, NULL),
 	KEY("repository", "serve", CONFIG_BOOL, serve, 0, 0, NULL),
 	KEY("store", "path", CONFIG_PATH, store, 0, 0, NULL),
+	KEY("backup", "path", CONFIG_PATH, backup_path, 0, 0, NULL),
+	KEY("backup", "max_file_bytes", CONFIG_U64, backup_max_file_bytes, 0, UINT64_C(1) << 32,
+	    NULL),
+	KEY("backup", "max_per_gateway", CONFIG_U64, backup_max_per_gateway, 1, 1000, NULL),
+	KEY("backup", "max_total_bytes", CONFIG_U64, backup_max_total_bytes, 0, UINT64_C(1) << 50,
+	    NULL),
+	KEY("backup", "keep_days", CONFIG_U64, backup_keep_days, 0, 36500, NULL),
 	KEY("admin", "token_file", CONFIG_PATH, token_file, 0, 0, NULL),
 	KEY("limits", "body_bytes", CONFIG_U64, body_bytes, 1024, 16384, NULL),
 	KEY("limits", "connections", CONFIG_U64, connections, 64, 65536, NULL),
@@ -45,6 +52,7 @@ struct queryd_conf *queryd_conf_free(struct queryd_conf *c)
 	free(c->trusted_root);
 	free(c->file_server);
 	free(c->store);
+	free(c->backup_path);
 	free(c->token_file);
 	free(c);
 	return NULL;
@@ -65,6 +73,10 @@ int queryd_conf_default(struct queryd_conf **ret)
 		.serve = true,
 		.store = strdup("/var/lib/queryd/queryd.db"),
 		.token_file = strdup("/etc/queryd/admin-token"),
+		.backup_max_file_bytes = UINT64_C(64) << 20,
+		.backup_max_per_gateway = 8,
+		.backup_max_total_bytes = UINT64_C(4) << 30,
+		.backup_keep_days = 365,
 		.body_bytes = 16384,
 		.connections = 1024,
 		.timeout_sec = 30,
@@ -116,7 +128,21 @@ static const char *contradiction(const struct queryd_conf *c)
 		return "[repository] serve=no needs a file_server that serves instead";
 	if (!c->store)
 		return "[store] path: must not be empty";
+	if (c->backup_keep_days > 0 && c->backup_keep_days < QUERYD_CONF_MIN_KEEP_DAYS)
+		return "[backup] keep_days: 0, or 14 at least";
 	return NULL;
+}
+
+static int complete(struct queryd_conf *c)
+{
+	const char *slash = strrchr(c->store, '/');
+
+	if (!c->backup_path && asprintf(&c->backup_path, "%.*s/backups",
+					(int)(slash ? slash - c->store : 0), c->store) < 0) {
+		c->backup_path = NULL;
+		return -ENOMEM;
+	}
+	return 0;
 }
 
 int queryd_conf_load(const char *path, struct queryd_conf **ret, char **ret_error)
@@ -137,6 +163,9 @@ int queryd_conf_load(const char *path, struct queryd_conf **ret, char **ret_erro
 			*ret_error = NULL;
 		return -EINVAL;
 	}
+	r = complete(c);
+	if (r < 0)
+		return r;
 	*ret = TAKE_PTR(c);
 	return 0;
 }

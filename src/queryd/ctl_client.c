@@ -2,6 +2,8 @@
 #include <stdarg.h>
 #include <string.h>
 
+#include "common/digest.h"
+#include "common/fsutil.h"
 #include "common/http.h"
 #include "common/json.h"
 #include "queryd/ctl.h"
@@ -10,6 +12,9 @@
 
 #define ANSWER_MAX_BYTES (64u << 20)
 #define RESULTS_PAGE	 100
+#define BACKUPS_PAGE	 1000
+#define PIECE_BYTES	 (8u << 20)
+#define WAIT_MSEC	 1000
 
 struct ctl {
 	struct http *http;
@@ -106,14 +111,14 @@ static int refused(struct ctl *c, const struct http_response *response)
 	return fail(c, response->status == 404 ? -ENOENT : -EPROTO, "%s", sentence);
 }
 
-int ctl_call(struct ctl *c, const char *method, const char *path, const char *body,
-	     cJSON **ret_json)
+static int call(struct ctl *c, const char *method, const char *path, const char *body,
+		cJSON **ret_json)
 {
 	_cleanup_(http_response_done) struct http_response response = { 0 };
 	_cleanup_free_ char *url = NULL;
 	int r;
 
-	if (asprintf(&url, "http://queryd/v1/admin/%s", path) < 0) {
+	if (asprintf(&url, "http://queryd/v1/%s", path) < 0) {
 		url = NULL;
 		return fail(c, -ENOMEM, "out of memory");
 	}
@@ -134,6 +139,18 @@ int ctl_call(struct ctl *c, const char *method, const char *path, const char *bo
 			return r;
 	}
 	return (int)response.status;
+}
+
+int ctl_call(struct ctl *c, const char *method, const char *path, const char *body,
+	     cJSON **ret_json)
+{
+	_cleanup_free_ char *whole = NULL;
+
+	if (asprintf(&whole, "admin/%s", path) < 0) {
+		whole = NULL;
+		return fail(c, -ENOMEM, "out of memory");
+	}
+	return call(c, method, whole, body, ret_json);
 }
 
 /* ---- lists ---- */
@@ -264,4 +281,130 @@ int ctl_get_results(struct ctl *c, const char *query, uint64_t limit, cJSON **re
 	(void)move_entries_turned(list, turned);
 	*ret = TAKE_PTR(all);
 	return 0;
+}
+
+int ctl_get_backups(struct ctl *c, const char *query, uint64_t limit, cJSON **ret)
+{
+	_cleanup_json_ cJSON *all = cJSON_CreateObject();
+	cJSON *list = cJSON_AddArrayToObject(all, "backups");
+	uint64_t total = 0, after = 0;
+
+	if (!list)
+		return fail(c, -ENOMEM, "out of memory");
+	while (limit == 0 || total < limit) {
+		uint64_t wanted = limit == 0 || limit - total > BACKUPS_PAGE ? BACKUPS_PAGE
+									     : limit - total;
+		_cleanup_json_ cJSON *page = NULL;
+		struct json_error error = { 0 };
+		char text[256];
+		uint64_t n;
+		int r;
+
+		(void)snprintf(text, sizeof text, "?limit=%ju&after=%ju%s", (uintmax_t)wanted,
+			       (uintmax_t)after, query);
+		r = ctl_get_list(c, "backups", text, &page);
+		if (r < 0)
+			return r;
+		n = move_entries(list_of(page, "backups"), list);
+		if (n == 0)
+			break;
+		total += n;
+		r = json_get_u64(last_of(list), "id", UINT64_C(1) << 53, &after, &error);
+		if (r < 0)
+			return fail(c, -EPROTO, "%s: %s", error.field, error.text);
+	}
+	*ret = TAKE_PTR(all);
+	return 0;
+}
+
+/* ---- the bytes of a backup ---- */
+
+struct piece {
+	int fd;
+	uint64_t offset;
+};
+
+static int write_piece(void *userdata, const void *bytes, size_t size)
+{
+	struct piece *piece = userdata;
+	int r = fs_pwrite_all(piece->fd, bytes, size, piece->offset);
+
+	piece->offset += size;
+	return r;
+}
+
+static int get_piece(struct ctl *c, const char *url, uint64_t total, struct piece *piece)
+{
+	uint64_t left = total - piece->offset;
+	const struct http_range range = {
+		.url = url,
+		.first = piece->offset,
+		.last = piece->offset + (left < PIECE_BYTES ? left : PIECE_BYTES) - 1,
+		.total = total,
+		.sink = write_piece,
+		.userdata = piece,
+	};
+	struct http_ended ended = { 0 };
+	int r = http_start_range(c->http, &range);
+
+	while (r == 0)
+		r = http_wait(c->http, WAIT_MSEC, &ended);
+	if (r > 0)
+		r = ended.error;
+	if (r < 0)
+		return fail(c, r, "%s", http_error(c->http));
+	if (ended.response.status == 404)
+		return fail(c, -ENOENT, "its bytes are on another file server");
+	if (ended.response.status != 206)
+		return fail(c, -EPROTO, "HTTP status %ld", ended.response.status);
+	return 0;
+}
+
+static int get_bytes(struct ctl *c, const char *path, uint64_t total, const char *sha256, int fd)
+{
+	char hex[SHA256_HEX_LENGTH + 1];
+	struct piece piece = { .fd = fd };
+	_cleanup_free_ char *url = NULL;
+	uint8_t digest[SHA256_BYTES];
+	int r = 0;
+
+	if (asprintf(&url, "http://queryd/v1/backups/%s/bytes", path) < 0) {
+		url = NULL;
+		return fail(c, -ENOMEM, "out of memory");
+	}
+	while (r == 0 && piece.offset < total)
+		r = get_piece(c, url, total, &piece);
+	if (r < 0)
+		return r;
+	r = digest_fd(fd, digest, NULL);
+	if (r < 0 || fsync(fd) < 0)
+		return fail(c, r < 0 ? r : -errno, "the file: %s", strerror(r < 0 ? -r : errno));
+	hex_encode(digest, sizeof digest, hex);
+	return strcmp(hex, sha256) == 0
+		       ? 0
+		       : fail(c, -EBADMSG, "the bytes are damaged: SHA-256 %s", hex);
+}
+
+int ctl_get_backup(struct ctl *c, const char *path, int fd)
+{
+	_cleanup_json_ cJSON *json = NULL;
+	_cleanup_free_ char *whole = NULL;
+	const char *state = NULL, *sha256 = NULL;
+	struct json_error error = { 0 };
+	uint64_t length = 0;
+	int r;
+
+	if (asprintf(&whole, "backups/%s", path) < 0) {
+		whole = NULL;
+		return fail(c, -ENOMEM, "out of memory");
+	}
+	r = call(c, "GET", whole, NULL, &json);
+	if (r < 0)
+		return r;
+	if (json_get_string(json, "state", &state, &error) == 0 && strcmp(state, "held") != 0)
+		return fail(c, -ENOENT, "it has not come whole yet");
+	if (json_get_string(json, "sha256", &sha256, &error) < 0 ||
+	    json_get_u64(json, "length", UINT64_C(1) << 53, &length, &error) < 0)
+		return fail(c, -EPROTO, "%s: %s", error.field, error.text);
+	return get_bytes(c, path, length, sha256, fd);
 }

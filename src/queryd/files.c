@@ -116,6 +116,41 @@ static void answer_file(const struct request *request, struct file *f, struct an
 	ret->fd = TAKE_FD(f->fd);
 }
 
+static void answer_open_file(const struct request *request, struct file *f,
+			     const char *content_type, struct answer *ret)
+{
+	if (if_none_match_hits(request->if_none_match, f))
+		ret->status = 304;
+	else
+		answer_file(request, f, ret);
+	if (ret->status != 416)
+		answer_header(ret, "Content-Type", "%s", content_type);
+	answer_header(ret, "Accept-Ranges", "bytes");
+	answer_header(ret, "ETag", "%s", f->etag);
+	answer_header(ret, "Last-Modified", "%s", f->last_modified);
+}
+
+static void answer_no_file(int error, struct answer *ret)
+{
+	if (error == -EMFILE || error == -ENFILE || error == -ENOMEM || error == -EIO) {
+		answer_error(ret, 503, NULL, "%s", strerror(-error));
+		answer_header(ret, "Retry-After", "60");
+	} else {
+		answer_error(ret, 404, NULL, "no such file");
+	}
+}
+
+void files_answer_fd(const struct request *request, int fd, struct answer *ret)
+{
+	_cleanup_(file_close) struct file f = { .fd = fd };
+	int r = fd < 0 ? fd : describe(&f);
+
+	if (r < 0)
+		answer_no_file(r, ret);
+	else
+		answer_open_file(request, &f, "application/octet-stream", ret);
+}
+
 static void serve(struct service *s, const char *directory, const char *content_type,
 		  const struct request *request, struct answer *ret)
 {
@@ -124,24 +159,10 @@ static void serve(struct service *s, const char *directory, const char *content_
 
 	if (s->conf->serve)
 		r = open_file(s->conf->repository, directory, request->rest, &f);
-	if (r == -EMFILE || r == -ENFILE || r == -ENOMEM || r == -EIO) {
-		answer_error(ret, 503, NULL, "%s", strerror(-r));
-		answer_header(ret, "Retry-After", "60");
-		return;
-	}
-	if (r < 0) {
-		answer_error(ret, 404, NULL, "no such file");
-		return;
-	}
-	if (if_none_match_hits(request->if_none_match, &f))
-		ret->status = 304;
+	if (r < 0)
+		answer_no_file(r, ret);
 	else
-		answer_file(request, &f, ret);
-	if (ret->status != 416)
-		answer_header(ret, "Content-Type", "%s", content_type);
-	answer_header(ret, "Accept-Ranges", "bytes");
-	answer_header(ret, "ETag", "%s", f.etag);
-	answer_header(ret, "Last-Modified", "%s", f.last_modified);
+		answer_open_file(request, &f, content_type, ret);
 }
 
 void files_handle_metadata(struct service *s, const struct request *request, struct answer *ret)

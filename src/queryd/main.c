@@ -13,12 +13,14 @@
 #include <systemd/sd-daemon.h>
 #include <time.h>
 
+#include "common/clock.h"
 #include "common/log.h"
 #include "queryd/server.h"
 #include "queryd/token.h"
 
 #define EXIT_USAGE 2
 #define TICK_MSEC  1000 /* how soon a publication is noticed */
+#define TIDY_MSEC  86400000u
 
 static const char help[] =
 	"Usage: queryd [--config FILE] [--check-config]\n"
@@ -42,11 +44,13 @@ struct queryd {
 	char *token;
 	struct store *store;
 	struct catalog *catalog;
+	struct backups *backups;
 	struct server *server;
 	struct service service;
 	int signals;
 	char told_error[512]; /* the last complaint about the repository */
 	int64_t told_expired_sec;
+	uint64_t tidied_msec; /* CLOCK_BOOTTIME */
 };
 
 /* Returns an exit code, or -1 to go on. */
@@ -129,6 +133,37 @@ static void look_at_repository(struct queryd *q, bool force)
 	tell_expired(q, now_sec);
 }
 
+/* ---- backups ---- */
+
+static void tidy_backups(struct queryd *q)
+{
+	uint64_t now_msec = clock_now_msec(CLOCK_BOOTTIME);
+	int r;
+
+	if (now_msec - q->tidied_msec < TIDY_MSEC)
+		return;
+	q->tidied_msec = now_msec;
+	r = backups_tidy(q->backups, (int64_t)time(NULL));
+	if (r < 0)
+		log_error("backups in '%s' cannot be tidied up: %s", q->conf->backup_path,
+			  strerror(-r));
+	else if (r > 0)
+		log_notice("backups: %d went, since their time was over", r);
+}
+
+/* Queries are worth more than backups: they are answered without. */
+static void open_backups(struct queryd *q)
+{
+	_cleanup_free_ char *error = NULL;
+	int r = backups_open(q->conf, q->store, q->catalog, &q->backups, &error);
+
+	if (r < 0)
+		log_error("backups: %s; none are kept until the next start",
+			  error ? error : strerror(-r));
+	q->tidied_msec = clock_now_msec(CLOCK_BOOTTIME);
+	q->service.backups = q->backups;
+}
+
 /* ---- start ---- */
 
 static int open_token(struct queryd *q)
@@ -202,6 +237,7 @@ static int start(struct queryd *q)
 	if (r < 0)
 		return r;
 	look_at_repository(q, true);
+	open_backups(q);
 	q->service.conf = q->conf;
 	q->service.store = q->store;
 	q->service.catalog = q->catalog;
@@ -245,6 +281,8 @@ static void serve(struct queryd *q)
 		if (n > 0 && !take_signals(q))
 			break;
 		look_at_repository(q, false);
+		if (q->backups)
+			tidy_backups(q);
 		if (watchdog_usec > 0)
 			(void)sd_notify(0, "WATCHDOG=1");
 	}
@@ -256,6 +294,7 @@ static void queryd_done(struct queryd *q)
 {
 	if (q->server)
 		q->server = server_stop(q->server, q->conf->drain_sec);
+	q->backups = backups_close(q->backups);
 	q->catalog = catalog_free(q->catalog);
 	q->store = store_close(q->store);
 	q->conf = queryd_conf_free(q->conf);

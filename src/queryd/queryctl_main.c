@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * queryctl: looks into a running queryd and keeps its blacklist.
+ * queryctl: looks into a running queryd, keeps its blacklist and its backups.
  */
+#include <fcntl.h>
 #include <getopt.h>
 #include <stdarg.h>
 #include <string.h>
@@ -19,7 +20,7 @@
 
 static const char help[] =
 	"Usage: queryctl [OPTIONS] COMMAND\n"
-	"Looks into a running queryd and keeps its blacklist.\n"
+	"Looks into a running queryd, keeps its blacklist and its backups.\n"
 	"\n"
 	"  blacklist add VERSION TYPE:VALUE [--note TEXT]\n"
 	"                            this gateway is not offered this version\n"
@@ -29,6 +30,10 @@ static const char help[] =
 	"                            the newest 20, newest last; --limit 0: all\n"
 	"  gateways list [--limit N]\n"
 	"  releases list\n"
+	"  backups list [--identity TYPE:VALUE] [--limit N]\n"
+	"  backups get VERSION TYPE:VALUE FILE\n"
+	"                            into a file that is not there yet\n"
+	"  backups remove VERSION TYPE:VALUE\n"
 	"\n"
 	"TYPE is imei, machine-id or name, as in imei:490154203237518.\n"
 	"\n"
@@ -166,6 +171,22 @@ static void blacklist_row(struct table *t, const cJSON *entry)
 	table_cell(t, "%s", string_of(entry, "note"));
 }
 
+static void backup_row(struct table *t, const cJSON *backup)
+{
+	uint64_t length = number_of(backup, "length");
+
+	identity_cell(t, backup);
+	table_cell(t, "%s", string_of(backup, "version"));
+	if (cJSON_HasObjectItem(backup, "offset"))
+		table_cell(t, "%ju of %ju", (uintmax_t)number_of(backup, "offset"),
+			   (uintmax_t)length);
+	else
+		table_cell(t, "%s", string_of(backup, "state"));
+	table_cell(t, "%ju", (uintmax_t)length);
+	time_cell(t, backup, "made_sec");
+	time_cell(t, backup, "told_sec");
+}
+
 static const char *const release_headings[] = {
 	"VERSION", "ARCH", "MODELS", "BYTES", "TARGET", NULL
 };
@@ -175,6 +196,9 @@ static const char *const result_headings[] = { "ID",	 "RECEIVED", "IDENTITY", "F
 					       "TO",	 "KIND",     "OUTCOME",	 "STEP",
 					       "REASON", "TOOK",     "DETAIL",	 NULL };
 static const char *const blacklist_headings[] = { "VERSION", "IDENTITY", "ADDED", "NOTE", NULL };
+
+static const char *const backup_headings[] = { "IDENTITY", "VERSION", "STATE", "BYTES",
+					       "SINCE",	   "TOLD",    NULL };
 
 static int show_json(const cJSON *json)
 {
@@ -272,7 +296,7 @@ static int blacklist_list(struct options *o, char **arguments)
 }
 
 /* The path of an entry from VERSION and TYPE:VALUE; an exit code other than 0 when they are wrong. */
-static int entry_path(char **arguments, char *path, size_t size)
+static int entry_path(const char *list, char **arguments, char *path, size_t size)
 {
 	struct json_error error = { 0 };
 	struct identity identity;
@@ -282,7 +306,7 @@ static int entry_path(char **arguments, char *path, size_t size)
 		return usage("'%s' is not a version (like B202109010001)", arguments[0]);
 	if (identity_parse(arguments[1], &identity, &error) < 0)
 		return usage("'%s': %s", arguments[1], error.text);
-	(void)snprintf(path, size, "blacklist/%s/%s", version.text, identity.text);
+	(void)snprintf(path, size, "%s/%s/%s", list, version.text, identity.text);
 	return EXIT_SUCCESS;
 }
 
@@ -308,7 +332,7 @@ static int blacklist_add(struct options *o, char **arguments)
 	char path[160];
 	int r;
 
-	r = entry_path(arguments, path, sizeof path);
+	r = entry_path("blacklist", arguments, path, sizeof path);
 	if (r != EXIT_SUCCESS)
 		return r;
 	if (o->note && !cJSON_AddStringToObject(json, "note", o->note))
@@ -328,12 +352,77 @@ static int blacklist_remove(struct options *o, char **arguments)
 	char path[160];
 	int r;
 
-	r = entry_path(arguments, path, sizeof path);
+	r = entry_path("blacklist", arguments, path, sizeof path);
 	if (r != EXIT_SUCCESS)
 		return r;
 	if (ctl_call(o->ctl, "DELETE", path, NULL, NULL) < 0)
 		return failed(o);
 	return show_change(o, true, arguments, "may be offered again");
+}
+
+static int backups_list(struct options *o, char **arguments)
+{
+	_cleanup_json_ cJSON *json = NULL;
+	struct json_error error = { 0 };
+	struct identity identity;
+	char query[96] = "";
+
+	(void)arguments;
+	if (o->identity) {
+		if (identity_parse(o->identity, &identity, &error) < 0)
+			return usage("--identity: %s", error.text);
+		(void)snprintf(query, sizeof query, "&identity=%s", identity.text);
+	}
+	if (ctl_get_backups(o->ctl, query, o->limit_text ? o->limit : 0, &json) < 0)
+		return failed(o);
+	return show_list(o, json, backup_headings, backup_row);
+}
+
+static int backups_remove(struct options *o, char **arguments)
+{
+	char path[160];
+	int r;
+
+	r = entry_path("backups", arguments, path, sizeof path);
+	if (r != EXIT_SUCCESS)
+		return r;
+	if (ctl_call(o->ctl, "DELETE", path, NULL, NULL) < 0)
+		return failed(o);
+	if (o->json)
+		return show_change(o, true, arguments, "");
+	(void)printf("the backup of %s of %s is gone\n", arguments[0], arguments[1]);
+	return EXIT_SUCCESS;
+}
+
+/* What is not whole and right does not stay. */
+static int get_into(struct options *o, const char *path, const char *file)
+{
+	_cleanup_close_ int fd = open(file, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
+
+	if (fd < 0) {
+		log_error("'%s': %s", file, strerror(errno));
+		return EXIT_FAILURE;
+	}
+	if (ctl_get_backup(o->ctl, path, fd) == 0)
+		return EXIT_SUCCESS;
+	(void)unlink(file);
+	return failed(o);
+}
+
+static int backups_get(struct options *o, char **arguments)
+{
+	struct json_error error = { 0 };
+	struct identity identity;
+	struct version version;
+	char path[160];
+
+	if (version_parse(arguments[0], &version) < 0)
+		return usage("'%s' is not a version (like B202109010001)", arguments[0]);
+	if (identity_parse(arguments[1], &identity, &error) < 0)
+		return usage("'%s': %s", arguments[1], error.text);
+	*strchr(identity.text, ':') = '/';
+	(void)snprintf(path, sizeof path, "%s/%s", identity.text, version.text);
+	return get_into(o, path, arguments[2]);
 }
 
 static const struct {
@@ -347,6 +436,9 @@ static const struct {
 	{ "results", "list", 0, 0, results_list },
 	{ "gateways", "list", 0, 0, gateways_list },
 	{ "releases", "list", 0, 0, releases_list },
+	{ "backups", "list", 0, 0, backups_list },
+	{ "backups", "get", 3, 3, backups_get },
+	{ "backups", "remove", 2, 2, backups_remove },
 };
 
 /* ---- options ---- */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "queryd/range.h"
 
+#include <errno.h>
 #include <stdbool.h>
 #include <string.h>
 #include <strings.h>
@@ -58,4 +59,22 @@ enum range_kind range_parse(const char *header, uint64_t size_bytes, uint64_t *r
 	*ret_first = first;
 	*ret_last = last < size_bytes - 1 ? last : size_bytes - 1;
 	return RANGE_PART;
+}
+
+int range_parse_content(const char *header, uint64_t *ret_first, uint64_t *ret_last,
+			uint64_t *ret_total)
+{
+	uint64_t first, last, total;
+	const char *p;
+
+	if (!header || strncasecmp(header, "bytes ", 6) != 0)
+		return -EINVAL;
+	p = header + 6;
+	if (!take_number(&p, &first) || *p++ != '-' || !take_number(&p, &last) || *p++ != '/' ||
+	    !take_number(&p, &total) || *p || last < first)
+		return -EINVAL;
+	*ret_first = first;
+	*ret_last = last;
+	*ret_total = total;
+	return 0;
 }

@@ -103,6 +103,19 @@ static int read_release(const char *target, const cJSON *custom, struct release 
 	return read_models(custom, release);
 }
 
+/* Only what backups are compared with: without it there is nothing to compare. */
+static void read_tar(const cJSON *custom, struct release *release)
+{
+	uint8_t sha256[SHA256_BYTES];
+	const cJSON *tar = NULL;
+	const char *text = NULL;
+
+	if (json_get_object(custom, "tar", &tar, NULL) == 0 &&
+	    json_get_string(tar, "sha256", &text, NULL) == 0 &&
+	    hex_decode(text, sha256, sizeof sha256) == 0)
+		hex_encode(sha256, sizeof sha256, release->tar_sha256);
+}
+
 static int append(struct releases *l, struct release *release)
 {
 	if (l->n == l->capacity) {
@@ -132,8 +145,14 @@ int releases_add(struct releases *l, const char *target, uint64_t length_bytes, 
 	r = read_release(target, custom, &release);
 	if (r < 0)
 		return r;
+	read_tar(custom, &release);
 	r = append(l, &release);
 	return r < 0 ? r : 1;
+}
+
+void releases_note_sha256(struct releases *l, const uint8_t sha256[SHA256_BYTES])
+{
+	hex_encode(sha256, SHA256_BYTES, l->items[l->n - 1].sha256);
 }
 
 /* By program, newest first; what was made for one architecture before what runs on all. */
@@ -182,6 +201,14 @@ const struct release *releases_newest(const struct releases *l, char program, co
 {
 	for (size_t i = 0; i < l->n; i++)
 		if (l->items[i].version.program == program && is_for(&l->items[i], arch, model))
+			return &l->items[i];
+	return NULL;
+}
+
+const struct release *releases_with_tar(const struct releases *l, const char *tar_sha256)
+{
+	for (size_t i = 0; i < l->n; i++)
+		if (l->items[i].sha256[0] && strcmp(l->items[i].tar_sha256, tar_sha256) == 0)
 			return &l->items[i];
 	return NULL;
 }

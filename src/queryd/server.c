@@ -13,11 +13,13 @@
 #include "common/log.h"
 #include "queryd/listen.h"
 
-#define PEM_MAX_BYTES  (1u << 20)
-#define MAX_LISTENERS  2
+#define PEM_MAX_BYTES	     (1u << 20)
+#define MAX_LISTENERS	     2
 /* A body over the limit is read on for this many times the limit, and thrown away, so that the client
  * gets its answer and not a reset connection. */
-#define DISCARD_FACTOR 4
+#define DISCARD_FACTOR	     4
+/* The same of a part of a backup. */
+#define UPLOAD_DISCARD_BYTES (1u << 20)
 /* X25519 first: it is the key that clients send unasked, and any other costs them a round trip. */
 #define TLS_PRIORITIES                                                                             \
 	"SECURE128:-VERS-ALL:+VERS-TLS1.3:+VERS-TLS1.2:-GROUP-ALL:+GROUP-X25519:"                  \
@@ -41,7 +43,13 @@ struct exchange {
 	struct server *server;
 	char *body;
 	size_t body_size;
-	uint64_t received_bytes;
+	uint64_t received_bytes, discarded_bytes;
+	/* A body that is taken as it comes. */
+	struct backup_upload *upload;
+	int upload_error;
+	/* The answer stands before the body has come; that is read and thrown away. */
+	struct answer refusal;
+	bool is_refused;
 };
 
 /* ---- counting requests ---- */
@@ -63,6 +71,8 @@ static void request_completed(void *userdata, struct MHD_Connection *connection,
 	(void)code;
 	if (!x)
 		return;
+	(void)backups_abort(x->upload);
+	answer_done(&x->refusal);
 	free(x->body);
 	free(x);
 	*con_cls = NULL;
@@ -168,24 +178,41 @@ static bool has_body(struct MHD_Connection *connection)
 	       header_of(connection, MHD_HTTP_HEADER_TRANSFER_ENCODING);
 }
 
-static enum MHD_Result answer_request(struct exchange *x, struct MHD_Connection *connection,
-				      const char *url, const char *method)
+static struct request make_request(struct MHD_Connection *connection, const char *url,
+				   const char *method)
 {
 	struct request request = {
 		.method = method_of(method),
 		.path = url,
-		.body = x->body ? x->body : "",
-		.body_size = x->body_size,
+		.body = "",
 		.announced_body = has_body(connection),
 		.authorization = header_of(connection, MHD_HTTP_HEADER_AUTHORIZATION),
 		.range = header_of(connection, MHD_HTTP_HEADER_RANGE),
 		.if_range = header_of(connection, MHD_HTTP_HEADER_IF_RANGE),
 		.if_none_match = header_of(connection, MHD_HTTP_HEADER_IF_NONE_MATCH),
+		.content_range = header_of(connection, MHD_HTTP_HEADER_CONTENT_RANGE),
+		.content_length = header_of(connection, MHD_HTTP_HEADER_CONTENT_LENGTH),
 	};
-	_cleanup_(answer_done) struct answer a;
 
 	(void)MHD_get_connection_values(connection, MHD_GET_ARGUMENT_KIND, take_argument, &request);
+	return request;
+}
+
+static enum MHD_Result answer_request(struct exchange *x, struct MHD_Connection *connection,
+				      const char *url, const char *method)
+{
+	struct request request = make_request(connection, url, method);
+	_cleanup_(answer_done) struct answer a;
+
 	answer_init(&a);
+	if (x->upload) {
+		service_end_upload(x->server->service, TAKE_PTR(x->upload), x->upload_error, &a);
+		return send_answer(x->server, connection, &a);
+	}
+	if (x->body) {
+		request.body = x->body;
+		request.body_size = x->body_size;
+	}
 	service_handle(x->server->service, &request, &a);
 	return send_answer(x->server, connection, &a);
 }
@@ -197,17 +224,39 @@ static uint64_t discard_limit(const struct server *s)
 	return DISCARD_FACTOR * s->service->conf->body_bytes;
 }
 
-static enum MHD_Result begin(struct server *s, struct MHD_Connection *connection, void **con_cls)
+static bool announces_more_than(struct MHD_Connection *connection, uint64_t max_bytes)
 {
 	const char *announced = header_of(connection, MHD_HTTP_HEADER_CONTENT_LENGTH);
+
+	return announced && strtoull(announced, NULL, 10) > max_bytes;
+}
+
+/* A refusal that a client would not read, since it is sending, waits until it has sent. */
+static enum MHD_Result refuse(struct exchange *x, struct MHD_Connection *connection)
+{
+	if (announces_more_than(connection, UPLOAD_DISCARD_BYTES))
+		return send_answer(x->server, connection, &x->refusal);
+	x->is_refused = true;
+	return MHD_YES;
+}
+
+static enum MHD_Result begin(struct server *s, struct MHD_Connection *connection, const char *url,
+			     const char *method, void **con_cls)
+{
+	struct request request = make_request(connection, url, method);
 	struct exchange *x = calloc(1, sizeof *x);
+	int r;
 
 	if (!x)
 		return MHD_NO;
 	x->server = s;
+	answer_init(&x->refusal);
 	*con_cls = x;
 	request_began(s);
-	if (announced && strtoull(announced, NULL, 10) > discard_limit(s))
+	r = service_begin_upload(s->service, &request, &x->upload, &x->refusal);
+	if (r < 0)
+		return refuse(x, connection);
+	if (r == 0 && announces_more_than(connection, discard_limit(s)))
 		return send_too_large(s, connection);
 	return MHD_YES;
 }
@@ -217,7 +266,6 @@ static enum MHD_Result collect(struct exchange *x, const char *bytes, size_t siz
 {
 	uint64_t max_bytes = x->server->service->conf->body_bytes;
 
-	x->received_bytes += size;
 	if (x->received_bytes > discard_limit(x->server))
 		return MHD_NO;
 	if (x->received_bytes > max_bytes)
@@ -233,6 +281,24 @@ static enum MHD_Result collect(struct exchange *x, const char *bytes, size_t siz
 	return MHD_YES;
 }
 
+/* After an error, or a refusal, the rest is let pass, within bounds. */
+static enum MHD_Result let_pass(struct exchange *x, size_t size)
+{
+	x->discarded_bytes += size;
+	return x->discarded_bytes > UPLOAD_DISCARD_BYTES ? MHD_NO : MHD_YES;
+}
+
+static enum MHD_Result take(struct exchange *x, const char *bytes, size_t size)
+{
+	x->received_bytes += size;
+	if (x->is_refused || x->upload_error < 0)
+		return let_pass(x, size);
+	if (!x->upload)
+		return collect(x, bytes, size);
+	x->upload_error = backups_write(x->upload, bytes, size);
+	return MHD_YES;
+}
+
 static enum MHD_Result handle(void *userdata, struct MHD_Connection *connection, const char *url,
 			      const char *method, const char *version, const char *upload_data,
 			      size_t *upload_data_size, void **con_cls)
@@ -242,14 +308,16 @@ static enum MHD_Result handle(void *userdata, struct MHD_Connection *connection,
 
 	(void)version;
 	if (!x)
-		return begin(s, connection, con_cls);
+		return begin(s, connection, url, method, con_cls);
 	if (*upload_data_size > 0) {
 		size_t size = *upload_data_size;
 
 		*upload_data_size = 0;
-		return collect(x, upload_data, size);
+		return take(x, upload_data, size);
 	}
-	if (x->received_bytes > s->service->conf->body_bytes)
+	if (x->is_refused)
+		return send_answer(s, connection, &x->refusal);
+	if (!x->upload && x->received_bytes > s->service->conf->body_bytes)
 		return send_too_large(s, connection);
 	return answer_request(x, connection, url, method);
 }

@@ -19,12 +19,15 @@ static const struct route routes[] = {
 	{ "/v1/results/", METHOD_PUT, true, false, results_handle },
 	{ "/metadata/", METHOD_GET | METHOD_HEAD, false, false, files_handle_metadata },
 	{ "/targets/", METHOD_GET | METHOD_HEAD, false, false, files_handle_targets },
+	{ "/v1/backups/", METHOD_GET | METHOD_HEAD | METHOD_PUT, false, false, backups_handle },
 	{ "/v1/admin/releases", METHOD_GET, false, true, admin_handle_releases },
 	{ "/v1/admin/gateways", METHOD_GET, false, true, admin_handle_gateways },
 	{ "/v1/admin/results", METHOD_GET, false, true, admin_handle_results },
 	{ "/v1/admin/blacklist", METHOD_GET, false, true, admin_handle_blacklist },
 	{ "/v1/admin/blacklist/", METHOD_PUT | METHOD_DELETE, false, true,
 	  admin_handle_blacklist_entry },
+	{ "/v1/admin/backups", METHOD_GET, false, true, admin_handle_backups },
+	{ "/v1/admin/backups/", METHOD_DELETE, false, true, admin_handle_backup },
 };
 
 static const struct {
@@ -90,6 +93,22 @@ void service_handle(struct service *s, struct request *request, struct answer *r
 		return;
 	}
 	route->handle(s, request, ret);
+}
+
+int service_begin_upload(struct service *s, struct request *request, struct backup_upload **ret,
+			 struct answer *ret_answer)
+{
+	const struct route *route = find(request);
+
+	if (!route || route->handle != backups_handle || request->method != METHOD_PUT)
+		return 0;
+	return backups_begin_call(s, request, ret, ret_answer);
+}
+
+void service_end_upload(struct service *s, struct backup_upload *upload, int write_error,
+			struct answer *ret)
+{
+	backups_end_call(s, upload, write_error, ret);
 }
 
 void service_note_store(struct service *s, int error)

@@ -1,12 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "queryd/store.h"
 
-#include <pthread.h>
-#include <sqlite3.h>
 #include <stdbool.h>
 #include <string.h>
 
-#include "common/log.h"
+#include "store_private.h"
 
 #define SCHEMA_VERSION	1
 #define BUSY_TIMEOUT_MS 5000
@@ -60,6 +58,7 @@ enum statement {
 	EACH_BLACKLIST,
 	_STATEMENT_MAX,
 };
+_Static_assert(_STATEMENT_MAX <= STORE_STATEMENTS, "struct store has room for them");
 
 #define RESULT_FILTER                                                                              \
 	"id > ?1 AND id < ?2 AND (?3 IS NULL OR identity = ?3) AND (?4 IS NULL OR program = ?4)"
@@ -96,29 +95,6 @@ static const char *const statement_sql[_STATEMENT_MAX] = {
 	[EACH_BLACKLIST] = "SELECT version, identity, note, added_sec FROM blacklist"
 			   " WHERE ?1 IS NULL OR version = ?1 ORDER BY version, identity",
 };
-
-struct store {
-	pthread_mutex_t lock;
-	sqlite3 *archive; /* synchronous=FULL */
-	sqlite3 *seen;	  /* synchronous=NORMAL */
-	sqlite3_stmt *statements[_STATEMENT_MAX];
-};
-
-static int error_of(int code)
-{
-	switch (code & 0xff) {
-	case SQLITE_FULL: return -ENOSPC;
-	case SQLITE_BUSY:
-	case SQLITE_LOCKED: return -EBUSY;
-	case SQLITE_NOMEM: return -ENOMEM;
-	case SQLITE_READONLY:
-	case SQLITE_PERM:
-	case SQLITE_AUTH: return -EROFS;
-	case SQLITE_CORRUPT:
-	case SQLITE_NOTADB: return -EUCLEAN;
-	default: return -EIO;
-	}
-}
 
 /* ---- opening ---- */
 
@@ -165,6 +141,9 @@ static int make_schema(sqlite3 *db)
 		code = read_schema_version(db, &version);
 	if (code == SQLITE_OK && version == 0)
 		code = sqlite3_exec(db, schema, NULL, NULL, NULL);
+	/* Added, so that an older queryd can go on with the same database. */
+	if (code == SQLITE_OK && version <= SCHEMA_VERSION)
+		code = sqlite3_exec(db, store_backups_schema, NULL, NULL, NULL);
 	if (code == SQLITE_OK)
 		return sqlite3_exec(db, "COMMIT", NULL, NULL, NULL);
 	(void)sqlite3_exec(db, "ROLLBACK", NULL, NULL, NULL);
@@ -181,7 +160,7 @@ static int prepare_all(struct store *s)
 		if (code != SQLITE_OK)
 			return code;
 	}
-	return SQLITE_OK;
+	return store_backups_prepare(s);
 }
 
 static int open_failed(const char *path, int error, const char *why, char **ret_error)
@@ -204,15 +183,15 @@ int store_open(const char *path, struct store **ret, char **ret_error)
 	if (code == SQLITE_OK)
 		code = read_schema_version(s->archive, &version);
 	if (code != SQLITE_OK)
-		return open_failed(path, error_of(code), sqlite3_errmsg(s->archive), ret_error);
+		return open_failed(path, sql_error(code), sqlite3_errmsg(s->archive), ret_error);
 	if (version != SCHEMA_VERSION)
 		return open_failed(path, -EPROTONOSUPPORT, "was made by a newer queryd", ret_error);
 	code = open_connection(path, "NORMAL", &s->seen);
 	if (code != SQLITE_OK)
-		return open_failed(path, error_of(code), sqlite3_errmsg(s->seen), ret_error);
+		return open_failed(path, sql_error(code), sqlite3_errmsg(s->seen), ret_error);
 	code = prepare_all(s);
 	if (code != SQLITE_OK)
-		return open_failed(path, error_of(code), sqlite3_errmsg(s->archive), ret_error);
+		return open_failed(path, sql_error(code), sqlite3_errmsg(s->archive), ret_error);
 	*ret = TAKE_PTR(s);
 	return 0;
 }
@@ -223,6 +202,8 @@ struct store *store_close(struct store *s)
 		return NULL;
 	for (unsigned i = 0; i < _STATEMENT_MAX; i++)
 		(void)sqlite3_finalize(s->statements[i]);
+	for (unsigned i = 0; i < STORE_BACKUPS_STATEMENTS; i++)
+		(void)sqlite3_finalize(s->backups[i]);
 	(void)sqlite3_close(s->seen);
 	(void)sqlite3_close(s->archive);
 	(void)pthread_mutex_destroy(&s->lock);
@@ -230,101 +211,9 @@ struct store *store_close(struct store *s)
 	return NULL;
 }
 
-/* ---- statements: use() … step() … done() ---- */
-
 static sqlite3_stmt *use(struct store *s, enum statement which)
 {
 	return s->statements[which];
-}
-
-/* NULL binds NULL. The bytes live at least until done(). */
-static int bind_text(sqlite3_stmt *statement, int index, const char *text)
-{
-	return sqlite3_bind_text(statement, index, text, -1, SQLITE_STATIC);
-}
-
-/* Binds a row of texts to the parameters first, first + 1, … */
-static int bind_texts(sqlite3_stmt *statement, int first, const char *const *texts, size_t n)
-{
-	int code = SQLITE_OK;
-
-	for (size_t i = 0; i < n && code == SQLITE_OK; i++)
-		code = bind_text(statement, first + (int)i, texts[i]);
-	return code;
-}
-
-static void done(sqlite3_stmt *statement)
-{
-	(void)sqlite3_reset(statement);
-	(void)sqlite3_clear_bindings(statement);
-}
-
-/* Runs a statement that gives no rows; code is what binding gave. Returns the rows changed. */
-static int run(sqlite3_stmt *statement, int code)
-{
-	sqlite3 *db = sqlite3_db_handle(statement);
-
-	if (code == SQLITE_OK)
-		code = sqlite3_step(statement);
-	if (code != SQLITE_DONE)
-		log_debug("store: %s: %s", sqlite3_sql(statement), sqlite3_errmsg(db));
-	done(statement);
-	if (code != SQLITE_DONE)
-		return error_of(code);
-	return sqlite3_changes(db);
-}
-
-static const char *text_of(sqlite3_stmt *statement, int column)
-{
-	const unsigned char *text = sqlite3_column_text(statement, column);
-
-	return text ? (const char *)text : "";
-}
-
-static int64_t limit_of(uint64_t limit)
-{
-	return limit > INT32_MAX ? INT32_MAX : (int64_t)limit;
-}
-
-/* An id in the protocol is any u64; in the database it is at most INT64_MAX. */
-static int64_t id_of(uint64_t id)
-{
-	return id > INT64_MAX ? INT64_MAX : (int64_t)id;
-}
-
-/* Calls row for each row of a bound statement; code is what binding gave. */
-static int each_row(sqlite3_stmt *statement, int code,
-		    int (*row)(sqlite3_stmt *statement, void *userdata), void *userdata)
-{
-	int r = 0;
-
-	if (code == SQLITE_OK)
-		code = sqlite3_step(statement);
-	while (code == SQLITE_ROW) {
-		r = row(statement, userdata);
-		if (r != 0)
-			break;
-		code = sqlite3_step(statement);
-	}
-	done(statement);
-	if (r != 0)
-		return r;
-	return code == SQLITE_DONE ? 0 : error_of(code);
-}
-
-static int found_row(sqlite3_stmt *statement, void *userdata)
-{
-	(void)statement;
-	*(int *)userdata = 1;
-	return 0;
-}
-
-/* 1 if a bound statement gives a row, 0 if not. */
-static int has_row(sqlite3_stmt *statement, int code)
-{
-	int found = 0, r = each_row(statement, code, found_row, &found);
-
-	return r < 0 ? r : found;
 }
 
 /* ---- gateways ---- */
@@ -337,12 +226,12 @@ int store_record_gateway(struct store *s, const struct store_gateway *gateway)
 	int code, r;
 
 	(void)pthread_mutex_lock(&s->lock);
-	code = bind_texts(statement, 1, texts, ELEMENTSOF(texts));
+	code = sql_bind_texts(statement, 1, texts, ELEMENTSOF(texts));
 	if (code == SQLITE_OK)
 		code = sqlite3_bind_int64(statement, 5, gateway->first_seen_sec);
 	if (code == SQLITE_OK)
 		code = sqlite3_bind_int64(statement, 6, gateway->last_seen_sec);
-	r = run(statement, code);
+	r = sql_run(statement, code);
 	(void)pthread_mutex_unlock(&s->lock);
 	return r < 0 ? r : 0;
 }
@@ -356,10 +245,10 @@ static int gateway_row(sqlite3_stmt *statement, void *userdata)
 {
 	const struct gateway_walk *walk = userdata;
 	struct store_gateway gateway = {
-		.identity = text_of(statement, 0),
-		.arch = text_of(statement, 1),
-		.model = text_of(statement, 2),
-		.versions = text_of(statement, 3),
+		.identity = sql_text(statement, 0),
+		.arch = sql_text(statement, 1),
+		.model = sql_text(statement, 2),
+		.versions = sql_text(statement, 3),
 		.first_seen_sec = sqlite3_column_int64(statement, 4),
 		.last_seen_sec = sqlite3_column_int64(statement, 5),
 	};
@@ -376,10 +265,10 @@ int store_each_gateway(struct store *s, const char *after, uint64_t limit,
 	int code, r;
 
 	(void)pthread_mutex_lock(&s->lock);
-	code = bind_text(statement, 1, after);
+	code = sql_bind_text(statement, 1, after);
 	if (code == SQLITE_OK)
-		code = sqlite3_bind_int64(statement, 2, limit_of(limit));
-	r = each_row(statement, code, gateway_row, &walk);
+		code = sqlite3_bind_int64(statement, 2, sql_limit(limit));
+	r = sql_each(statement, code, gateway_row, &walk);
 	(void)pthread_mutex_unlock(&s->lock);
 	return r;
 }
@@ -392,32 +281,32 @@ static int insert_result(struct store *s, const struct store_result *result)
 				      result->from, result->to,	      result->outcome,
 				      result->step, result->reason };
 	sqlite3_stmt *statement = use(s, ARCHIVE_RESULT);
-	int code = bind_texts(statement, 1, texts, ELEMENTSOF(texts));
+	int code = sql_bind_texts(statement, 1, texts, ELEMENTSOF(texts));
 
 	if (code == SQLITE_OK)
 		code = sqlite3_bind_int64(statement, 9, result->received_sec);
 	if (code == SQLITE_OK)
-		code = bind_text(statement, 10, result->body);
-	return run(statement, code);
+		code = sql_bind_text(statement, 10, result->body);
+	return sql_run(statement, code);
 }
 
 static int update_versions(struct store *s, const struct store_result *result)
 {
 	sqlite3_stmt *statement = use(s, UPDATE_VERSIONS);
-	int code = bind_text(statement, 1, result->identity);
+	int code = sql_bind_text(statement, 1, result->identity);
 
 	if (code == SQLITE_OK)
-		code = bind_text(statement, 2, result->versions);
+		code = sql_bind_text(statement, 2, result->versions);
 	if (code == SQLITE_OK)
 		code = sqlite3_bind_int64(statement, 3, result->received_sec);
-	return run(statement, code);
+	return sql_run(statement, code);
 }
 
 static int archive_locked(struct store *s, const struct store_result *result)
 {
 	int is_new, r;
 
-	r = run(use(s, BEGIN), SQLITE_OK);
+	r = sql_run(use(s, BEGIN), SQLITE_OK);
 	if (r < 0)
 		return r;
 	is_new = insert_result(s, result);
@@ -425,11 +314,11 @@ static int archive_locked(struct store *s, const struct store_result *result)
 	if (is_new > 0 && result->versions)
 		r = update_versions(s, result);
 	if (r >= 0)
-		r = run(use(s, COMMIT), SQLITE_OK);
+		r = sql_run(use(s, COMMIT), SQLITE_OK);
 	if (r >= 0)
 		return is_new > 0;
 	/* Some errors have ended the transaction already, and then this one fails harmlessly. */
-	(void)run(use(s, ROLLBACK), SQLITE_OK);
+	(void)sql_run(use(s, ROLLBACK), SQLITE_OK);
 	return r;
 }
 
@@ -439,7 +328,7 @@ int store_archive_result(struct store *s, const struct store_result *result)
 
 	(void)pthread_mutex_lock(&s->lock);
 	/* What is sent again, as it will be, costs no write and no id. */
-	r = has_row(use(s, HAS_RESULT), bind_text(use(s, HAS_RESULT), 1, result->txid));
+	r = sql_has(use(s, HAS_RESULT), sql_bind_text(use(s, HAS_RESULT), 1, result->txid));
 	if (r == 0)
 		r = archive_locked(s, result);
 	else if (r > 0)
@@ -459,7 +348,7 @@ static int result_row(sqlite3_stmt *statement, void *userdata)
 	struct store_result result = {
 		.id = (uint64_t)sqlite3_column_int64(statement, 0),
 		.received_sec = sqlite3_column_int64(statement, 1),
-		.body = text_of(statement, 2),
+		.body = sql_text(statement, 2),
 	};
 
 	return walk->visit(&result, walk->userdata);
@@ -475,15 +364,15 @@ int store_each_result(struct store *s, const struct store_result_filter *filter,
 	int code, r;
 
 	(void)pthread_mutex_lock(&s->lock);
-	code = sqlite3_bind_int64(statement, 1, id_of(filter->after));
+	code = sqlite3_bind_int64(statement, 1, sql_id(filter->after));
 	if (code == SQLITE_OK)
 		code = sqlite3_bind_int64(statement, 2,
-					  filter->before ? id_of(filter->before) : INT64_MAX);
+					  filter->before ? sql_id(filter->before) : INT64_MAX);
 	if (code == SQLITE_OK)
-		code = bind_texts(statement, 3, texts, ELEMENTSOF(texts));
+		code = sql_bind_texts(statement, 3, texts, ELEMENTSOF(texts));
 	if (code == SQLITE_OK)
-		code = sqlite3_bind_int64(statement, 5, limit_of(filter->limit));
-	r = each_row(statement, code, result_row, &walk);
+		code = sqlite3_bind_int64(statement, 5, sql_limit(filter->limit));
+	r = sql_each(statement, code, result_row, &walk);
 	(void)pthread_mutex_unlock(&s->lock);
 	return r;
 }
@@ -497,7 +386,7 @@ int store_is_blacklisted(struct store *s, const char *version, const char *ident
 	int r;
 
 	(void)pthread_mutex_lock(&s->lock);
-	r = has_row(statement, bind_texts(statement, 1, texts, ELEMENTSOF(texts)));
+	r = sql_has(statement, sql_bind_texts(statement, 1, texts, ELEMENTSOF(texts)));
 	(void)pthread_mutex_unlock(&s->lock);
 	return r;
 }
@@ -509,12 +398,12 @@ int store_blacklist_add(struct store *s, const struct store_blacklist_entry *ent
 	int code, added, r;
 
 	(void)pthread_mutex_lock(&s->lock);
-	code = bind_texts(add, 1, texts, ELEMENTSOF(texts));
+	code = sql_bind_texts(add, 1, texts, ELEMENTSOF(texts));
 	if (code == SQLITE_OK)
 		code = sqlite3_bind_int64(add, 4, entry->added_sec);
-	r = added = run(add, code);
+	r = added = sql_run(add, code);
 	if (added == 0 && *entry->note)
-		r = run(note, bind_texts(note, 1, texts, ELEMENTSOF(texts)));
+		r = sql_run(note, sql_bind_texts(note, 1, texts, ELEMENTSOF(texts)));
 	(void)pthread_mutex_unlock(&s->lock);
 	return r < 0 ? r : added;
 }
@@ -526,7 +415,7 @@ int store_blacklist_remove(struct store *s, const char *version, const char *ide
 	int r;
 
 	(void)pthread_mutex_lock(&s->lock);
-	r = run(statement, bind_texts(statement, 1, texts, ELEMENTSOF(texts)));
+	r = sql_run(statement, sql_bind_texts(statement, 1, texts, ELEMENTSOF(texts)));
 	(void)pthread_mutex_unlock(&s->lock);
 	return r;
 }
@@ -540,9 +429,9 @@ static int blacklist_row(sqlite3_stmt *statement, void *userdata)
 {
 	const struct blacklist_walk *walk = userdata;
 	struct store_blacklist_entry entry = {
-		.version = text_of(statement, 0),
-		.identity = text_of(statement, 1),
-		.note = text_of(statement, 2),
+		.version = sql_text(statement, 0),
+		.identity = sql_text(statement, 1),
+		.note = sql_text(statement, 2),
 		.added_sec = sqlite3_column_int64(statement, 3),
 	};
 
@@ -558,7 +447,7 @@ int store_each_blacklist(struct store *s, const char *version,
 	int r;
 
 	(void)pthread_mutex_lock(&s->lock);
-	r = each_row(statement, bind_text(statement, 1, version), blacklist_row, &walk);
+	r = sql_each(statement, sql_bind_text(statement, 1, version), blacklist_row, &walk);
 	(void)pthread_mutex_unlock(&s->lock);
 	return r;
 }

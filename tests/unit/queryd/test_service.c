@@ -118,6 +118,8 @@ static void test_every_admin_call_needs_the_token(void **state)
 		enum method method;
 	} calls[] = {
 		{ "/v1/admin/releases", METHOD_GET },
+		{ "/v1/admin/backups", METHOD_GET },
+		{ "/v1/admin/backups/B202109010001/imei:" IMEI, METHOD_DELETE },
 		{ "/v1/admin/gateways", METHOD_GET },
 		{ "/v1/admin/results", METHOD_GET },
 		{ "/v1/admin/blacklist", METHOD_GET },
