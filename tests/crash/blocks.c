@@ -49,6 +49,7 @@ struct run {
 	uint64_t seed;
 	uint64_t *seen; /* states that were looked at */
 	bool is_double;
+	bool is_again, again_rescued; /* one kept state */
 };
 
 enum kind { PREFIX, TORN, SUBSET };
@@ -219,13 +220,14 @@ static void set_machine(const struct run *run, uint64_t end, struct machine *m)
 
 /* The machine boots from this device. */
 static void boot(const struct run *run, const char *device, const char *mountpoint,
-		 struct machine *m, struct verdict *verdict)
+		 struct machine *m, bool has_rescue, struct verdict *verdict)
 {
 	struct world w;
 	struct cut cut = { .w = &w,
 			   .s = run->s,
 			   .before = &run->before,
 			   .is_off = true,
+			   .has_rescue = has_rescue,
 			   .stays_full = run->fs->stays_full };
 	char root[160];
 	int r;
@@ -271,6 +273,12 @@ static const char *outcome_option(const struct machine *m)
 	return text;
 }
 
+/* Every other boot has the rescue program before recovery, as all of them have in the field. */
+static bool has_rescue(const struct run *run, uint64_t number)
+{
+	return run->is_again ? run->again_rescued : number % 2;
+}
+
 static void keep_state(const struct run *run, const struct content *c, const struct machine *m,
 		       uint64_t number, char *ret, size_t size)
 {
@@ -287,9 +295,9 @@ static void keep_state(const struct run *run, const struct content *c, const str
 	if (fd < 0 || ftruncate(fd, (off_t)c->size) < 0 || content_write(c, fd) < 0)
 		return;
 	(void)close(fd);
-	(void)snprintf(ret, size, "%s image %s --fs=%s --scenario=%s%s%s", run->c->program, file,
-		       run->fs->name, run->s->name, m->recorded.is_made ? " --recorded" : "",
-		       outcome_option(m));
+	(void)snprintf(ret, size, "%s image %s --fs=%s --scenario=%s%s%s%s", run->c->program, file,
+		       run->fs->name, run->s->name, has_rescue(run, number) ? " --rescue" : "",
+		       m->recorded.is_made ? " --recorded" : "", outcome_option(m));
 }
 
 static void judge_state(const struct run *run, const struct slot *slot, const struct content *c,
@@ -310,7 +318,7 @@ static void judge_state(const struct run *run, const struct slot *slot, const st
 		(void)snprintf(verdict.text, sizeof verdict.text, "the test itself failed: %s",
 			       strerror(-r));
 	else
-		boot(run, slot->device, slot->mountpoint, m, &verdict);
+		boot(run, slot->device, slot->mountpoint, m, has_rescue(run, number), &verdict);
 	check(run, slot, number, &verdict);
 	if (!*verdict.text)
 		return;
@@ -619,6 +627,7 @@ static int recover_on_disk(struct run *run)
 	struct world w;
 
 	world_on_disk(run, &w);
+	(void)!world_rescue(&w);
 	(void)!world_recover(&w, true);
 	return 0;
 }
@@ -890,6 +899,8 @@ void blocks_again(struct campaign *c, const char *fs, const char *file,
 	if (r == 0)
 		r = read_file(&run, file, &state);
 	if (r == 0) {
+		run.is_again = true;
+		run.again_rescued = facts->has_rescue;
 		run.at_end = *run.machine;
 		run.at_end.recorded.is_made = facts->is_recorded;
 		run.at_end.ended.is_made = facts->ended != 0;

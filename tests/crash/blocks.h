@@ -17,6 +17,7 @@
 /* What the outside had been told at the cut whose disk was kept. */
 struct image_facts {
 	bool is_recorded;
+	bool has_rescue;
 	int ended; /* enum outcome; 0: it had not */
 };
 

@@ -164,6 +164,17 @@ static void judge_again(const struct cut *cut, struct verdict *verdict)
 		broken(verdict, "a second recovery found something to do");
 }
 
+static void rescue_first(const struct cut *cut, struct verdict *verdict)
+{
+	int r = world_rescue(cut->w);
+
+	/* Where nothing is installed yet there is nothing to rescue. */
+	if (r < 0 && !cut->s->is_bare && !cut->s->fills_disk)
+		broken(verdict, "the rescue failed: %s", strerror(-r));
+	if (!cut->s->is_bare)
+		invariants_in_between(cut->w, cut->s, cut->before, verdict);
+}
+
 void cut_recover_and_judge(const struct cut *cut, struct verdict *verdict)
 {
 	struct world *w = cut->w;
@@ -176,6 +187,8 @@ void cut_recover_and_judge(const struct cut *cut, struct verdict *verdict)
 	w->machine->was_off = cut->is_off;
 	if (cut->is_off)
 		w->machine->b.is_running = false;
+	if (cut->has_rescue)
+		rescue_first(cut, verdict);
 	if (cut->s->fills_disk) {
 		/* It may fail, for want of room; what it must not do is to make things worse. */
 		(void)!world_recover(w, cut->is_off);

@@ -64,6 +64,7 @@ struct cut {
 	const struct scenario *s;
 	const struct before *before;
 	bool is_off;
+	bool has_rescue;   /* it runs before recovery, as it does at a boot */
 	bool stays_full;   /* this file system gives no room back at once */
 	bool has_answered; /* it was no cut: an attempt came back, with an error in its way */
 };

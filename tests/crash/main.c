@@ -58,6 +58,7 @@ enum option_word {
 	OPT_STOP,
 	OPT_RECORDED,
 	OPT_ENDED,
+	OPT_RESCUE,
 };
 
 static int parse_options(int argc, char **argv, struct options *o)
@@ -74,6 +75,7 @@ static int parse_options(int argc, char **argv, struct options *o)
 		{ "stop-at-first", no_argument, NULL, OPT_STOP },
 		{ "recorded", no_argument, NULL, OPT_RECORDED },
 		{ "ended", required_argument, NULL, OPT_ENDED },
+		{ "rescue", no_argument, NULL, OPT_RESCUE },
 		{ 0 },
 	};
 	struct campaign *c = &o->campaign;
@@ -91,6 +93,7 @@ static int parse_options(int argc, char **argv, struct options *o)
 		case OPT_KEEP: (void)snprintf(c->keep, sizeof c->keep, "%s", optarg); break;
 		case OPT_STOP: c->stop_at_first = true; break;
 		case OPT_RECORDED: o->image.is_recorded = true; break;
+		case OPT_RESCUE: o->image.has_rescue = true; break;
 		case OPT_ENDED: o->image.ended = outcome_from_name(optarg); break;
 		default: return -EINVAL;
 		}

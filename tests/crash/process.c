@@ -204,7 +204,8 @@ static void judge(const struct row *row, struct stand *st, const struct trace *t
 	struct verdict verdict = { "" };
 	char replay[400];
 
-	cut.is_off = t->plan == TRACE_KILL && at % 2 == 1;
+	cut.is_off = row->s->is_boot || (t->plan == TRACE_KILL && at % 2 == 1);
+	cut.has_rescue = cut.is_off && at % 4 == 3;
 	cut.has_answered = st->machine->had_error = t->plan == TRACE_FAIL;
 	if (t->plan == TRACE_FAIL && !st->machine->has_returned)
 		(void)snprintf(verdict.text, sizeof verdict.text, "it died (wait status %#x)",
@@ -288,6 +289,7 @@ static int count_calls(const struct row *row, struct stand *st, struct trace *t)
 	if (r < 0)
 		return r;
 	cut.has_answered = true;
+	cut.is_off = row->s->is_boot;
 	cut_judge(&cut, &verdict);
 	if (st->machine->returned < 0 && !row->s->fills_disk)
 		(void)snprintf(verdict.text, sizeof verdict.text, "it returned %s",

@@ -114,10 +114,11 @@ static int is_cut_on_trial(struct world *w)
 		w->odd = PLAYS_CUT;
 		_exit(world_attempt(w, SCENARIO_ATTEMPT, 'B', SECOND_B, false) == 0);
 	}
-	return waitpid(pid, &status, 0) == pid && WIFEXITED(status) &&
-			       WEXITSTATUS(status) == CUT_STATUS
-		       ? 0
-		       : -EIO;
+	if (waitpid(pid, &status, 0) != pid || !WIFEXITED(status) ||
+	    WEXITSTATUS(status) != CUT_STATUS)
+		return -EIO;
+	w->machine->is_outside = false;
+	return 0;
 }
 
 /* ---- what is cut ---- */
@@ -183,14 +184,27 @@ static int roll_back_b(struct world *w)
 	return world_attempt(w, SCENARIO_ATTEMPT, 'B', NULL, false);
 }
 
-static int recover_only(struct world *w)
+static int recover_as(struct world *w, bool has_rescue)
 {
 	struct machine *m = w->machine;
-	int r = world_recover(w, true);
+	int r = has_rescue ? world_rescue(w) : 0;
+
+	if (r >= 0)
+		r = world_recover(w, true);
 
 	m->returned = r;
 	m->has_returned = true;
 	return r;
+}
+
+static int recover_only(struct world *w)
+{
+	return recover_as(w, false);
+}
+
+static int rescue_and_recover(struct world *w)
+{
+	return recover_as(w, true);
 }
 
 const struct scenario scenarios[] = {
@@ -273,6 +287,15 @@ const struct scenario scenarios[] = {
 	  .what = "recovery at boot ends a trial that was cut",
 	  .prepare = is_cut_on_trial,
 	  .run = recover_only,
+	  .program = 'B',
+	  .to = SECOND_B,
+	  .ends_badly = true,
+	  .is_cut_before = true },
+	{ .name = "rescue",
+	  .what = "the same with the rescue program before it",
+	  .prepare = is_cut_on_trial,
+	  .run = rescue_and_recover,
+	  .is_boot = true,
 	  .program = 'B',
 	  .to = SECOND_B,
 	  .ends_badly = true,
@@ -372,6 +395,8 @@ int scenario_prepare(const struct scenario *s, struct world *w, struct before *r
 	m->reason = REASON_NONE;
 	m->down_msec = 0;
 	m->n_trials_a = 0;
+	if (s->is_boot)
+		m->b.is_running = false;
 	w->odd_version = s->odd_version;
 	w->odd = s->odd;
 	return *m->wrong ? -EUCLEAN : 0;

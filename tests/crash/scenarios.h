@@ -21,6 +21,7 @@ struct scenario {
 	bool is_damaged;    /* what B runs is damaged before */
 	bool ends_badly;    /* the attempt must not be confirmed */
 	bool fills_disk;    /* needs a small file system of its own */
+	bool is_boot;	    /* no program runs yet */
 	bool is_cut_before; /* the attempt is under way when it begins */
 };
 

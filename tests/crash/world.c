@@ -10,6 +10,7 @@
 #include "common/reltar.h"
 #include "updaterd/installer.h"
 #include "updaterd/recover.h"
+#include "updaterd/rescue.h"
 #include "updaterd/swap.h"
 #include "updaterd/updater_trial.h"
 
@@ -247,6 +248,13 @@ void world_remove_filler(const struct world *w)
 	(void)!syncfs(root);
 }
 
+/* So much that the journal needs more than one sector for it. */
+static const char long_reason[] =
+	"it ended at once, and what it said before that was long: it could not open the port of "
+	"the "
+	"battery, nor the one beside it, nor any other that it knows of, and it has tried all of "
+	"them more than once before it gave up, as it is built to do in such a case";
+
 static int play_restart(void *userdata, const char *unit, uint64_t ready_timeout_sec,
 			struct service_start *ret_start, struct failure *failure)
 {
@@ -268,7 +276,7 @@ static int play_restart(void *userdata, const char *unit, uint64_t ready_timeout
 		_exit(CUT_STATUS);
 	if (is_odd(w, m->b.version, PLAYS_EXIT)) {
 		m->b.is_running = false;
-		r = failure_set(failure, -EIO, REASON_EXITED, "ended");
+		r = failure_set(failure, -EIO, REASON_EXITED, "%s", long_reason);
 	} else {
 		ret_start->ready_at_msec = m->clock_msec;
 	}
@@ -470,6 +478,26 @@ int world_recover(struct world *w, bool at_boot)
 	int r = state_open(&w->conf, STATE_WAIT, &s);
 
 	return r < 0 ? r : recover(s, world_service(w), at_boot);
+}
+
+/* At boot nothing runs that could be restarted. */
+static void restart_nothing(const char *unit)
+{
+	(void)unit;
+}
+
+int world_rescue(const struct world *w)
+{
+	const struct conf_program *a = &w->conf.programs[0], *b = &w->conf.programs[1];
+	_cleanup_free_ char *defaults = NULL;
+	struct rescue rescue = { .installer_dir = w->conf.installer_dir,
+				 .restart = restart_nothing };
+
+	if (asprintf(&defaults, "A %s %s\nB %s %s %s\n", a->space, a->factory, b->space, b->factory,
+		     b->unit) < 0)
+		return -ENOMEM;
+	rescue.defaults = defaults;
+	return rescue_run(&rescue);
 }
 
 static void hear_recorded(void *userdata)

@@ -117,6 +117,8 @@ int world_adopt(struct world *w, char letter);
 int world_attempt(struct world *w, unsigned attempt, char letter, const char *version,
 		  bool is_patch);
 int world_recover(struct world *w, bool at_boot);
+/* What the rescue program does at boot, before recovery. */
+int world_rescue(const struct world *w);
 /* What a version that fills the disk left. */
 void world_remove_filler(const struct world *w);
 

@@ -1,4 +1,4 @@
 # src/updaterd/installer/journal.c
 # the journal's slots are not written in turn
-# blocks --scenario=upgrade-b --states=900
+# blocks --scenario=bad-b --states=1500
 s/int target = j->newest == 0 ? 1 : 0;/int target = 0;/
