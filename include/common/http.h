@@ -39,7 +39,7 @@ struct http_options {
 	uint64_t low_speed_bytes_per_sec;
 	uint64_t low_speed_sec;
 	uint64_t request_timeout_sec; /* one request, as a whole; ranges see http_limit_time() */
-	/* 0: none. Holds within a request and from one to the next; ranges in flight do not share it,
+	/* 0: none. Of what is sent, too. Holds within a request and from one to the next; ranges in flight do not share it,
 	 * so with a limit there should be one at a time. */
 	uint64_t rate_limit_bytes_per_sec;
 	bool allow_plain; /* http:// and Unix sockets too */
@@ -83,6 +83,12 @@ _must_check_ int http_get(struct http *h, const char *url, size_t max_bytes,
 			  struct http_response *ret);
 _must_check_ int http_send(struct http *h, const char *method, const char *url, const void *body,
 			   size_t size, size_t max_bytes, struct http_response *ret);
+
+/* PUT of a part of something that is total bytes long: size bytes from first on, with Content-Range. The rest
+ * is as http_send(). */
+_must_check_ int http_send_part(struct http *h, const char *url, const void *bytes, size_t size,
+				uint64_t first, uint64_t total, size_t max_bytes,
+				struct http_response *ret);
 
 /* GET of bytes first … last. The sink sees only body bytes of a 206 whose Content-Range is exactly
  * what was asked (its total included), at most last-first+1 of them; it may stop the

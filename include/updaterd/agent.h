@@ -7,8 +7,10 @@
 #define UPDATERD_AGENT_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 #include "common/cleanup.h"
+#include "common/digest.h"
 #include "common/version.h"
 #include "updaterd/conf.h"
 #include "updaterd/medium.h"
@@ -35,6 +37,17 @@ _must_check_ int agent_install_from(const struct conf *conf, struct medium *medi
 _must_check_ int agent_trial(const struct conf *conf);
 /* `updaterd --reach`: its first part, the server and the repository, to compare an old updater with. */
 _must_check_ int agent_reach(const struct conf *conf);
+
+/* What was fetched, and lies in the inbox as <sha256>.part. */
+struct agent_fetched {
+	char *target; /* the program file's path; NULL: it is a backup that the query server held */
+	uint8_t sha256[SHA256_BYTES];
+};
+
+/* Fetches a version that is to be gone back to: its program file, or where the repository has none its
+ * backup. Caller frees ret->target. An exit code. */
+_must_check_ int agent_fetch_previous(const struct conf *conf, const struct version *version,
+				      struct progress *progress, struct agent_fetched *ret);
 
 /* Delivers the results that wait. 0, or a negative errno that was logged. */
 _must_check_ int agent_deliver(const struct conf *conf);

@@ -26,4 +26,16 @@ _must_check_ int backup_find(const struct store *store, const struct version *ve
 _must_check_ int backup_check(const struct store *store, const struct version *version,
 			      const uint8_t tar_sha256[SHA256_BYTES], uint64_t max_tar_bytes);
 
+/* In Backups and in Status (docs/PROTOCOL.md). */
+#define BACKUP_WHERE_LOCAL  "local"
+#define BACKUP_WHERE_SERVER "server"
+#define BACKUP_WHERE_BOTH   "both"
+/* Where the backup of a version is, one of these; NULL: nowhere. */
+const char *backup_where(const struct store *store, const struct version *version);
+
+/* Puts one back that is kept elsewhere: from any file, which must hold exactly the tar that the note of its
+ * version names (REASON_HASH), and is read once only. -ENOENT if there is no such note. */
+_must_check_ int backup_put_back(struct store *store, const struct version *version, int from_fd,
+				 uint64_t max_bytes, struct failure *failure);
+
 #endif

@@ -11,6 +11,7 @@
 #include <stdint.h>
 
 #include "common/cleanup.h"
+#include "common/digest.h"
 #include "common/json.h"
 #include "common/version.h"
 #include "updaterd/failure.h"
@@ -33,6 +34,29 @@ _must_check_ int client_install(struct client *c, int metadata_fd, int file_fd, 
 				const char *txid, const char *share, struct failure *failure);
 /* Caller frees ret_txid. */
 _must_check_ int client_rollback(struct client *c, char program, char **ret_txid,
+				 struct failure *failure);
+
+/* The same with a file that was fetched for it. */
+_must_check_ int client_rollback_with(struct client *c, int metadata_fd, int file_fd,
+				      const char *target, const char *share, char **ret_txid,
+				      struct failure *failure);
+
+#define CLIENT_MAX_BACKUPS 64u
+struct client_backup {
+	struct version version;
+	char tar_sha256[SHA256_HEX_LENGTH + 1];
+	bool is_here;
+	int64_t told_sec; /* when the query server last said that it holds it; 0: never */
+};
+/* Returns how many there are; the caller frees. */
+_must_check_ int client_backups(struct client *c, struct client_backup **ret,
+				struct failure *failure);
+/* Returns a descriptor for reading. */
+_must_check_ int client_backup(struct client *c, const struct version *version,
+			       struct failure *failure);
+_must_check_ int client_backup_held(struct client *c, const struct version *version,
+				    const char *tar_sha256, struct failure *failure);
+_must_check_ int client_put_back(struct client *c, const struct version *version, int fd,
 				 struct failure *failure);
 
 /* Prove of the installer on trial (updaterd/prove.h): its Status. Needs no struct client. */

@@ -15,8 +15,8 @@
 
 _must_check_ int command_status(const struct conf *conf, bool as_json);
 _must_check_ int command_history(uint32_t n, bool as_json);
-/* Back to the kept previous version; returns at the end. */
-_must_check_ int command_rollback(char program, struct progress *progress);
+/* Back to the kept previous version, fetched again if it is damaged; returns at the end. */
+_must_check_ int command_rollback(const struct conf *conf, char program, struct progress *progress);
 /* The words of a result, explained. */
 _must_check_ int command_reasons(bool as_json);
 

@@ -73,6 +73,9 @@ struct conf {
 	char *metered; /* yes, no, auto: as metered_command says */
 	char *metered_command;
 	uint64_t metered_max_bytes; /* 0: none */
+	/* [backup] */
+	char *backup_where;	     /* local, server, both */
+	uint64_t upload_timeout_sec; /* in one run */
 	/* [trust] */
 	char *root_file; /* the root that trust starts from: "/etc/updaterd/root.json" */
 	/* 0: the TUF client's own */

@@ -6,6 +6,7 @@
  *	releases/.stage-<txid>/ being built, never run
  *	releases/.drop-…        being removed
  *	backups/<version>.tar.xz, <version>.sha256   its tar, and what that hashes to
+ *	backups/<version>.server when the query server last said that it holds it too
  *	backups/.new-<version>  being written
  *
  * All that begins with a dot is left-over after a crash and goes with store_sweep(). `current` and
@@ -84,7 +85,14 @@ _must_check_ int store_backup_note(struct store *s, const struct version *versio
 /* -ENOENT, -EBADMSG. */
 _must_check_ int store_backup_noted(const struct store *s, const struct version *version,
 				    uint8_t ret_tar_sha256[SHA256_BYTES]);
-/* Both of them; none is success. */
+/* The versions of which there is such a note, newest first. Caller frees. */
+_must_check_ int store_backup_list(const struct store *s, struct version **ret, size_t *ret_n);
+/* The query server holds it, it said then. 0: it never did. */
+_must_check_ int store_backup_tell(struct store *s, const struct version *version, int64_t sec);
+int64_t store_backup_told(const struct store *s, const struct version *version);
+/* The file alone: what it hashes to is still known. */
+_must_check_ int store_backup_drop(struct store *s, const struct version *version);
+/* All that is of it; none is success. */
 _must_check_ int store_backup_remove(struct store *s, const struct version *version);
 
 /* Removes stages, half-removed releases and half-written backups. Nothing else. */

@@ -339,17 +339,18 @@ static int start(struct http *h, struct transfer *t)
 static void count(struct http *h, struct transfer *t)
 {
 	long head_bytes = 0, connections = 0;
-	curl_off_t body_bytes = 0;
+	curl_off_t body_bytes = 0, sent_bytes = 0;
 	uint64_t bytes;
 
 	(void)curl_easy_getinfo(t->easy, CURLINFO_HEADER_SIZE, &head_bytes);
 	(void)curl_easy_getinfo(t->easy, CURLINFO_SIZE_DOWNLOAD_T, &body_bytes);
+	(void)curl_easy_getinfo(t->easy, CURLINFO_SIZE_UPLOAD_T, &sent_bytes);
 	(void)curl_easy_getinfo(t->easy, CURLINFO_NUM_CONNECTS, &connections);
 	bytes = (uint64_t)head_bytes + (uint64_t)body_bytes;
 	t->head.fields.received_bytes = bytes;
 	h->received_bytes += bytes;
 	h->connections += (uint64_t)connections;
-	pay(h, bytes);
+	pay(h, bytes + (uint64_t)sent_bytes);
 }
 
 static void detach(struct http *h, struct transfer *t)
@@ -561,12 +562,31 @@ static bool is_method(const char *method)
 	       strcmp(method, "PUT") == 0 || strcmp(method, "DELETE") == 0;
 }
 
+/* Takes headers. */
+static int send_request(struct http *h, const struct request *q, struct curl_slist *headers,
+			struct http_response *ret)
+{
+	_cleanup_(slist_free) struct curl_slist *list = headers;
+	struct transfer *t;
+	int r;
+
+	r = take_idle(h, &t);
+	if (r < 0)
+		return refuse(h, r, "out of memory");
+	r = transfer_prepare(t, q, TAKE_PTR(list));
+	if (r < 0) {
+		put_idle(h, t);
+		return refuse(h, r, "out of memory");
+	}
+	t->may_redirect = h->allowed_hosts && strcmp(q->method, "GET") == 0;
+	return perform(h, t, ret);
+}
+
 int http_send(struct http *h, const char *method, const char *url, const void *body, size_t size,
 	      size_t max_bytes, struct http_response *ret)
 {
 	const struct request q = { method, url, body, size, max_bytes };
 	_cleanup_(slist_free) struct curl_slist *headers = NULL;
-	struct transfer *t;
 	int r;
 
 	if (h->n_active > 0)
@@ -574,17 +594,31 @@ int http_send(struct http *h, const char *method, const char *url, const void *b
 	if (!is_method(method) || max_bytes > SIZE_MAX / 4 || (size > 0 && !body))
 		return refuse(h, -EINVAL, "not a request that can be sent");
 	r = make_headers(h->bearer_token, size > 0 ? "application/json" : NULL, NULL, &headers);
-	if (r >= 0)
-		r = take_idle(h, &t);
 	if (r < 0)
 		return refuse(h, r, "out of memory");
-	r = transfer_prepare(t, &q, TAKE_PTR(headers));
-	if (r < 0) {
-		put_idle(h, t);
+	return send_request(h, &q, TAKE_PTR(headers), ret);
+}
+
+int http_send_part(struct http *h, const char *url, const void *bytes, size_t size, uint64_t first,
+		   uint64_t total, size_t max_bytes, struct http_response *ret)
+{
+	const struct request q = { "PUT", url, bytes, size, max_bytes };
+	_cleanup_(slist_free) struct curl_slist *headers = NULL;
+	char range[96];
+	int r;
+
+	if (h->n_active > 0)
+		return refuse(h, -EBUSY, "other requests are in flight");
+	if (size == 0 || first > total || size > total - first || max_bytes > SIZE_MAX / 4)
+		return refuse(h, -EINVAL, "not a part that can be sent");
+	(void)snprintf(range, sizeof range, "bytes %ju-%ju/%ju", (uintmax_t)first,
+		       (uintmax_t)(first + size - 1), (uintmax_t)total);
+	r = make_headers(h->bearer_token, "application/octet-stream", NULL, &headers);
+	if (r == 0)
+		r = add_header(&headers, "Content-Range", range);
+	if (r < 0)
 		return refuse(h, r, "out of memory");
-	}
-	t->may_redirect = h->allowed_hosts && strcmp(method, "GET") == 0;
-	return perform(h, t, ret);
+	return send_request(h, &q, TAKE_PTR(headers), ret);
 }
 
 int http_get(struct http *h, const char *url, size_t max_bytes, struct http_response *ret)

@@ -100,6 +100,7 @@ static void set_network(struct transfer *t, const struct http_options *o)
 	SET(t, CURLOPT_USERAGENT, o->user_agent);
 	SET(t, CURLOPT_CONNECTTIMEOUT, as_long(o->connect_timeout_sec));
 	SET(t, CURLOPT_MAX_RECV_SPEED_LARGE, (curl_off_t)o->rate_limit_bytes_per_sec);
+	SET(t, CURLOPT_MAX_SEND_SPEED_LARGE, (curl_off_t)o->rate_limit_bytes_per_sec);
 	/* A libcurl without HTTP/2 refuses this, and is as good with HTTP/1.1. */
 	(void)curl_easy_setopt(t->easy, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_2TLS);
 	/* A second request waits to see whether the first one's connection takes it too. */

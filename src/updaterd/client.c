@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "updaterd/client.h"
 
+#include <fcntl.h>
 #include <string.h>
 #include <systemd/sd-bus.h>
 
@@ -303,12 +304,29 @@ int client_install(struct client *c, int metadata_fd, int file_fd, const char *t
 	return call(c, m, "Install", &reply, failure);
 }
 
-int client_rollback(struct client *c, char program, char **ret_txid, struct failure *failure)
+static int call_for_txid(struct client *c, sd_bus_message *m, const char *member, char **ret_txid,
+			 struct failure *failure)
 {
-	_cleanup_message_ sd_bus_message *m = NULL, *reply = NULL;
-	const char letter[2] = { program, '\0' };
+	_cleanup_message_ sd_bus_message *reply = NULL;
 	const char *txid;
 	char *copy;
+	int r = call(c, m, member, &reply, failure);
+
+	if (r < 0)
+		return r;
+	if (sd_bus_message_read(reply, "s", &txid) < 0)
+		return bad_answer(member, failure);
+	copy = strdup(txid);
+	if (!copy)
+		return failure_set_errno(failure, -ENOMEM, "%s", member);
+	*ret_txid = copy;
+	return 0;
+}
+
+int client_rollback(struct client *c, char program, char **ret_txid, struct failure *failure)
+{
+	_cleanup_message_ sd_bus_message *m = NULL;
+	const char letter[2] = { program, '\0' };
 	int r = new_call(c, "Rollback", &m, failure);
 
 	if (r < 0)
@@ -316,16 +334,121 @@ int client_rollback(struct client *c, char program, char **ret_txid, struct fail
 	r = sd_bus_message_append(m, "s", letter);
 	if (r < 0)
 		return failure_set_errno(failure, r, "Rollback");
-	r = call(c, m, "Rollback", &reply, failure);
+	return call_for_txid(c, m, "Rollback", ret_txid, failure);
+}
+
+int client_rollback_with(struct client *c, int metadata_fd, int file_fd, const char *target,
+			 const char *share, char **ret_txid, struct failure *failure)
+{
+	_cleanup_message_ sd_bus_message *m = NULL;
+	int r = new_call(c, "RollbackWith", &m, failure);
+
 	if (r < 0)
 		return r;
-	if (sd_bus_message_read(reply, "s", &txid) < 0)
-		return bad_answer("Rollback", failure);
-	copy = strdup(txid);
-	if (!copy)
-		return failure_set_errno(failure, -ENOMEM, "Rollback");
-	*ret_txid = copy;
+	r = sd_bus_message_append(m, "hhss", metadata_fd, file_fd, target, share);
+	if (r < 0)
+		return failure_set_errno(failure, r, "RollbackWith");
+	return call_for_txid(c, m, "RollbackWith", ret_txid, failure);
+}
+
+/* ---- backups ---- */
+
+static int take_backup(const char *version, const char *where, const char *tar_sha256,
+		       int64_t told_sec, struct client_backup *ret)
+{
+	uint8_t sha256[SHA256_BYTES];
+
+	if (version_parse(version, &ret->version) < 0 ||
+	    hex_decode(tar_sha256, sha256, sizeof sha256) < 0)
+		return -EPROTO;
+	hex_encode(sha256, sizeof sha256, ret->tar_sha256);
+	ret->is_here = strcmp(where, "server") != 0;
+	ret->told_sec = told_sec;
 	return 0;
+}
+
+static int read_backups(sd_bus_message *reply, struct client_backup *list)
+{
+	const char *version, *where, *tar_sha256;
+	int64_t told_sec;
+	int n = 0, r;
+
+	r = sd_bus_message_enter_container(reply, 'a', "(sssx)");
+	while (r >= 0 && (r = sd_bus_message_read(reply, "(sssx)", &version, &where, &tar_sha256,
+						  &told_sec)) > 0) {
+		if (n == CLIENT_MAX_BACKUPS)
+			return n;
+		r = take_backup(version, where, tar_sha256, told_sec, &list[n++]);
+	}
+	return r < 0 ? r : n;
+}
+
+int client_backups(struct client *c, struct client_backup **ret, struct failure *failure)
+{
+	_cleanup_message_ sd_bus_message *m = NULL, *reply = NULL;
+	_cleanup_free_ struct client_backup *list = calloc(CLIENT_MAX_BACKUPS, sizeof *list);
+	int n, r;
+
+	if (!list)
+		return failure_set_errno(failure, -ENOMEM, "Backups");
+	r = new_call(c, "Backups", &m, failure);
+	if (r >= 0)
+		r = call(c, m, "Backups", &reply, failure);
+	if (r < 0)
+		return r;
+	n = read_backups(reply, list);
+	if (n < 0)
+		return bad_answer("Backups", failure);
+	*ret = TAKE_PTR(list);
+	return n;
+}
+
+int client_backup(struct client *c, const struct version *version, struct failure *failure)
+{
+	_cleanup_message_ sd_bus_message *m = NULL, *reply = NULL;
+	int fd, copy, r = new_call(c, "Backup", &m, failure);
+
+	if (r < 0)
+		return r;
+	r = sd_bus_message_append(m, "s", version->text);
+	if (r < 0)
+		return failure_set_errno(failure, r, "Backup");
+	r = call(c, m, "Backup", &reply, failure);
+	if (r < 0)
+		return r;
+	if (sd_bus_message_read(reply, "h", &fd) < 0)
+		return bad_answer("Backup", failure);
+	/* That one is the message's. */
+	copy = fcntl(fd, F_DUPFD_CLOEXEC, 3);
+	return copy < 0 ? failure_set_errno(failure, -errno, "Backup") : copy;
+}
+
+int client_backup_held(struct client *c, const struct version *version, const char *tar_sha256,
+		       struct failure *failure)
+{
+	_cleanup_message_ sd_bus_message *m = NULL, *reply = NULL;
+	int r = new_call(c, "BackupHeld", &m, failure);
+
+	if (r < 0)
+		return r;
+	r = sd_bus_message_append(m, "ss", version->text, tar_sha256);
+	if (r < 0)
+		return failure_set_errno(failure, r, "BackupHeld");
+	return call(c, m, "BackupHeld", &reply, failure);
+}
+
+int client_put_back(struct client *c, const struct version *version, int fd,
+		    struct failure *failure)
+{
+	_cleanup_message_ sd_bus_message *m = NULL, *reply = NULL;
+	int r = new_call(c, "PutBack", &m, failure);
+
+	if (r < 0)
+		return r;
+	r = sd_bus_message_append(m, "sh", version->text, fd);
+	if (r < 0)
+		return failure_set_errno(failure, r, "PutBack");
+	return call(c, m, "PutBack", &reply, failure);
 }
 
 /* ---- the installer on trial ---- */

@@ -9,7 +9,9 @@
 #include "common/reason.h"
 #include "updaterd/client.h"
 #include "updaterd/exit_codes.h"
+#include "updaterd/result.h"
 #include "updaterd/until.h"
+#include "updaterd/way_back.h"
 
 #define MAX_TIME_SEC	 (UINT64_C(1) << 53)
 #define FOLLOW_LIMIT_SEC 3600u
@@ -49,6 +51,23 @@ static void print_waiting(const cJSON *object)
 		(void)printf("   not a good time since %s\n", until_format(sec, text));
 }
 
+static void print_backups(const cJSON *object)
+{
+	const cJSON *backups, *item;
+
+	if (json_get_object(object, "backups", &backups, NULL) < 0)
+		return;
+	cJSON_ArrayForEach (item, backups) {
+		const char *where = cJSON_IsString(item) ? item->valuestring : "";
+
+		(void)printf("   backup of %s: %s\n", item->string,
+			     strcmp(where, "local") == 0    ? "here"
+			     : strcmp(where, "server") == 0 ? "on the server"
+			     : strcmp(where, "both") == 0   ? "here and on the server"
+							    : "?");
+	}
+}
+
 static void print_program(const struct conf_program *p, const cJSON *programs)
 {
 	const char letter[2] = { p->letter, '\0' };
@@ -62,6 +81,7 @@ static void print_program(const struct conf_program *p, const cJSON *programs)
 	if (!object)
 		return;
 	print_waiting(object);
+	print_backups(object);
 	if (json_get_array(object, "quarantined", &list, NULL) < 0)
 		return;
 	cJSON_ArrayForEach (item, list)
@@ -150,7 +170,60 @@ static void on_progress(void *userdata, char program, enum step step, unsigned p
 	progress_step(userdata, step, percent);
 }
 
-int command_rollback(char program, struct progress *progress)
+/* What was fetched takes the place of what was kept. */
+static int hand_over(struct client *client, const struct way_back *w, char **ret_txid,
+		     struct failure *failure)
+{
+	static const char share[] = "{\"kind\":\"" RESULT_KIND_ROLLBACK "\"}";
+	int r;
+
+	if (w->target)
+		return client_rollback_with(client, w->metadata_fd, w->file_fd, w->target, share,
+					    ret_txid, failure);
+	r = client_put_back(client, &w->version, w->file_fd, failure);
+	return r < 0 ? r : client_rollback(client, w->version.program, ret_txid, failure);
+}
+
+static int fetch_and_begin(const struct conf *conf, struct client **client, char program,
+			   struct progress *progress, char **ret_txid, struct failure *failure)
+{
+	_cleanup_(way_back_done) struct way_back w = { .file_fd = FD_NONE, .metadata_fd = FD_NONE };
+	int r;
+
+	log_notice("%s; fetching it from the server", failure->text);
+	*client = client_close(*client);
+	r = way_back_fetch(conf, program, progress, &w, failure);
+	if (r >= 0)
+		r = client_open(client, failure);
+	return r < 0 ? r : hand_over(*client, &w, ret_txid, failure);
+}
+
+static int begin_rollback(const struct conf *conf, struct client **client, char program,
+			  struct progress *progress, char **ret_txid, struct failure *failure)
+{
+	int r = client_open(client, failure);
+
+	if (r >= 0)
+		r = client_rollback(*client, program, ret_txid, failure);
+	if (r == -EPERM && failure->reason == REASON_DAMAGED && conf->url)
+		r = fetch_and_begin(conf, client, program, progress, ret_txid, failure);
+	return r;
+}
+
+/* An attempt that was on trial, and was called off, has ended as it should, too. */
+static int judge_rollback(const cJSON *result)
+{
+	int outcome = outcome_from_name(json_text_or(result, "outcome", ""));
+	int reason = reason_from_name(json_text_or(result, "reason", ""));
+
+	if (outcome == OUTCOME_POSTPONED)
+		return EXIT_TEMPORARY;
+	if (outcome == OUTCOME_ROLLED_BACK && reason == REASON_OPERATOR)
+		return EXIT_OK;
+	return outcome == OUTCOME_CONFIRMED ? EXIT_OK : EXIT_FAILED;
+}
+
+int command_rollback(const struct conf *conf, char program, struct progress *progress)
 {
 	_cleanup_(client_closep) struct client *client = NULL;
 	_cleanup_json_ cJSON *result = NULL;
@@ -159,9 +232,7 @@ int command_rollback(char program, struct progress *progress)
 	struct failure failure = { 0 };
 	int r;
 
-	r = client_open(&client, &failure);
-	if (r >= 0)
-		r = client_rollback(client, program, &txid, &failure);
+	r = begin_rollback(conf, &client, program, progress, &txid, &failure);
 	if (r >= 0) {
 		progress_begin(progress, STEP_ROLLBACK, object, 100, 0);
 		r = client_follow(client, txid, FOLLOW_LIMIT_SEC, on_progress, progress, &result,
@@ -172,14 +243,7 @@ int command_rollback(char program, struct progress *progress)
 		return fail(r, &failure);
 	}
 	progress_result(progress, result, false);
-	r = outcome_from_name(json_text_or(result, "outcome", ""));
-	if (r == OUTCOME_POSTPONED)
-		return EXIT_TEMPORARY;
-	/* It was on trial, and that was called off. */
-	if (r == OUTCOME_ROLLED_BACK &&
-	    reason_from_name(json_text_or(result, "reason", "")) == REASON_OPERATOR)
-		return EXIT_OK;
-	return r == OUTCOME_CONFIRMED ? EXIT_OK : EXIT_FAILED;
+	return judge_rollback(result);
 }
 
 /* ---- words ---- */

@@ -37,6 +37,7 @@
 #endif
 
 static const char *const identity_types[] = { "imei", "machine-id", "name", NULL };
+static const char *const backup_words[] = { "local", "server", "both", NULL };
 static const char *const metered_words[] = { "yes", "no", "auto", NULL };
 
 #define STRING(s, f)                                                                               \
@@ -99,6 +100,10 @@ static const struct config_key keys[] = {
 	CHOICE("network", metered, metered_words),
 	STRING("network", metered_command),
 	NUMBER("network", metered_max_bytes, 0, 4096 * MIB),
+	{ "backup", "where", CONFIG_CHOICE, offsetof(struct conf, backup_where), 0, 0,
+	  backup_words },
+	{ "backup", "upload_timeout_sec", CONFIG_U64, offsetof(struct conf, upload_timeout_sec), 60,
+	  86400, NULL },
 	PATH("trust", root_file),
 	NUMBER("trust", max_root_bytes, 4 * KIB, 4 * MIB),
 	NUMBER("trust", max_timestamp_bytes, 2 * KIB, MIB),
@@ -131,6 +136,7 @@ static const struct {
 	{ offsetof(struct conf, arch), BUILT_FOR_ARCH },
 	{ offsetof(struct conf, network_type), "4g" },
 	{ offsetof(struct conf, metered), "no" },
+	{ offsetof(struct conf, backup_where), "both" },
 	{ offsetof(struct conf, root_file), "/etc/updaterd/root.json" },
 	{ offsetof(struct conf, agent_dir), "/var/lib/updaterd/agent" },
 	{ offsetof(struct conf, installer_dir), "/var/lib/updaterd/installer" },
@@ -172,6 +178,7 @@ static int set_defaults(struct conf *c)
 	c->metadata_timeout_sec = 3600;
 	c->fetch_timeout_sec = UINT64_C(6) * 3600;
 	c->result_timeout_sec = 600;
+	c->upload_timeout_sec = 3600;
 	c->max_program_bytes = 256 * MIB;
 	return 0;
 }

@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* updaterd(8): the command line of both halves. */
 #include <getopt.h>
-#include <grp.h>
-#include <pwd.h>
 #include <stdbool.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -10,6 +8,7 @@
 #include "common/log.h"
 #include "common/version.h"
 #include "updaterd/agent.h"
+#include "updaterd/agent_user.h"
 #include "updaterd/commands.h"
 #include "updaterd/conf.h"
 #include "updaterd/exit_codes.h"
@@ -300,35 +299,6 @@ static int parse_arguments(int argc, char **argv, struct arguments *a)
 	return check_combination(a);
 }
 
-/* ---- the agent's user ---- */
-
-/* The network half never runs as root. */
-static int become_agent(const struct conf *conf)
-{
-	const struct passwd *user;
-
-	if (geteuid() != 0)
-		return EXIT_OK;
-	errno = 0;
-	user = getpwnam(conf->agent_user);
-	if (!user) {
-		log_error("[paths] agent_user: there is no user '%s'", conf->agent_user);
-		return EXIT_CONFIG;
-	}
-	if (user->pw_uid == 0 || user->pw_gid == 0) {
-		log_error("[paths] agent_user: '%s' is root, which must not talk to the network",
-			  conf->agent_user);
-		return EXIT_NOT_PERMITTED;
-	}
-	if (initgroups(user->pw_name, user->pw_gid) < 0 ||
-	    setresgid(user->pw_gid, user->pw_gid, user->pw_gid) < 0 ||
-	    setresuid(user->pw_uid, user->pw_uid, user->pw_uid) < 0 || setuid(0) == 0) {
-		log_error("cannot become '%s': %s", conf->agent_user, strerror(errno));
-		return EXIT_NOT_PERMITTED;
-	}
-	return EXIT_OK;
-}
-
 /* ---- commands ---- */
 
 static enum progress_style progress_style(const struct arguments *a)
@@ -377,7 +347,7 @@ static int go_on_anew(const struct conf *conf, const struct arguments *a)
 
 static int run_cycle(const struct conf *conf, const struct arguments *a, struct progress *progress)
 {
-	int code = become_agent(conf);
+	int code = agent_user_become(conf);
 
 	if (code == EXIT_OK)
 		code = agent_run_once(conf, progress);
@@ -386,14 +356,14 @@ static int run_cycle(const struct conf *conf, const struct arguments *a, struct 
 
 static int run_as_agent(const struct conf *conf, int (*agent)(const struct conf *conf))
 {
-	int code = become_agent(conf);
+	int code = agent_user_become(conf);
 
 	return code == EXIT_OK ? agent(conf) : code;
 }
 
 static int run_check(const struct conf *conf, const struct arguments *a)
 {
-	int code = become_agent(conf);
+	int code = agent_user_become(conf);
 
 	return code == EXIT_OK ? agent_check(conf, a->json) : code;
 }
@@ -411,7 +381,7 @@ static int run_install(const struct conf *conf, const struct arguments *a,
 		log_error("'%s': %s", a->directory, strerror(-r));
 		return EXIT_FAILED;
 	}
-	code = become_agent(conf);
+	code = agent_user_become(conf);
 	if (code != EXIT_OK)
 		return code;
 	return agent_install_from(conf, medium, a->program, a->has_version ? &a->version : NULL,
@@ -422,10 +392,10 @@ static int run_install(const struct conf *conf, const struct arguments *a,
 static int run_rollback(const struct conf *conf, const struct arguments *a,
 			struct progress *progress)
 {
-	int code = command_rollback(a->program ? a->program : 'B', progress);
+	int code = command_rollback(conf, a->program ? a->program : 'B', progress);
 
 	if ((code == EXIT_OK || code == EXIT_FAILED) && conf->url && geteuid() == 0 &&
-	    become_agent(conf) == EXIT_OK && agent_deliver(conf) < 0)
+	    agent_user_become(conf) == EXIT_OK && agent_deliver(conf) < 0)
 		log_notice("the result will be sent with the next cycle");
 	return code;
 }

@@ -8,6 +8,8 @@
 #include "common/fsutil.h"
 #include "common/json.h"
 #include "common/log.h"
+#include "updaterd/backup_fetch.h"
+#include "updaterd/backup_upload.h"
 #include "updaterd/choose.h"
 #include "updaterd/context.h"
 #include "updaterd/exit_codes.h"
@@ -647,6 +649,36 @@ static bool repair_running(struct context *c, char program, const char *base, st
 	return true;
 }
 
+/* ---- the way back ---- */
+
+static int fetch_release(struct upgrade *u, struct failure *failure)
+{
+	const struct version *version = &u->attempt.version;
+	int r = step_trust(u, failure);
+
+	if (r >= 0)
+		r = trust_find_newest(*u->trust, version->program, version, &u->file, failure);
+	return r < 0 ? r : fetch_file(u, failure);
+}
+
+static int fetch_previous(struct upgrade *u, struct agent_fetched *ret, struct failure *failure)
+{
+	int r = fetch_release(u, failure);
+
+	if (r == -ENOENT) {
+		log_notice("'%s': %s; its backup is asked for", u->attempt.version.text,
+			   failure->text);
+		return backup_fetch(u->c, &u->attempt.version, ret->sha256, failure);
+	}
+	if (r < 0)
+		return r;
+	ret->target = strdup(u->file.path);
+	if (!ret->target)
+		return failure_set_errno(failure, -ENOMEM, "program file");
+	memcpy(ret->sha256, u->file.sha256, sizeof ret->sha256);
+	return 0;
+}
+
 /* ---- the entrances ---- */
 
 /* The query server is not asked for what does not run: "nothing new" would be no answer. */
@@ -716,7 +748,38 @@ int agent_run_once(const struct conf *conf, struct progress *progress)
 		log_debug("inbox: leftovers cannot be removed");
 	if (has_results)
 		(void)report_deliver(c);
+	if (!c->is_replaced)
+		backup_upload(c);
 	return c->is_replaced ? AGENT_REPLACED : c->exit_code;
+}
+
+/* Who the query server would name as file server is worth asking; not to be told is no obstacle. */
+int agent_fetch_previous(const struct conf *conf, const struct version *version,
+			 struct progress *progress, struct agent_fetched *ret)
+{
+	_cleanup_(context_closep) struct context *c = NULL;
+	_cleanup_(trust_freep) struct trust *trust = NULL;
+	_cleanup_(answer_done) struct answer answer = { 0 };
+	_cleanup_(upgrade_done) struct upgrade u = { .trust = &trust,
+						     .is_repair = true,
+						     .fd = FD_NONE };
+	struct failure failure = { 0 };
+	int code;
+
+	code = context_open(conf, CONTEXT_DIRECTORIES | CONTEXT_SERVER, progress, &c);
+	if (code != EXIT_OK)
+		return code;
+	(void)ask(c, &answer);
+	u.c = c;
+	u.base = answer.file_server ? answer.file_server : conf->url;
+	if (begin_attempt(&u, version) < 0)
+		return EXIT_FAILED;
+	if (fetch_previous(&u, ret, &failure) >= 0)
+		return EXIT_OK;
+	progress_end(progress, "failed");
+	log_error("'%s': %s: %s (%s)", version->text, step_name(u.attempt.step), failure.text,
+		  reason_name(failure.reason));
+	return EXIT_FAILED;
 }
 
 static void print_new(const struct offer *offer, bool as_json)

@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <string.h>
 
+#include "common/fsutil.h"
 #include "common/reltar.h"
 #include "common/xz.h"
 
@@ -107,4 +108,66 @@ int backup_make(struct store *store, const struct version *version, uint64_t max
 		return 0;
 	r = write_backup(store, version, view, sha256);
 	return r < 0 ? failure_set_errno(failure, r, "writing the backup of %s", version->text) : 0;
+}
+
+const char *backup_where(const struct store *store, const struct version *version)
+{
+	_cleanup_close_ int fd = store_backup_open(store, version);
+
+	if (store_backup_told(store, version) == 0)
+		return fd >= 0 ? BACKUP_WHERE_LOCAL : NULL;
+	return fd >= 0 ? BACKUP_WHERE_BOTH : BACKUP_WHERE_SERVER;
+}
+
+#define COPY_BYTES (64u << 10)
+
+/* Whoever gave the file may still write to it: what counts is our copy. */
+static int copy_bounded(int from_fd, int to_fd, uint64_t max_bytes)
+{
+	_cleanup_free_ char *buffer = malloc(COPY_BYTES);
+	uint64_t offset = 0;
+	size_t n;
+
+	if (!buffer)
+		return -ENOMEM;
+	do {
+		int r = fs_pread_upto(from_fd, buffer, COPY_BYTES, offset, &n);
+
+		if (r == 0 && n > max_bytes - offset)
+			r = -EFBIG;
+		if (r == 0)
+			r = fs_pwrite_all(to_fd, buffer, n, offset);
+		if (r < 0)
+			return r;
+		offset += n;
+	} while (n == COPY_BYTES);
+	return fsync(to_fd) < 0 ? -errno : 0;
+}
+
+int backup_put_back(struct store *store, const struct version *version, int from_fd,
+		    uint64_t max_bytes, struct failure *failure)
+{
+	uint8_t tar_sha256[SHA256_BYTES];
+	_cleanup_close_ int fd = FD_NONE;
+	int r;
+
+	r = store_backup_noted(store, version, tar_sha256);
+	if (r < 0)
+		return failure_set(failure, r, REASON_DAMAGED,
+				   "there is no note of what the backup of %s hashes to",
+				   version->text);
+	fd = store_backup_begin(store, version);
+	r = fd < 0 ? fd : copy_bounded(from_fd, fd, max_bytes);
+	if (r == 0)
+		r = check_fd(fd, tar_sha256, max_bytes);
+	if (r == -EBADMSG)
+		return failure_set(failure, r, REASON_HASH,
+				   "the file is not the backup of %s that was made here",
+				   version->text);
+	if (r == 0)
+		r = store_backup_commit(store, version);
+	if (r < 0)
+		return failure_set_errno(failure, r, "putting back the backup of %s",
+					 version->text);
+	return close(TAKE_FD(fd)) < 0 ? failure_set_errno(failure, -errno, "the backup") : 0;
 }

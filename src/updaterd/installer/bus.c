@@ -10,6 +10,7 @@
 #include "common/fsutil.h"
 #include "common/json.h"
 #include "common/log.h"
+#include "updaterd/backup_bus.h"
 #include "updaterd/caller.h"
 #include "updaterd/exit_codes.h"
 #include "updaterd/installer.h"
@@ -325,6 +326,29 @@ static int method_rollback(sd_bus_message *m, void *userdata, sd_bus_error *erro
 	return start_attempt(server, m, &request, error);
 }
 
+/* The same, where what was kept is damaged and its file has been fetched. */
+static int method_rollback_with(sd_bus_message *m, void *userdata, sd_bus_error *error)
+{
+	struct transaction_request request = { .is_rollback = true };
+	struct server *server = userdata;
+	char txid[TXID_LENGTH + 1];
+	const char *share;
+	int r;
+
+	r = caller_check_root(m, error);
+	if (r < 0)
+		return r;
+	r = sd_bus_message_read(m, "hhss", &request.metadata_fd, &request.program_fd,
+				&request.target, &share);
+	if (r < 0)
+		return r;
+	r = txid_new(txid);
+	if (r < 0)
+		return sd_bus_error_set_errno(error, r);
+	r = check_install(&request, txid, share, error);
+	return r < 0 ? r : start_attempt(server, m, &request, error);
+}
+
 static int method_status(sd_bus_message *m, void *userdata, sd_bus_error *error)
 {
 	struct server *server = userdata;
@@ -435,14 +459,23 @@ static int get_busy(sd_bus *bus, const char *path, const char *interface, const 
 #define METHOD(name, in, out, handler)                                                             \
 	SD_BUS_METHOD(name, in, out, handler, SD_BUS_VTABLE_UNPRIVILEGED)
 
+#define METHOD_OF_CONF(name, in, out, handler)                                                     \
+	SD_BUS_METHOD_WITH_OFFSET(name, in, out, handler, offsetof(struct server, conf),           \
+				  SD_BUS_VTABLE_UNPRIVILEGED)
+
 static const sd_bus_vtable vtable[] = {
 	SD_BUS_VTABLE_START(0),
 	METHOD("Install", "hhsss", "", method_install),
 	METHOD("Rollback", "s", "s", method_rollback),
+	METHOD("RollbackWith", "hhss", "s", method_rollback_with),
 	METHOD("Status", "", "s", method_status),
 	METHOD("History", "u", "s", method_history),
 	METHOD("Results", "", "as", method_results),
 	METHOD("Archived", "s", "", method_archived),
+	METHOD_OF_CONF("Backups", "", "a(sssx)", backup_bus_backups),
+	METHOD_OF_CONF("Backup", "s", "h", backup_bus_backup),
+	METHOD_OF_CONF("BackupHeld", "ss", "", backup_bus_held),
+	METHOD_OF_CONF("PutBack", "sh", "", backup_bus_put_back),
 	SD_BUS_SIGNAL("Progress", "sssu", 0),
 	SD_BUS_SIGNAL("Finished", "sss", 0),
 	SD_BUS_PROPERTY("Version", "s", get_version, 0, SD_BUS_VTABLE_PROPERTY_CONST),

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "common/json.h"
+#include "updaterd/backup.h"
 #include "updaterd/result.h"
 #include "updaterd/state.h"
 #include "updaterd/swap.h"
@@ -31,6 +32,24 @@ static bool add_releases(cJSON *object, const struct store *store)
 	for (size_t i = 0; i < n; i++)
 		if (!add_to_array(array, &versions[i]))
 			return false;
+	return true;
+}
+
+/* Which backups there are, and where: what only the server had would be told as well. */
+static bool add_backups(cJSON *object, const struct store *store)
+{
+	_cleanup_free_ struct version *versions = NULL;
+	cJSON *backups = cJSON_AddObjectToObject(object, "backups");
+	size_t n = 0;
+
+	if (!backups || store_backup_list(store, &versions, &n) == -ENOMEM)
+		return false;
+	for (size_t i = 0; i < n; i++) {
+		const char *where = backup_where(store, &versions[i]);
+
+		if (where && !cJSON_AddStringToObject(backups, versions[i].text, where))
+			return false;
+	}
 	return true;
 }
 
@@ -86,7 +105,8 @@ static bool add_program(cJSON *programs, const struct conf_program *program, con
 
 	if (!object || !add_known(object, s, program->letter) || !add_links(object, program))
 		return false;
-	return store_open(program->space, &store) < 0 || add_releases(object, store);
+	return store_open(program->space, &store) < 0 ||
+	       (add_releases(object, store) && add_backups(object, store));
 }
 
 static bool add_under_way(cJSON *status, const struct status_transaction *under_way)

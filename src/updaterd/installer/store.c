@@ -9,14 +9,16 @@
 #include "common/fsutil.h"
 #include "updaterd/swap.h"
 
-#define RELEASES      "releases"
-#define BACKUPS	      "backups"
-#define STAGE_PREFIX  ".stage-"
-#define DROP_PREFIX   ".drop-"
-#define NEW_PREFIX    ".new-"
-#define BACKUP_SUFFIX ".tar.xz"
-#define NOTE_SUFFIX   ".sha256"
-#define NOTE_REST     "  -\n" /* for sha256sum -c: standard input */
+#define RELEASES       "releases"
+#define BACKUPS	       "backups"
+#define STAGE_PREFIX   ".stage-"
+#define DROP_PREFIX    ".drop-"
+#define NEW_PREFIX     ".new-"
+#define BACKUP_SUFFIX  ".tar.xz"
+#define NOTE_SUFFIX    ".sha256"
+#define TOLD_SUFFIX    ".server"
+#define TOLD_MAX_BYTES 24u
+#define NOTE_REST      "  -\n" /* for sha256sum -c: standard input */
 
 #define RESERVE_BYTES	(16u << 20)
 #define RESERVE_INODES	64u
@@ -275,7 +277,8 @@ static int newest_first(const void *a, const void *b)
 	return strcmp(vb->text, va->text);
 }
 
-int store_list(const struct store *s, struct version **ret, size_t *ret_n)
+static int list_versions(int dirfd, int (*collect)(void *userdata, const char *name),
+			 struct version **ret, size_t *ret_n)
 {
 	_cleanup_free_ struct version *versions = NULL;
 	struct version_list list;
@@ -285,13 +288,18 @@ int store_list(const struct store *s, struct version **ret, size_t *ret_n)
 	if (!versions)
 		return -ENOMEM;
 	list = (struct version_list){ .versions = versions };
-	r = each_name(s->releases_fd, collect_version, &list);
+	r = each_name(dirfd, collect, &list);
 	if (r < 0)
 		return r;
 	qsort(versions, list.n, sizeof *versions, newest_first);
 	*ret = TAKE_PTR(versions);
 	*ret_n = list.n;
 	return 0;
+}
+
+int store_list(const struct store *s, struct version **ret, size_t *ret_n)
+{
+	return list_versions(s->releases_fd, collect_version, ret, ret_n);
 }
 
 int store_open_release(const struct store *s, const struct version *version)
@@ -482,10 +490,60 @@ int store_backup_remove(struct store *s, const struct version *version)
 {
 	struct name backup = name_of("", version->text, BACKUP_SUFFIX);
 	struct name note = name_of("", version->text, NOTE_SUFFIX);
+	struct name told = name_of("", version->text, TOLD_SUFFIX);
 	int r;
 
-	r = fs_remove_tree(s->backups_fd, backup.text);
+	r = fs_remove_tree(s->backups_fd, told.text);
+	if (r == 0)
+		r = fs_remove_tree(s->backups_fd, backup.text);
 	return r < 0 ? r : fs_remove_tree(s->backups_fd, note.text);
+}
+
+int store_backup_drop(struct store *s, const struct version *version)
+{
+	struct name backup = name_of("", version->text, BACKUP_SUFFIX);
+
+	return fs_remove_tree(s->backups_fd, backup.text);
+}
+
+int store_backup_tell(struct store *s, const struct version *version, int64_t sec)
+{
+	struct name name = name_of("", version->text, TOLD_SUFFIX);
+	char text[TOLD_MAX_BYTES];
+
+	(void)snprintf(text, sizeof text, "%lld\n", (long long)sec);
+	return fs_write_file_atomic(s->backups_fd, name.text, text, strlen(text), 0644);
+}
+
+int64_t store_backup_told(const struct store *s, const struct version *version)
+{
+	struct name name = name_of("", version->text, TOLD_SUFFIX);
+	_cleanup_close_ int fd = fs_open_regular(s->backups_fd, name.text, NULL);
+	_cleanup_free_ char *text = NULL;
+	size_t size, digits;
+
+	if (fd < 0 || fs_read_fd(fd, TOLD_MAX_BYTES, &text, &size) < 0)
+		return 0;
+	digits = strspn(text, "0123456789");
+	if (digits == 0 || digits > 15 || strcmp(text + digits, "\n") != 0)
+		return 0;
+	return strtoll(text, NULL, 10);
+}
+
+/* By its note, which is written before the backup and stays when that goes. */
+static int collect_noted(void *userdata, const char *name)
+{
+	char text[VERSION_LENGTH + 1];
+
+	if (strlen(name) <= VERSION_LENGTH || strcmp(name + VERSION_LENGTH, NOTE_SUFFIX) != 0)
+		return 0;
+	(void)snprintf(text, sizeof text, "%.*s", VERSION_LENGTH, name);
+	return collect_version(userdata, text);
+}
+
+int store_backup_list(const struct store *s, struct version **ret, size_t *ret_n)
+{
+	return list_versions(s->backups_fd, collect_noted, ret, ret_n);
 }
 
 /* ---- pruning ---- */
@@ -528,7 +586,8 @@ static int prune_backup(void *userdata, const char *name)
 	char text[VERSION_LENGTH + 1];
 
 	if (strlen(name) <= VERSION_LENGTH || (strcmp(name + VERSION_LENGTH, BACKUP_SUFFIX) != 0 &&
-					       strcmp(name + VERSION_LENGTH, NOTE_SUFFIX) != 0))
+					       strcmp(name + VERSION_LENGTH, NOTE_SUFFIX) != 0 &&
+					       strcmp(name + VERSION_LENGTH, TOLD_SUFFIX) != 0))
 		return 0;
 	(void)snprintf(text, sizeof text, "%.*s", VERSION_LENGTH, name);
 	if (version_parse(text, &version) < 0 || is_kept(p, &version))

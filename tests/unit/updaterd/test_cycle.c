@@ -17,6 +17,8 @@
 #include "common/log.h"
 #include "common/segments.h"
 #include "scratch.h"
+#include "updaterd/backup_fetch.h"
+#include "updaterd/backup_upload.h"
 #include "updaterd/choose.h"
 #include "updaterd/client.h"
 #include "updaterd/exit_codes.h"
@@ -52,6 +54,9 @@ static struct play {
 	char installed[256];			  /* the targets, each with a space */
 	char share[512];			  /* of the last one */
 	char kept_at_installer[4096];		  /* a result that it hands out; "": none */
+	unsigned n_uploads,
+		n_sent_before; /* how often backups had their turn, and after how many results */
+	unsigned n_backups_fetched;
 } play;
 
 static char dummy; /* what the pointers point to that nobody looks behind */
@@ -229,6 +234,25 @@ int __wrap_trust_find_newest(struct trust *t, char program, const struct version
 	return __wrap_trust_find_program_file(t, NULL, &newest, ret, failure);
 }
 
+void __wrap_backup_upload(struct context *c);
+void __wrap_backup_upload(struct context *c)
+{
+	(void)c;
+	play.n_uploads++;
+	play.n_sent_before = play.n_sent;
+}
+
+int __wrap_backup_fetch(struct context *c, const struct version *version,
+			uint8_t ret_sha256[SHA256_BYTES], struct failure *failure);
+int __wrap_backup_fetch(struct context *c, const struct version *version,
+			uint8_t ret_sha256[SHA256_BYTES], struct failure *failure)
+{
+	(void)c, (void)version, (void)failure;
+	play.n_backups_fetched++;
+	memset(ret_sha256, 0xcd, SHA256_BYTES);
+	return 0;
+}
+
 int __wrap_choose_patch(const struct choice *c, const struct program_file *full,
 			struct program_file *ret, struct failure *why);
 int __wrap_choose_patch(const struct choice *c, const struct program_file *full,
@@ -397,6 +421,43 @@ static void test_upgrades_and_delivers(void **state)
 	assert_string_equal(play.kept_at_installer, "");
 	assert_int_equal(count("agent/outbox"), 0);
 	assert_int_equal(count("agent/inbox"), 0);
+	assert_int_equal(play.n_uploads, 1);
+	assert_int_equal(play.n_sent_before, 1);
+}
+
+static int fetch_previous(struct agent_fetched *ret)
+{
+	_cleanup_(progress_freep) struct progress *progress = NULL;
+	struct conf conf = conf_of(url);
+	struct version old;
+
+	assert_int_equal(progress_new(PROGRESS_QUIET, stdout, &progress), 0);
+	assert_int_equal(version_parse(OLD_B, &old), 0);
+	return agent_fetch_previous(&conf, &old, progress, ret);
+}
+
+static void test_fetches_what_to_go_back_to(void **state)
+{
+	struct agent_fetched fetched = { .target = NULL };
+
+	(void)state;
+	assert_int_equal(fetch_previous(&fetched), EXIT_OK);
+	assert_non_null(fetched.target);
+	free(TAKE_PTR(fetched.target));
+	assert_int_equal(play.n_backups_fetched, 0);
+	assert_int_equal(play.n_installed, 0);
+	/* Without a query server's word, too. */
+	play.ask = -EAGAIN;
+	assert_int_equal(fetch_previous(&fetched), EXIT_OK);
+	free(TAKE_PTR(fetched.target));
+	play.is_gone = true;
+	assert_int_equal(fetch_previous(&fetched), EXIT_OK);
+	assert_null(fetched.target);
+	assert_int_equal(fetched.sha256[0], 0xcd);
+	assert_int_equal(play.n_backups_fetched, 1);
+	play.is_gone = false;
+	play.fetch_fails = true;
+	assert_int_equal(fetch_previous(&fetched), EXIT_FAILED);
 }
 
 /* What else is new comes with the new updater, and its own result goes out before. */
@@ -406,6 +467,7 @@ static void test_goes_on_as_the_new_updater(void **state)
 	play.offers[0] = NEW_A;
 	play.offers[1] = NEW_B;
 	assert_int_equal(run_once(), AGENT_REPLACED);
+	assert_int_equal(play.n_uploads, 0);
 	assert_string_equal(play.installed, NEW_A " ");
 	assert_int_equal(play.n_sent, 1);
 }
@@ -784,6 +846,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, scratch_teardown)
 		TEST(test_upgrades_and_delivers),
+		TEST(test_fetches_what_to_go_back_to),
 		TEST(test_goes_on_as_the_new_updater),
 		TEST(test_bad_updater_does_not_hold_up_the_other_program),
 		TEST(test_requires),
