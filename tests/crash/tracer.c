@@ -29,8 +29,10 @@ const int trace_errors[TRACE_ERRORS] = { EIO, ENOSPC, EDQUOT, EROFS, EMFILE, ENO
 
 const char *trace_error_name(unsigned error)
 {
-	static const char *const names[] = { "EIO",    "ENOSPC", "EDQUOT", "EROFS", "EMFILE",
-					     "ENOMEM", "EINTR",	 "",	   "short" };
+	static const char *const names[TRACE_KINDS] = {
+		"EIO",	 "ENOSPC", "EDQUOT", "EROFS", "EMFILE",	 "ENOMEM",
+		"EINTR", "unused", "short",  "lost",  "planted",
+	};
 
 	return names[error];
 }
