@@ -771,7 +771,7 @@ static int make_filesystem(struct run *run)
 	fd = open(slot->file, O_RDWR | O_CLOEXEC);
 	r = filesystem_run(run->fs->make, slot->file);
 	if (r != 0)
-		return r == 127 ? -ENOENT : -EINVAL;
+		return r == 127 ? -ENOENT : -EBADMSG;
 	bytes = mmap(NULL, run->fs->bytes, PROT_READ, MAP_SHARED, fd, 0);
 	if (bytes == MAP_FAILED)
 		return -errno;
@@ -851,8 +851,8 @@ void blocks_run(struct campaign *c, const char *fs, bool is_double)
 
 	if (c->jobs > MAX_JOBS)
 		c->jobs = MAX_JOBS;
-	r = run.fs ? open_run(&run) : -EINVAL;
-	if (r == -EINVAL) {
+	r = run.fs ? open_run(&run) : -EBADMSG;
+	if (r == -EBADMSG) {
 		(void)printf("NOT OK  %s: no such file system can be made\n", fs);
 		c->n_failed++;
 	} else if (r < 0)

@@ -114,6 +114,8 @@ static int enter_namespaces(void)
 {
 	char map[64];
 	uid_t uid = geteuid();
+	gid_t gid = getegid();
+	int r;
 
 	if (uid == 0 && unshare(CLONE_NEWNS) == 0)
 		return mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ? -errno : 0;
@@ -122,7 +124,11 @@ static int enter_namespaces(void)
 	if (unshare(CLONE_NEWUSER | CLONE_NEWNS) < 0)
 		return -errno;
 	(void)snprintf(map, sizeof map, "0 %u 1\n", (unsigned)uid);
-	return write_text("/proc/self/uid_map", map);
+	r = write_text("/proc/self/uid_map", map);
+	if (r == 0)
+		r = write_text("/proc/self/setgroups", "deny");
+	(void)snprintf(map, sizeof map, "0 %u 1\n", (unsigned)gid);
+	return r < 0 ? r : write_text("/proc/self/gid_map", map);
 }
 
 static int make_directory(char *ret, size_t size)
