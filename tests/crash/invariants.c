@@ -197,6 +197,21 @@ static bool i2_both_are_whole(const struct sight *v)
 	return true;
 }
 
+/* Before it says TRIAL, `current` was not touched. */
+static bool i2_flip_was_announced(const struct sight *v)
+{
+	enum journal_state state = v->state ? journal_state(v->state->journal) : JOURNAL_IDLE;
+	const char *letter = v->state ? journal_get(v->state->journal, "program") : NULL;
+	const char *from = v->state ? journal_get(v->state->journal, "from") : NULL;
+	size_t i = letter && *letter == 'A' ? 0 : 1;
+
+	if (state == JOURNAL_IDLE || state >= JOURNAL_TRIAL || !letter || !from ||
+	    strcmp(v->now[i].current, from) == 0)
+		return true;
+	return broken(v, "I2: in %s current is %s already", journal_state_name(state),
+		      v->now[i].current);
+}
+
 /* A backup has its name only when it is right. */
 static bool i2_backups_are_right(const struct sight *v)
 {
@@ -493,7 +508,8 @@ void invariants_at_cut(const struct world *w, const struct scenario *s, const st
 
 	look(&v);
 	(void)(i1_current_is_whole(&v, false) && i2_both_are_whole(&v) &&
-	       i2_backups_are_right(&v) && i3_one_at_a_time(&v) && i4_floors_stand(&v, false));
+	       i2_flip_was_announced(&v) && i2_backups_are_right(&v) && i3_one_at_a_time(&v) &&
+	       i4_floors_stand(&v, false));
 	(void)state_close(v.state);
 }
 

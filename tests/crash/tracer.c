@@ -20,10 +20,9 @@
 
 #include "common/cleanup.h"
 
-#define MAX_CALLS     20000u
-#define MAX_SECONDS   60u
-#define JOURNAL_MAX   4096u
-#define PLANTED_BYTES 100000u
+#define MAX_CALLS   20000u
+#define MAX_SECONDS 60u
+#define JOURNAL_MAX 4096u
 
 const int trace_errors[TRACE_ERRORS] = { EIO, ENOSPC, EDQUOT, EROFS, EMFILE, ENOMEM, EINTR };
 
@@ -244,12 +243,31 @@ static bool is_read_back(const struct trace_call *call)
 	       (strstr(call->object, "/.stage-") || strstr(call->object, "/.new-"));
 }
 
-/* It asks for EEXIST if the name is taken. */
-static bool is_new(const struct tracee *c, const struct seccomp_data *data, const struct rule *rule)
+/* Without flags the C library takes the older of the two. */
+static bool is_rename(const struct seccomp_data *data)
 {
-	if (is_open(rule))
-		return open_flags(c, data, rule) & O_EXCL;
-	return rule->number == SYS_renameat2 && data->args[4] & RENAME_NOREPLACE;
+#ifdef SYS_renameat
+	if (data->nr == SYS_renameat)
+		return true;
+#endif
+	return data->nr == SYS_renameat2;
+}
+
+/* What must not be there before, whether the call says so or not. */
+static bool is_new(const struct tracee *c, const struct seccomp_data *data, const struct rule *rule,
+		   const struct trace_call *call)
+{
+	static const char *const kept[] = { "lock", "journal.a", "journal.b", "reserve" };
+
+	if (is_rename(data))
+		return !(data->nr == SYS_renameat2 && data->args[4] & RENAME_EXCHANGE) &&
+		       strncmp(call->object, ".stage-", strlen(".stage-")) == 0;
+	if (!is_open(rule))
+		return false;
+	for (size_t i = 0; i < ELEMENTSOF(kept); i++)
+		if (strcmp(call->object, kept[i]) == 0)
+			return false;
+	return open_flags(c, data, rule) & O_CREAT;
 }
 
 /* That a file cannot be closed counts where what was written to it is only now on its way. */
@@ -293,7 +311,7 @@ static void classify(struct tracee *c, const struct seccomp_data *data, struct t
 	}
 	if (is_read_back(call))
 		call->errors |= E_LOST;
-	if (is_new(c, data, rule))
+	if (is_new(c, data, rule, call))
 		call->errors |= E_PLANTED;
 	if (rule->number == SYS_close)
 		call->is_mutating = is_written(c, (int)data->args[0], call);
@@ -367,24 +385,21 @@ static bool is_transfer(const struct seccomp_data *data)
 	return data->nr == SYS_write || data->nr == SYS_pwrite64;
 }
 
-/* An empty directory where a release is to get its name, or a file, longer than what is written. */
+/* An empty directory where a release is to get its name, or an empty file, which whoever made it may
+ * still write to. */
 static void plant(const struct tracee *c, const struct seccomp_data *data)
 {
-	bool is_rename = data->nr == SYS_renameat2;
-	_cleanup_free_ char *bytes = calloc(1, PLANTED_BYTES);
+	bool of_directory = is_rename(data);
 	char name[PATH_MAX], path[PATH_MAX + 64];
 	_cleanup_close_ int fd = FD_NONE;
 
-	read_string(c, data->args[is_rename ? 3 : 1], name, sizeof name);
+	read_string(c, data->args[of_directory ? 3 : 1], name, sizeof name);
 	(void)snprintf(path, sizeof path, "/proc/%d/fd/%d/%s", c->pid,
-		       (int)data->args[is_rename ? 2 : 0], name);
-	if (is_rename) {
+		       (int)data->args[of_directory ? 2 : 0], name);
+	if (of_directory)
 		(void)mkdir(path, 0755);
-		return;
-	}
-	fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
-	if (bytes)
-		(void)!write(fd, memset(bytes, 'x', PLANTED_BYTES), PLANTED_BYTES);
+	else
+		fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
 }
 
 static void answer(const struct trace *t, const struct tracee *c, bool is_due,
