@@ -12,7 +12,8 @@
 #include "queryd/service.h"
 
 #define U64_JSON_MAX	   ((UINT64_C(1) << 53) - 1)
-#define BYTES_SUFFIX	   "/bytes"
+#define BYTES_NAME	   "bytes"
+#define BYTES_SUFFIX	   "/" BYTES_NAME
 #define FULL_RETRY_SECONDS "86400"
 
 struct backup_path {
@@ -47,7 +48,7 @@ static int parse_path(const char *rest, struct backup_path *ret, struct json_err
 	    !take_component(&rest, value, sizeof value) ||
 	    !take_component(&rest, version, sizeof version))
 		return json_refuse(error, "", "the path is not TYPE/VALUE/VERSION");
-	ret->is_bytes = strcmp(rest, BYTES_SUFFIX + 1) == 0;
+	ret->is_bytes = strcmp(rest, BYTES_NAME) == 0;
 	if (*rest && !ret->is_bytes)
 		return json_refuse(error, "", "the path is not TYPE/VALUE/VERSION");
 	r = identity_set(type, value, &ret->identity, error);
