@@ -512,6 +512,35 @@ static void test_methods(void **state)
 	assert_int_equal(p.server.seen->requests, 5);
 }
 
+static void test_parts(void **state)
+{
+	_cleanup_pair_ struct pair p = PAIR(SAYS(OK_HELLO));
+	struct http_response response;
+
+	(void)state;
+	assert_int_equal(http_send_part(p.http, p.server.url, "four", 4, 10, 20, 4096, &response),
+			 0);
+	assert_string_equal(response.body, "hello");
+	http_response_done(&response);
+	has(&p, "PUT / HTTP/1.1\r\n");
+	has(&p, "\r\nContent-Type: application/octet-stream\r\n");
+	has(&p, "\r\nContent-Range: bytes 10-13/20\r\n");
+	has(&p, "\r\nContent-Length: 4\r\n");
+	has_not(&p, "Expect");
+	has(&p, "\r\n\r\nfour");
+	send_ok(&p, "PUT", "{}");
+	has_not(&p, "Content-Range");
+	assert_int_equal(http_send_part(p.http, p.server.url, "", 0, 0, 20, 1, &response), -EINVAL);
+	assert_int_equal(http_send_part(p.http, p.server.url, "x", 1, 20, 20, 1, &response),
+			 -EINVAL);
+	assert_int_equal(http_send_part(p.http, p.server.url, "xx", 2, 19, 20, 1, &response),
+			 -EINVAL);
+	assert_int_equal(
+		http_send_part(p.http, p.server.url, "xx", 2, UINT64_MAX, 20, 1, &response),
+		-EINVAL);
+	assert_int_equal(p.server.seen->requests, 2);
+}
+
 static void test_large_bodies_do_not_wait(void **state)
 {
 	_cleanup_pair_ struct pair p = PAIR(SAYS(OK_HELLO));
@@ -1359,6 +1388,7 @@ int main(void)
 		cmocka_unit_test(test_retry_after),
 		cmocka_unit_test(test_what_is_sent),
 		cmocka_unit_test(test_methods),
+		cmocka_unit_test(test_parts),
 		cmocka_unit_test(test_large_bodies_do_not_wait),
 		cmocka_unit_test(test_urls_that_are_refused),
 		cmocka_unit_test(test_options_that_are_refused),

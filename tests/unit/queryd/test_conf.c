@@ -26,6 +26,27 @@ static void test_empty_is_the_default(void **state)
 	assert_true(c->serve);
 	assert_int_equal(c->body_bytes, 16384);
 	assert_int_equal(c->threads, 2);
+	assert_string_equal(c->backup_path, "/var/lib/queryd/backups");
+	assert_int_equal(c->backup_max_per_gateway, 8);
+	assert_int_equal(c->backup_keep_days, 365);
+}
+
+/* They are beside the database unless said otherwise. */
+static void test_backups(void **state)
+{
+	_cleanup_(queryd_conf_freep) struct queryd_conf *beside = NULL, *c = NULL;
+
+	assert_int_equal(load(*state, "[store]\npath=/srv/q/db\n", &beside, NULL), 0);
+	assert_string_equal(beside->backup_path, "/srv/q/backups");
+	assert_int_equal(load(*state,
+			      "[backup]\npath=/b\nmax_file_bytes=0\nmax_per_gateway=1\n"
+			      "max_total_bytes=5\nkeep_days=0\n",
+			      &c, NULL),
+			 0);
+	assert_string_equal(c->backup_path, "/b");
+	assert_int_equal(c->backup_max_file_bytes, 0);
+	assert_int_equal(c->backup_max_total_bytes, 5);
+	assert_int_equal(c->backup_keep_days, 0);
 }
 
 static void test_all_keys(void **state)
@@ -71,6 +92,10 @@ static void test_contradictions(void **state)
 		{ "[repository]\nfile_server=https://f/\"x\n", "file_server" },
 		{ "[repository]\nserve=no\n", "file_server" },
 		{ "[store]\npath=\n", "path" },
+		{ "[backup]\nkeep_days=13\n", "keep_days" },
+		{ "[backup]\nmax_per_gateway=0\n", "max_per_gateway" },
+		{ "[backup]\nmax_file_bytes=4294967297\n", "max_file_bytes" },
+		{ "[backup]\npath=relative\n", "path" },
 		{ "[limits]\nbody_bytes=16385\n", "body_bytes" },
 		{ "[limits]\nbodybytes=1024\n", "bodybytes" },
 	};
@@ -165,6 +190,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(test_empty_is_the_default),
 		TEST(test_all_keys),
+		TEST(test_backups),
 		TEST(test_contradictions),
 		TEST(test_plain_on_loopback),
 		TEST(test_missing),

@@ -177,6 +177,94 @@ static void test_a_damaged_release_is_no_backup(void **state)
 	assert_int_equal(gateway_count(g, "b/backups"), 0);
 }
 
+/* ---- one that comes back ---- */
+
+static int put_back(struct gateway *g, int fd, uint64_t max_bytes, struct failure *failure)
+{
+	_cleanup_(store_closep) struct store *store = NULL;
+	struct version version = gateway_version(OLD_B);
+
+	*failure = (struct failure){ 0 };
+	assert_int_equal(store_open(gateway_program(g, 'B')->space, &store), 0);
+	return backup_put_back(store, &version, fd, max_bytes, failure);
+}
+
+/* Out of the space, as a server would have it. */
+static int take_away(struct gateway *g)
+{
+	int dirfd = g->scratch->dirfd, fd;
+
+	assert_int_equal(renameat(dirfd, "b/backups/" OLD_B ".tar.xz", dirfd, "elsewhere"), 0);
+	fd = openat(dirfd, "elsewhere", O_RDWR | O_CLOEXEC);
+	assert_true(fd >= 0);
+	return fd;
+}
+
+static void test_comes_back(void **state)
+{
+	_cleanup_close_ int fd = FD_NONE;
+	struct gateway *g = *state;
+	struct failure failure;
+
+	assert_int_equal(make(g, &failure), 0);
+	fd = take_away(g);
+	assert_int_equal(find(g), -ENOENT);
+	assert_int_equal(put_back(g, fd, MAX_BYTES, &failure), 0);
+	assert_int_equal(find(g), 0);
+	assert_int_equal(gateway_count(g, "b/backups"), 2);
+	/* In the place of a bad one, too. */
+	scratch_text(g->scratch->dirfd, "b/backups/" OLD_B ".tar.xz", "rubbish", 0600);
+	assert_int_equal(put_back(g, fd, MAX_BYTES, &failure), 0);
+	assert_int_equal(find(g), 0);
+}
+
+static void test_only_what_was_noted_comes_back(void **state)
+{
+	_cleanup_close_ int fd = FD_NONE;
+	struct gateway *g = *state;
+	struct failure failure;
+
+	assert_int_equal(make(g, &failure), 0);
+	fd = take_away(g);
+	assert_int_equal(put_back(g, fd, 100, &failure), -EFBIG);
+	assert_int_equal(pwrite(fd, "x", 1, 64), 1);
+	assert_int_equal(put_back(g, fd, MAX_BYTES, &failure), -EBADMSG);
+	assert_int_equal(failure.reason, REASON_HASH);
+	assert_int_equal(ftruncate(fd, 50), 0);
+	assert_int_equal(put_back(g, fd, MAX_BYTES, &failure), -EBADMSG);
+	assert_int_equal(ftruncate(fd, 0), 0);
+	assert_int_equal(put_back(g, fd, MAX_BYTES, &failure), -EBADMSG);
+	assert_int_equal(find(g), -ENOENT);
+	assert_int_equal(unlinkat(g->scratch->dirfd, "b/backups/" OLD_B ".sha256", 0), 0);
+	assert_true(put_back(g, fd, MAX_BYTES, &failure) < 0);
+	assert_int_equal(failure.reason, REASON_DAMAGED);
+}
+
+static const char *where(struct gateway *g)
+{
+	_cleanup_(store_closep) struct store *store = NULL;
+	struct version version = gateway_version(OLD_B);
+	const char *word;
+
+	assert_int_equal(store_open(gateway_program(g, 'B')->space, &store), 0);
+	word = backup_where(store, &version);
+	return word ? word : "nowhere";
+}
+
+static void test_where_it_is(void **state)
+{
+	struct gateway *g = *state;
+	struct failure failure;
+
+	assert_string_equal(where(g), "nowhere");
+	assert_int_equal(make(g, &failure), 0);
+	assert_string_equal(where(g), BACKUP_WHERE_LOCAL);
+	scratch_text(g->scratch->dirfd, "b/backups/" OLD_B ".server", "1795305600\n", 0644);
+	assert_string_equal(where(g), BACKUP_WHERE_BOTH);
+	assert_int_equal(close(take_away(g)), 0);
+	assert_string_equal(where(g), BACKUP_WHERE_SERVER);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -189,6 +277,9 @@ int main(void)
 		TEST(test_what_reads_back_wrong_gets_no_name),
 		TEST(test_a_failed_sync_is_a_failed_backup),
 		TEST(test_a_damaged_release_is_no_backup),
+		TEST(test_comes_back),
+		TEST(test_only_what_was_noted_comes_back),
+		TEST(test_where_it_is),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -56,6 +56,8 @@ static void test_defaults(void **state)
 	assert_string_equal(c->network_type, "4g");
 	assert_int_equal(c->segment_bytes, 10240);
 	assert_string_equal(c->metered, "no");
+	assert_string_equal(c->backup_where, "both");
+	assert_int_equal(c->upload_timeout_sec, 3600);
 	assert_string_equal(c->root_file, "/etc/updaterd/root.json");
 	assert_string_equal(c->agent_dir, "/var/lib/updaterd/agent");
 	assert_string_equal(c->installer_dir, "/var/lib/updaterd/installer");
@@ -292,6 +294,9 @@ static void test_metered(void **state)
 	assert_metered(*state, AUTO "/bin/false\n", true);
 	assert_refused(*state, "[network]\nmetered=auto\n", "metered_command");
 	assert_refused(*state, "[network]\nmetered=maybe\n", "metered");
+	assert_refused(*state, "[backup]\nwhere=nowhere\n", "where");
+	assert_refused(*state, "[backup]\nwhere=\n", "where");
+	assert_refused(*state, "[backup]\nupload_timeout_sec=59\n", "upload_timeout_sec");
 }
 
 static void test_values_refused(void **state)

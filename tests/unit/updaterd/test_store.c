@@ -348,6 +348,44 @@ static void test_prunes_to_what_is_kept(void **state)
 	assert_true(is_there(s, "backups/notes.tar.xz"));
 }
 
+/* When the server last said that it holds one; a file that says nothing says never. */
+static void test_what_the_server_holds(void **state)
+{
+	static const char *const nothing[] = { "",     "\n",   "x\n",	 "12",
+					       "1 \n", "-5\n", "1\n2\n", "1234567890123456\n" };
+	struct version v1 = version_of(V1), v2 = version_of(V2);
+	_cleanup_free_ struct version *list = NULL;
+	const uint8_t sha256[SHA256_BYTES] = { 1 };
+	struct space *s = *state;
+	size_t n = 0;
+
+	add_backup(s, V1);
+	assert_int_equal(store_backup_note(s->store, &v1, sha256), 0);
+	assert_int_equal(store_backup_note(s->store, &v2, sha256), 0);
+	assert_int_equal(store_backup_told(s->store, &v1), 0);
+	assert_int_equal(store_backup_tell(s->store, &v1, 1795305600), 0);
+	assert_int_equal(store_backup_told(s->store, &v1), 1795305600);
+	for (size_t i = 0; i < ELEMENTSOF(nothing); i++) {
+		scratch_text(store_dirfd(s->store), "backups/" V1 ".server", nothing[i], 0644);
+		assert_int_equal(store_backup_told(s->store, &v1), 0);
+	}
+	assert_int_equal(store_backup_list(s->store, &list, &n), 0);
+	assert_int_equal(n, 2);
+	assert_string_equal(list[0].text, V2);
+	/* The file goes, what is known of it stays. */
+	assert_int_equal(store_backup_drop(s->store, &v1), 0);
+	assert_int_equal(store_backup_drop(s->store, &v1), 0);
+	assert_false(is_there(s, "backups/" V1 ".tar.xz"));
+	assert_true(is_there(s, "backups/" V1 ".sha256"));
+	assert_int_equal(store_prune(s->store, &v2, 1), 0);
+	assert_false(is_there(s, "backups/" V1 ".sha256"));
+	assert_false(is_there(s, "backups/" V1 ".server"));
+	assert_true(is_there(s, "backups/" V2 ".sha256"));
+	assert_int_equal(store_backup_tell(s->store, &v2, 1), 0);
+	assert_int_equal(store_backup_remove(s->store, &v2), 0);
+	assert_false(is_there(s, "backups/" V2 ".server"));
+}
+
 static void test_sweeps_left_overs_only(void **state)
 {
 	struct space *s = *state;
@@ -505,6 +543,7 @@ int main(void)
 		TEST(test_a_removal_that_is_cut_leaves_no_half_release),
 		TEST(test_prunes_to_what_is_kept),
 		TEST(test_sweeps_left_overs_only),
+		TEST(test_what_the_server_holds),
 		TEST(test_a_backup_has_its_name_when_it_is_whole),
 		TEST(test_a_backup_tells_what_it_is_of),
 		TEST(test_trouble_of_the_machine_is_no_damage),
