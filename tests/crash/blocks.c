@@ -48,6 +48,7 @@ struct run {
 	struct tally *tally;
 	uint64_t seed;
 	uint64_t *seen; /* states that were looked at */
+	unsigned round; /* each has a log of its own, and other options of the mount */
 	bool is_double;
 	bool is_again, again_rescued; /* one kept state */
 };
@@ -233,7 +234,7 @@ static void boot(const struct run *run, const char *device, const char *mountpoi
 	int r;
 
 	disk_forget_cache(device);
-	r = filesystem_mount(run->fs, device, mountpoint);
+	r = filesystem_mount(run->fs, device, mountpoint, run->round);
 	if (r < 0) {
 		(void)snprintf(verdict->text, sizeof verdict->text, "it cannot be mounted: %s",
 			       strerror(-r));
@@ -519,9 +520,14 @@ static void plan_random(struct run *run, const struct disk_log *log, struct plan
 	}
 }
 
+static uint64_t most_plans(const struct disk_log *log, uint64_t n)
+{
+	return 3 * (n + log->n) + 16;
+}
+
 static struct plans plan_states(struct run *run, const struct disk_log *log, uint64_t n)
 {
-	struct plans p = { .list = memory((n + log->n * 3 + 8) * sizeof *p.list) };
+	struct plans p = { .list = memory(most_plans(log, n) * sizeof *p.list) };
 
 	/* What comes out the same, and flushes, are made up for. */
 	plan_prefixes(run, log, &p, n / 2);
@@ -572,7 +578,7 @@ static void replay(struct run *run, struct content *base, const struct disk_log 
 	}
 	while (is_any_busy(run))
 		wait_for_one(run);
-	(void)munmap(plans.list, (n + log->n * 3 + 8) * sizeof *plans.list);
+	(void)munmap(plans.list, most_plans(log, n) * sizeof *plans.list);
 }
 
 /* ---- making the log ---- */
@@ -638,7 +644,7 @@ static int with_disk(struct run *run, int (*work)(struct run *run))
 	int r;
 
 	disk_forget_cache(run->disk.device);
-	r = filesystem_mount(run->fs, run->disk.device, run->mountpoint);
+	r = filesystem_mount(run->fs, run->disk.device, run->mountpoint, run->round);
 	if (r < 0)
 		return r;
 	r = in_child(work, run);
@@ -828,7 +834,7 @@ static uint64_t share_of(const struct run *run, uint64_t n_left)
 	return share;
 }
 
-static void run_all(struct run *run)
+static void run_round(struct run *run)
 {
 	uint64_t n = 0;
 
@@ -838,6 +844,19 @@ static void run_all(struct run *run)
 		if (is_asked(run->c, &scenarios[i]) &&
 		    (!run->c->stop_at_first || run->c->n_failed == 0))
 			run_scenario(run, &scenarios[i], share_of(run, n--));
+}
+
+/* A log has so many states and no more: for more of them there is another round. */
+static void run_all(struct run *run)
+{
+	uint64_t before;
+
+	do {
+		before = run->c->n_checked;
+		run_round(run);
+		run->round++;
+	} while (run->c->n_checked < run->c->states && run->c->n_checked > before &&
+		 run->c->n_failed == 0);
 }
 
 void blocks_run(struct campaign *c, const char *fs, bool is_double)

@@ -37,14 +37,28 @@ static const struct filesystem filesystems[] = {
 	/* Without auto_da_alloc a rename over a file does not write that file out. */
 	{ "ext4",
 	  40 * MIB,
-	  "noauto_da_alloc,data=ordered",
+	  { "noauto_da_alloc,data=ordered", "data=ordered", "data=journal" },
 	  make_ext4,
 	  check_ext4,
 	  1,
 	  { 1024 },
 	  false },
-	{ "xfs", 96 * MIB, "nouuid", make_xfs, check_xfs, 4, { 0 }, false },
-	{ "btrfs", 128 * MIB, "", make_btrfs, check_btrfs, 4, { 64 * KIB, 64 * MIB }, true },
+	{ "xfs",
+	  96 * MIB,
+	  { "nouuid", "nouuid,logbufs=2", "nouuid,wsync" },
+	  make_xfs,
+	  check_xfs,
+	  4,
+	  { 0 },
+	  false },
+	{ "btrfs",
+	  128 * MIB,
+	  { "rw", "flushoncommit", "notreelog" },
+	  make_btrfs,
+	  check_btrfs,
+	  4,
+	  { 64 * KIB, 64 * MIB },
+	  true },
 };
 
 const struct filesystem *filesystem_find(const char *name)
@@ -94,7 +108,10 @@ int filesystem_run(const char *const *command, const char *file)
 	return WIFEXITED(status) ? WEXITSTATUS(status) : -EIO;
 }
 
-int filesystem_mount(const struct filesystem *fs, const char *device, const char *directory)
+int filesystem_mount(const struct filesystem *fs, const char *device, const char *directory,
+		     unsigned round)
 {
-	return mount(device, directory, fs->name, MS_NOATIME, fs->options) < 0 ? -errno : 0;
+	const char *options = fs->options[round % ELEMENTSOF(fs->options)];
+
+	return mount(device, directory, fs->name, MS_NOATIME, options) < 0 ? -errno : 0;
 }

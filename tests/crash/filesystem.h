@@ -11,7 +11,7 @@
 struct filesystem {
 	const char *name;
 	uint64_t bytes;
-	const char *options;	 /* of the mount */
+	const char *options[3];	 /* of the mount, in turn; there is a first one at least */
 	const char *const *make; /* command line; the file is added */
 	const char *const *check;
 	unsigned check_each; /* every n-th state is checked; all others are mounted and read only */
@@ -26,6 +26,7 @@ const struct filesystem *filesystem_find(const char *name);
 bool filesystem_is_superblock(const struct filesystem *fs, uint64_t offset, uint64_t size);
 /* Runs a command with the file as its last argument, silently. Its exit code, or -errno. */
 int filesystem_run(const char *const *command, const char *file);
-int filesystem_mount(const struct filesystem *fs, const char *device, const char *directory);
+int filesystem_mount(const struct filesystem *fs, const char *device, const char *directory,
+		     unsigned round);
 
 #endif

@@ -28,6 +28,18 @@ static int runs_first_b(struct world *w)
 	return confirmed(w, 1, 'B', FIRST_B);
 }
 
+/* It failed once, so what it left, a backup, is there already. */
+static int has_failed_once(struct world *w)
+{
+	int r;
+
+	w->odd_version = FIRST_B;
+	w->odd = PLAYS_EXIT;
+	r = world_attempt(w, 1, 'B', FIRST_B, false);
+	w->odd_version = NULL;
+	return r < 0 ? r : w->machine->outcome == OUTCOME_ROLLED_BACK ? 0 : -EIO;
+}
+
 static int runs_first_a(struct world *w)
 {
 	return confirmed(w, 1, 'A', FIRST_A);
@@ -214,6 +226,12 @@ const struct scenario scenarios[] = {
 	  .is_bare = true },
 	{ .name = "upgrade-b",
 	  .what = "B is upgraded, there was no previous release",
+	  .run = upgrade_to_first_b,
+	  .program = 'B',
+	  .to = FIRST_B },
+	{ .name = "again-b",
+	  .what = "the same after an attempt that failed",
+	  .prepare = has_failed_once,
 	  .run = upgrade_to_first_b,
 	  .program = 'B',
 	  .to = FIRST_B },
