@@ -435,9 +435,8 @@ static int finish(struct backup_upload *u)
 	return unlock(b, r < 0 ? r : 0);
 }
 
-int backups_end(struct backup_upload *u, struct backup_state *ret)
+static int end_upload(struct backup_upload *u, struct backup_state *ret)
 {
-	_cleanup_(backups_abortp) struct backup_upload *upload = u;
 	bool is_complete = u->offset == u->backup.length_bytes;
 	int r;
 
@@ -453,6 +452,14 @@ int backups_end(struct backup_upload *u, struct backup_state *ret)
 				      .offset_bytes = is_complete ? 0 : u->offset };
 	memcpy(ret->sha256, u->backup.sha256, sizeof ret->sha256);
 	return 0;
+}
+
+int backups_end(struct backup_upload *u, struct backup_state *ret)
+{
+	int r = end_upload(u, ret);
+
+	(void)backups_abort(u);
+	return r;
 }
 
 /* ---- tidying up ---- */
