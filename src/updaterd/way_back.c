@@ -87,7 +87,8 @@ static int find_previous(const struct conf *conf, char program, struct version *
 static int open_fetched(const struct conf *conf, const uint8_t sha256[SHA256_BYTES],
 			struct way_back *w)
 {
-	_cleanup_close_ int dirfd = open(conf->agent_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	_cleanup_close_ int dirfd = open(conf->agent_dir,
+					 O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
 	char hex[SHA256_HEX_LENGTH + 1], name[sizeof "inbox/.part" + SHA256_HEX_LENGTH];
 
 	if (dirfd < 0)

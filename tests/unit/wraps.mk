@@ -14,6 +14,7 @@ WRAP_tuf_test_memory := __asprintf_chk asprintf calloc fclose ferror malloc open
 WRAP_tuf_test_roles := tuf_key_parse
 WRAP_tuf_test_search := tuf_key_verify
 WRAP_updaterd_test_backup := fsync
+WRAP_updaterd_test_backup_fetch := http_error http_get http_limit_time http_start_range http_wait
 WRAP_updaterd_test_backup_upload := client_backup client_backup_held client_backups clock_nanosleep http_error http_limit_time http_send \
 	http_send_part
 WRAP_updaterd_test_conf := time
@@ -38,6 +39,7 @@ WRAP_updaterd_test_transaction := conf_effective_time_sec fdatasync fsync rename
 WRAP_updaterd_test_trust := fsync
 WRAP_updaterd_test_update_time := clock_gettime time
 WRAP_updaterd_test_verify := conf_effective_time_sec
+WRAP_updaterd_test_way_back := agent_fetch_previous agent_user_become
 
 # What a test needs besides the archives of its part.
 $(B)/test/unit/rescue/test_binary: $(B)/bin/updaterd-rescue
