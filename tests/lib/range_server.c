@@ -198,8 +198,10 @@ static bool answer(const struct range_server *s, SSL *ssl, const struct request 
 		x->log[n].last = r->last;
 		(void)snprintf(x->log[n].path, sizeof x->log[n].path, "%s", r->path);
 	}
-	if (take(&x->fail_times))
-		return answer_status(ssl, x->fail_status, x->retry_after_sec);
+	if (a.n >= x->fail_from && take(&x->fail_times))
+		return answer_status(
+			ssl, x->fail_status,
+			x->retry_after_at && x->retry_after_at != a.n ? 0 : x->retry_after_sec);
 	for (size_t i = 0; i < s->n_files; i++)
 		if (strcmp(s->files[i].path, r->path) == 0)
 			return answer_file(&a, ssl, r, s->files[i].bytes, s->files[i].size);

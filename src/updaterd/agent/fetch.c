@@ -379,23 +379,32 @@ static int judge_error(struct engine *e, int error)
 		       : -EAGAIN;
 }
 
+static void wait_for(struct engine *e, uint64_t msec)
+{
+	uint64_t until = clock_now_msec(CLOCK_BOOTTIME) + msec;
+
+	if (until > e->not_before_msec)
+		e->not_before_msec = until;
+}
+
 /* What ends the requests in flight together is one failure, and those that bring something are none
- * to count, but all are waited after. */
+ * to count, but all are waited after, as long as any of them is told to. */
 static int retry_later(struct engine *e, const struct run *run, int error, uint64_t retry_after_sec)
 {
 	uint64_t random = e->f->random ? e->f->random() : kernel_random();
 
 	log_debug("fetch: %s", e->failure->text);
-	if (run->round != e->round)
-		return 0;
-	e->round++;
-	pacer_shrink(&e->pacer);
-	e->is_proven = false;
-	if (run->n_placed == 0 && ++e->failures >= e->f->attempts)
-		return error;
-	e->not_before_msec = clock_now_msec(CLOCK_BOOTTIME) +
-			     pacer_wait_msec(e->failures, e->f->retry_wait_msec, retry_after_sec,
-					     random);
+	if (run->round != e->round) {
+		wait_for(e, retry_after_sec * 1000);
+	} else {
+		e->round++;
+		pacer_shrink(&e->pacer);
+		e->is_proven = false;
+		if (run->n_placed == 0 && ++e->failures >= e->f->attempts)
+			return error;
+		wait_for(e, pacer_wait_msec(e->failures, e->f->retry_wait_msec, retry_after_sec,
+					    random));
+	}
 	return e->not_before_msec > e->deadline_msec ? error : 0;
 }
 

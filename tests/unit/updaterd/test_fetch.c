@@ -690,6 +690,26 @@ static void test_missing_file_is_not_tried_again(void **state)
 	assert_int_equal(f->server.shared->requests, 1);
 	f->server.shared->fail_status = 410;
 	fetch = new_fetch(f, 1);
+/* Requests that fail together are one failure; but what only the last of them is told holds, too. */
+static void test_patience_with_several_in_flight(void **state)
+{
+	struct fixture *f = *state;
+	struct failure failure = { 0 };
+	struct fetch fetch;
+
+	f->in_flight = 2;
+	fetch = new_fetch(f, 1);
+	fetch.attempts = 2;
+	f->server.shared->fail_from = 2;
+	f->server.shared->fail_times = 2;
+	f->server.shared->fail_status = 503;
+	/* It needs a connection of its own, and so comes after the second. */
+	f->server.shared->retry_after_at = 3;
+	f->server.shared->retry_after_sec = 17;
+	assert_complete(f, fetch_run(&fetch, &failure));
+	assert_in_range(slept_msec, 16000, 17000);
+}
+
 	assert_fails(f, &fetch, -EPROTO, REASON_SERVER_ERROR);
 	assert_int_equal(f->server.shared->requests, 2);
 }
@@ -887,3 +907,4 @@ int main(void)
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
+		WITH_SERVER(test_patience_with_several_in_flight),
