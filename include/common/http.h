@@ -75,7 +75,8 @@ void http_response_done(struct http_response *r);
 /* The answer's body is collected up to max_bytes: more is -EFBIG, at once. An HTTP status that is
  * not 2xx is no error here: look at status. A body sent without a length ends where the connection
  * ends, so its reader must be able to tell a whole one (JSON, a hash). Errors: -ETIMEDOUT,
- * -ECONNREFUSED, -ENETUNREACH (name resolution, connection), -EKEYREJECTED (TLS verification),
+ * -ECONNREFUSED, -ENETUNREACH (name resolution, connection), -ECONNABORTED (a TLS handshake that broke
+ * off, or that found no version both speak), -EKEYREJECTED (TLS verification),
  * -EKEYEXPIRED (the same, since the time of a certificate is over),
  * -EPROTO (malformed), -EREMCHG (redirect), -EFBIG, -EINVAL (URL), -ECANCELED, -EIO. http_error()
  * has the sentence. -EBUSY while ranges are in flight. */

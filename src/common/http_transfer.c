@@ -2,6 +2,7 @@
 #include "http_transfer.h"
 
 #include <limits.h>
+#include <openssl/err.h>
 #include <openssl/ssl.h>
 #include <stdarg.h>
 #include <string.h>
@@ -326,6 +327,7 @@ static int errno_of(struct transfer *t, CURLcode code)
 	case CURLE_COULDNT_RESOLVE_PROXY:
 	case CURLE_PROXY:
 	case CURLE_INTERFACE_FAILED: return -ENETUNREACH;
+	case CURLE_SSL_CONNECT_ERROR: return -ECONNABORTED;
 	case CURLE_PEER_FAILED_VERIFICATION: return errno_of_verification(t);
 	case CURLE_SSL_CACERT_BADFILE:
 	case CURLE_SSL_CERTPROBLEM:
@@ -335,7 +337,6 @@ static int errno_of(struct transfer *t, CURLcode code)
 	case CURLE_LOGIN_DENIED: return -EINVAL;
 	case CURLE_WEIRD_SERVER_REPLY:
 	case CURLE_BAD_CONTENT_ENCODING:
-	case CURLE_SSL_CONNECT_ERROR:
 	case CURLE_HTTP2:
 	case CURLE_HTTP2_STREAM: return -EPROTO;
 	case CURLE_FILESIZE_EXCEEDED: return -EFBIG;
@@ -345,13 +346,32 @@ static int errno_of(struct transfer *t, CURLcode code)
 	}
 }
 
+/* libcurl tells it in OpenSSL's words only: "error:0A000102:SSL routines::unsupported protocol". */
+static bool is_other_version(const char *text)
+{
+	const char *quoted = strstr(text, "error:");
+	int reason = quoted ? ERR_GET_REASON(strtoul(quoted + strlen("error:"), NULL, 16)) : 0;
+
+	return reason == SSL_R_UNSUPPORTED_PROTOCOL || reason == SSL_R_TLSV1_ALERT_PROTOCOL_VERSION;
+}
+
+static int refuse_ended(struct transfer *t, CURLcode code)
+{
+	const char *text = *t->curl_error ? t->curl_error : curl_easy_strerror(code);
+	const char *hint = "";
+
+	if (code == CURLE_SSL_CONNECT_ERROR)
+		hint = is_other_version(text) ? "the server speaks no TLS 1.2 or newer: "
+					      : "the TLS handshake failed: ";
+	return transfer_refuse(t, errno_of(t, code), "%s%s", hint, text);
+}
+
 int transfer_judge(struct transfer *t, CURLcode code)
 {
 	if (t->verdict < 0)
 		return t->verdict;
 	if (code != CURLE_OK && !t->is_enough)
-		return transfer_refuse(t, errno_of(t, code), "%s",
-				       *t->curl_error ? t->curl_error : curl_easy_strerror(code));
+		return refuse_ended(t, code);
 	if (!t->head.complete)
 		return transfer_refuse(t, -EPROTO, "an answer without a head");
 	if (t->is_range && t->head.fields.status == 206 &&

@@ -215,6 +215,10 @@ static void serve_connection(const struct range_server *s, SSL_CTX *tls, int fd,
 	char head[8192];
 
 	__atomic_add_fetch(&s->shared->connections, 1, __ATOMIC_SEQ_CST);
+	if (s->shared->break_times > 0) {
+		s->shared->break_times--;
+		return;
+	}
 	if (ssl && SSL_set_fd(ssl, fd) == 1 && SSL_accept(ssl) == 1)
 		while (read_head(ssl, head, sizeof head) && parse_request(head, &request) &&
 		       answer(s, ssl, &request, stalled_fd))

@@ -1120,7 +1120,8 @@ static void test_a_redirected_range(void **state)
 
 /* ---- trust and the way there ---- */
 
-static int get_from(const struct tls_server_options *server, const struct http_options *client)
+static int get_from_saying(const struct tls_server_options *server,
+			   const struct http_options *client, const char *words)
 {
 	const struct tls_answer answers[] = { SAYS(OK_HELLO) };
 	_cleanup_pair_ struct pair p = pair_with(server, client, answers, 1);
@@ -1129,7 +1130,14 @@ static int get_from(const struct tls_server_options *server, const struct http_o
 
 	http_response_done(&response);
 	assert_int_equal(p.server.seen->requests, r == 0);
+	if (!strstr(http_error(p.http), words))
+		fail_msg("'%s' does not say '%s'", http_error(p.http), words);
 	return r;
+}
+
+static int get_from(const struct tls_server_options *server, const struct http_options *client)
+{
+	return get_from_saying(server, client, "");
 }
 
 static void test_certificates(void **state)
@@ -1207,7 +1215,30 @@ static void test_old_tls_is_refused(void **state)
 	struct http_options client = usual_options();
 
 	(void)state;
-	assert_int_equal(get_from(&server, &client), -EPROTO);
+	assert_int_equal(get_from_saying(&server, &client, "the server speaks no TLS 1.2 or newer"),
+			 -ECONNABORTED);
+}
+
+static void test_handshakes_that_break_off(void **state)
+{
+	static const struct {
+		struct tls_answer babble;
+		const char *words;
+	} cases[] = {
+		{ { .bytes = "" }, "the TLS handshake failed: " },
+		{ { .bytes = "HTTP/1.1 400 Bad Request\r\n\r\n" }, "the TLS handshake failed: " },
+		/* Alerts, both fatal: internal error, protocol version. */
+		{ { .bytes = "\x15\3\1\0\2\2\x50", .size = 7 }, "the TLS handshake failed: " },
+		{ { .bytes = "\x15\3\1\0\2\2\x46", .size = 7 }, "speaks no TLS 1.2 or newer: " },
+	};
+	struct tls_server_options server = { .pki_directory = pki };
+	struct http_options client = usual_options();
+
+	(void)state;
+	for (size_t i = 0; i < ELEMENTSOF(cases); i++) {
+		server.babble = &cases[i].babble;
+		assert_int_equal(get_from_saying(&server, &client, cases[i].words), -ECONNABORTED);
+	}
 }
 
 static void test_client_certificate(void **state)
@@ -1385,6 +1416,7 @@ int main(void)
 		cmocka_unit_test(test_certificates_by_a_given_time),
 		cmocka_unit_test(test_a_given_time_forgives_nothing_else),
 		cmocka_unit_test(test_old_tls_is_refused),
+		cmocka_unit_test(test_handshakes_that_break_off),
 		cmocka_unit_test(test_client_certificate),
 		cmocka_unit_test(test_nobody_listens),
 		cmocka_unit_test(test_the_environment_has_no_say),

@@ -629,6 +629,28 @@ static void test_cut_connections(void **state)
 	assert_int_equal(fetch.segments_again, 0);
 }
 
+/* A handshake that breaks off is what any flaky link does. */
+static void test_broken_handshakes(void **state)
+{
+	struct fixture *f = *state;
+	struct failure failure = { 0 };
+	struct fetch fetch = new_fetch(f, 10);
+
+	f->server.shared->break_times = 3;
+	assert_complete(f, fetch_run(&fetch, &failure));
+	assert_int_equal(f->server.shared->connections, 4);
+}
+
+static void test_broken_handshakes_end_it(void **state)
+{
+	struct fixture *f = *state;
+	struct fetch fetch = new_fetch(f, 10);
+
+	f->server.shared->break_times = 1000;
+	assert_fails(f, &fetch, -EAGAIN, REASON_NETWORK);
+	assert_int_equal(fetch.requests, 4);
+}
+
 static void test_no_progress_ends_it(void **state)
 {
 	struct fixture *f = *state;
@@ -668,6 +690,26 @@ static void test_patience_ends_with_the_time(void **state)
 	assert_int_equal(slept_msec, 0);
 }
 
+/* Requests that fail together are one failure; but what only the last of them is told holds, too. */
+static void test_patience_with_several_in_flight(void **state)
+{
+	struct fixture *f = *state;
+	struct failure failure = { 0 };
+	struct fetch fetch;
+
+	f->in_flight = 2;
+	fetch = new_fetch(f, 1);
+	fetch.attempts = 2;
+	f->server.shared->fail_from = 2;
+	f->server.shared->fail_times = 2;
+	f->server.shared->fail_status = 503;
+	/* It needs a connection of its own, and so comes after the second. */
+	f->server.shared->retry_after_at = 3;
+	f->server.shared->retry_after_sec = 17;
+	assert_complete(f, fetch_run(&fetch, &failure));
+	assert_in_range(slept_msec, 16000, 17000);
+}
+
 static void test_server_recovers(void **state)
 {
 	struct fixture *f = *state;
@@ -690,26 +732,6 @@ static void test_missing_file_is_not_tried_again(void **state)
 	assert_int_equal(f->server.shared->requests, 1);
 	f->server.shared->fail_status = 410;
 	fetch = new_fetch(f, 1);
-/* Requests that fail together are one failure; but what only the last of them is told holds, too. */
-static void test_patience_with_several_in_flight(void **state)
-{
-	struct fixture *f = *state;
-	struct failure failure = { 0 };
-	struct fetch fetch;
-
-	f->in_flight = 2;
-	fetch = new_fetch(f, 1);
-	fetch.attempts = 2;
-	f->server.shared->fail_from = 2;
-	f->server.shared->fail_times = 2;
-	f->server.shared->fail_status = 503;
-	/* It needs a connection of its own, and so comes after the second. */
-	f->server.shared->retry_after_at = 3;
-	f->server.shared->retry_after_sec = 17;
-	assert_complete(f, fetch_run(&fetch, &failure));
-	assert_in_range(slept_msec, 16000, 17000);
-}
-
 	assert_fails(f, &fetch, -EPROTO, REASON_SERVER_ERROR);
 	assert_int_equal(f->server.shared->requests, 2);
 }
@@ -890,9 +912,12 @@ int main(void)
 		WITH_SERVER(test_runs_shrink_and_grow_again),
 		WITH_SERVER(test_waits_grow),
 		WITH_SERVER(test_cut_connections),
+		WITH_SERVER(test_broken_handshakes),
+		WITH_SERVER(test_broken_handshakes_end_it),
 		WITH_SERVER(test_no_progress_ends_it),
 		WITH_SERVER(test_a_server_that_asks_for_patience_gets_it),
 		WITH_SERVER(test_patience_ends_with_the_time),
+		WITH_SERVER(test_patience_with_several_in_flight),
 		WITH_SERVER(test_server_recovers),
 		WITH_SERVER(test_missing_file_is_not_tried_again),
 		WITH_SERVER(test_no_server),
@@ -907,4 +932,3 @@ int main(void)
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
-		WITH_SERVER(test_patience_with_several_in_flight),
