@@ -61,17 +61,13 @@ def read_expected():
     return cells
 
 
-def read_pending():
-    return {(by_word(fault), phase): why.strip() for fault, phase, why in read_table("pending.txt", 3)}
-
-
 class Wrong(Exception):
     """A run did not do what it should."""
 
 
 class Cells:
-    def __init__(self, world, expected, pending):
-        self.world, self.expected, self.pending = world, expected, pending
+    def __init__(self, world, expected):
+        self.world, self.expected = world, expected
         self.spans_sec = []
         self.told = []
         self.file_bytes = next(os.path.getsize(os.path.join(at, name)) for at, _, names in os.walk(world.dir + "/site")
@@ -239,7 +235,7 @@ class Cells:
 
     def make_schedule(self, rng):
         cells = [cell for cell in self.expected
-                 if cell[0] not in (Fault.CLOCK_1970, Fault.STALE_CACHE) and cell not in self.pending]  # fmt: skip
+                 if cell[0] not in (Fault.CLOCK_1970, Fault.STALE_CACHE)]  # fmt: skip
         schedule = []
         for fault, phase in rng.sample(cells, rng.randint(1, 4)):
             schedule.append((fault, phase, rng.randint(1, 8 if phase == "segment" else 2), rng.choice([1, 1, 2, 3, None])))
@@ -285,15 +281,11 @@ class Cells:
 
 
 class Count:
-    def __init__(self, pending):
-        self.pending = pending
-        self.passed = self.failed = self.n_pending = 0
+    def __init__(self):
+        self.passed = self.failed = 0
 
-    def tell(self, name, cell, wrong, told=()):
-        if cell in self.pending:
-            self.n_pending += 1
-            print(f"pending {name}: {self.pending[cell]}" + ("" if wrong else " (it passes now)"))
-        elif wrong:
+    def tell(self, name, wrong, told=()):
+        if wrong:
             self.failed += 1
             print(f"NOT OK  {name}: {wrong}")
             for line in told:
@@ -311,7 +303,7 @@ def play(cells, count, cell, verbose=False):
         wrong = None
     except Wrong as error:
         wrong = error
-    count.tell(f"{int(fault):2} {fault.word} in {phase}", cell, wrong, cells.told if verbose else ())
+    count.tell(f"{int(fault):2} {fault.word} in {phase}", wrong, cells.told if verbose else ())
     if verbose:
         print("\n".join(cells.told))
         for q in cells.world.order("log")["requests"]:
@@ -337,7 +329,7 @@ def play_matrix(cells, count, options, rng):
         play(cells, count, cell)
     if len(cells.spans_sec) == len(PACED):
         mean = sum(cells.spans_sec) / len(PACED)
-        count.tell(f"retries take their time: {mean:.1f} s on the average", None,
+        count.tell(f"retries take their time: {mean:.1f} s on the average",
                    f"less than {PACE_MIN_SEC} s" if mean < PACE_MIN_SEC else None)  # fmt: skip
 
 
@@ -350,14 +342,14 @@ def play_random(cells, count, options):
             wrong = None
         except Wrong as error:
             wrong = error
-        count.tell(f"schedule {options.seed}/{n}", None, wrong, cells.told)
+        count.tell(f"schedule {options.seed}/{n}", wrong, cells.told)
 
 
 def check_installer(world, count):
     with open(world.dir + "/installer.log", encoding="utf-8", errors="replace") as file:
         text = file.read()
     bad = re.search(r"(?s)\S*(Sanitizer|runtime error|signal).{0,2000}", text)
-    count.tell("the installer is well", None, bad[0] if bad else None)
+    count.tell("the installer is well", bad[0] if bad else None)
 
 
 def main():
@@ -368,12 +360,12 @@ def main():
     parser.add_argument("--cell")
     parser.add_argument("--seed", default=os.environ.get("FAULT_SEED") or str(random.SystemRandom().randrange(10**6)))
     options = parser.parse_args()
-    expected, count = read_expected(), Count(read_pending())
+    expected, count = read_expected(), Count()
     print(f"FAULT_SEED={options.seed}")
     world = None
     try:
         world = World(options.bin)
-        cells = Cells(world, expected, count.pending)
+        cells = Cells(world, expected)
         if options.cell:
             fault, phase = options.cell.split(":")
             play(cells, count, (by_word(fault), phase), verbose=True)
@@ -383,12 +375,10 @@ def main():
             play_matrix(cells, count, options, random.Random(options.seed))
         check_installer(world, count)
     except RuntimeError as error:
-        count.tell("server and gateway", None, error)
+        count.tell("server and gateway", error)
     finally:
         if world:
             world.close()
-    if count.n_pending:
-        print(f"{count.n_pending} pending")
     print(f"{count.passed} passed, {count.failed} failed")
     sys.exit(count.failed > 0 or count.passed == 0)
 
