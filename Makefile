@@ -222,7 +222,7 @@ check-faults: $(B)/bin/updaterd $(B)/bin/bms-release ## every network fault in e
 	$(Q)tests/fault/run $(B)/bin
 
 .PHONY: fuzz fuzz-targets
-fuzz: ## fuzz every target for FUZZ_SEC=60 seconds, as many at a time as there are processors; T=name picks
+fuzz: ## fuzz every target for FUZZ_SEC=60 seconds, or FUZZ_RUNS=n times, as many at a time as there are processors; T=name picks
 	$(Q)$(MAKE) --no-print-directory VARIANT=fuzz B=build/fuzz CC=clang fuzz-targets
 	$(Q)tests/fuzz/run build/fuzz/fuzz $(T)
 
