@@ -951,7 +951,7 @@ const struct hostile_variant hostile_variants[] = {
 	{ MIRROR("the whole program file where a range was asked for"),
 	  SERVER("targets/B/*.tar.xz whole"), .kept = "*", REFUSED(RANGE_IGNORED, NULL) },
 	{ MIRROR("another range than was asked for"), SERVER("targets/B/*.tar.xz other-range"),
-	  .kept = "*", REFUSED(FILE_CHANGED, NULL) },
+	  .kept = "*", REFUSED(BAD_ANSWER, NULL) },
 	{ MIRROR("a range of a file of another length"), SERVER("targets/B/*.tar.xz other-total"),
 	  .kept = "*", REFUSED(FILE_CHANGED, NULL) },
 

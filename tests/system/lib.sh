@@ -140,7 +140,7 @@ image_make() {
   ) 9>"$IMAGE.lock"
 }
 image_make_locked() {
-  local packages=dbus,systemd,systemd-sysv,udev,ca-certificates,libcjson1,libcurl4,libinih1,liblzma5
+  local packages=dbus,systemd,systemd-sysv,udev,ca-certificates,libcjson1,libcurl4,libdivsufsort3,libinih1,liblzma5
   packages+=,libssl3,libmicrohttpd12,libsqlite3-0,libsystemd0,procps,xz-utils,${IMAGE_EXTRA:-libmosquitto1,libwebsockets17,libdlt2,libwrap0}
   if [[ -f $IMAGE.packages && $(<"$IMAGE.packages") == "$packages" ]]; then return; fi
   echo "image: making a Debian root for the gateway (once)"
