@@ -314,6 +314,9 @@ static void test_malformed_heads(void **state)
 	malformed("HTTP/1.1 200 OK\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n"
 		  "5\r\nhello\r\n0\r\n\r\n");
 	malformed("HTTP/1.1 200 OK\r\nno colon here\r\nContent-Length: 0\r\n\r\n");
+	malformed("HTTP/1.1 200 OK\r\nHTTP/1.1 204 No\r\nContent-Length: 0\r\n\r\n");
+	malformed("HTTP/1.1 200 OK\r\nETag: \"a\"\rX: y\r\nContent-Length: 0\r\n\r\n");
+	malformed("HTTP/1.1 200 OK\r\nETag: \"\x1b[31m\"\r\nContent-Length: 0\r\n\r\n");
 	malformed("220 mail ESMTP\r\n\r\n");
 }
 
