@@ -39,8 +39,8 @@ struct http_options {
 	uint64_t low_speed_bytes_per_sec;
 	uint64_t low_speed_sec;
 	uint64_t request_timeout_sec; /* one request, as a whole; ranges see http_limit_time() */
-	/* 0: none. Holds within a request and from one to the next; ranges in flight do not share it,
-	 * so with a limit there should be one at a time. */
+	/* 0: none. Each request waits until all before it have had their time. A range comes as fast as
+	 * it can, so with a limit ranges should be short, and one at a time. */
 	uint64_t rate_limit_bytes_per_sec;
 	bool allow_plain; /* http:// and Unix sockets too */
 	/* The time by which certificates must not have expired; 0: what the system clock says. If it is

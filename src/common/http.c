@@ -200,9 +200,9 @@ static uint64_t left_msec(const struct http *h)
 	return h->deadline_msec > now ? h->deadline_msec - now : 0;
 }
 
-/* libcurl limits the rate within one request only, and a segment is over before that begins to
- * count. So each request is paid for in time: the next one waits until all bytes before it have had
- * theirs. */
+/* libcurl limits the rate within one request only, and roughly: what is short is over before that
+ * begins to count. So each request is paid for in time: the next one waits until all bytes before it
+ * have had theirs. */
 static void pace(struct http *h)
 {
 	const struct timespec until = {
@@ -564,7 +564,9 @@ static bool is_method(const char *method)
 int http_send(struct http *h, const char *method, const char *url, const void *body, size_t size,
 	      size_t max_bytes, struct http_response *ret)
 {
-	const struct request q = { method, url, body, size, max_bytes };
+	const struct request q = {
+		method, url, body, size, max_bytes, h->rate_limit_bytes_per_sec
+	};
 	_cleanup_(slist_free) struct curl_slist *headers = NULL;
 	struct transfer *t;
 	int r;

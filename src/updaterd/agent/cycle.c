@@ -215,6 +215,16 @@ static int target_path(const struct upgrade *u, char **ret, struct failure *fail
 	return failure_set_errno(failure, -ENOMEM, "program file");
 }
 
+/* The rate is kept from one request to the next, so that none may be longer than a second's worth. */
+static uint32_t segments_per_request(const struct conf *conf, const struct segments *segments)
+{
+	uint64_t n = conf->rate_limit_bytes_per_sec / segments->segment_bytes;
+
+	if (conf->rate_limit_bytes_per_sec == 0)
+		return 0;
+	return n == 0 ? 1 : n < UINT32_MAX ? (uint32_t)n : UINT32_MAX;
+}
+
 static int fetch_from_server(struct upgrade *u, struct failure *failure)
 {
 	const struct conf *conf = u->c->conf;
@@ -238,6 +248,7 @@ static int fetch_from_server(struct upgrade *u, struct failure *failure)
 				.inbox_fd = u->c->inbox_fd,
 				.sha256 = u->file.sha256,
 				.segments = segments,
+				.request_segments = segments_per_request(conf, segments),
 				/* Requests in flight do not share a rate limit. */
 				.in_flight = conf->rate_limit_bytes_per_sec > 0
 						     ? 1

@@ -42,7 +42,9 @@ static struct play {
 	bool knows;
 	const char *outcome;
 	unsigned n_installed, n_sent;
-	bool is_b_missing; /* from the Status */
+	uint64_t rate_limit;	/* [network] */
+	struct fetch asked_for; /* the last one */
+	bool is_b_missing;	/* from the Status */
 	bool has_patch, is_b_damaged, is_gone;
 	int patch_fetch; /* what fetching the patch gives, for … */
 	enum reason patch_reason;
@@ -284,6 +286,7 @@ int __wrap_fetch_run(struct fetch *f, struct failure *failure)
 	(void)strcat(name, ".part");
 	scratch_text(f->inbox_fd, name, CONTENT, 0600);
 	f->segments_fetched = 1;
+	play.asked_for = *f;
 	if (play.patch_fetch < 0 && memcmp(f->sha256, patch_sha256, SHA256_BYTES) == 0)
 		return failure_set(failure, play.patch_fetch, play.patch_reason, "as planned");
 	if (play.fetch_fails)
@@ -323,6 +326,8 @@ static struct conf conf_of(char *server)
 		.identity_value = gw,
 		.arch = arch,
 		.network_type = net,
+		.in_flight = 2,
+		.rate_limit_bytes_per_sec = play.rate_limit,
 		.agent_dir = agent_dir,
 		.max_program_bytes = 1 << 20,
 		.programs = { { .letter = 'A', .name = a, .space = none },
@@ -391,6 +396,24 @@ static void test_nothing_new(void **state)
 	assert_int_equal(run_once(), EXIT_OK);
 	assert_int_equal(play.n_installed, 0);
 	assert_int_equal(play.n_sent, 0);
+}
+
+/* A request is never longer than a second, and alone: the rate is kept between them. */
+static void test_a_rate_limit_makes_requests_short(void **state)
+{
+	(void)state;
+	play.offers[0] = NEW_B;
+	play.fetch_fails = true;
+	assert_int_equal(run_once(), EXIT_TEMPORARY);
+	assert_int_equal(play.asked_for.request_segments, 0);
+	assert_int_equal(play.asked_for.in_flight, 2);
+	play.rate_limit = 10 * 1024 + 1;
+	assert_int_equal(run_once(), EXIT_TEMPORARY);
+	assert_int_equal(play.asked_for.request_segments, 10);
+	assert_int_equal(play.asked_for.in_flight, 1);
+	play.rate_limit = 100;
+	assert_int_equal(run_once(), EXIT_TEMPORARY);
+	assert_int_equal(play.asked_for.request_segments, 1);
 }
 
 /* A program that should run and does not is not up to date. */
@@ -692,6 +715,7 @@ int main(void)
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, scratch_teardown)
 		TEST(test_upgrades_and_delivers),
 		TEST(test_nothing_new),
+		TEST(test_a_rate_limit_makes_requests_short),
 		TEST(test_a_space_without_current_is_said),
 		TEST(test_a_lost_answer_is_no_failure),
 		TEST(test_an_installer_that_is_not_there_is_archived),
