@@ -16,7 +16,7 @@ WRAP_updaterd_test_conf := time
 WRAP_updaterd_test_choose := trust_find_patch trust_find_target
 WRAP_updaterd_test_cycle := choose_check_running choose_patch client_archived client_close client_follow client_install client_knows \
 	client_open client_results client_status fetch_run http_send medium_open_file query_ask \
-	trust_fetch_target trust_find_newest trust_find_program_file trust_find_target trust_free trust_refresh
+	time trust_fetch_target trust_find_newest trust_find_program_file trust_find_target trust_free trust_refresh
 WRAP_updaterd_test_fetch := clock_nanosleep pread64
 WRAP_updaterd_test_journal := fdatasync pread64 pwrite64
 WRAP_updaterd_test_recover := conf_effective_time_sec fchmod fdatasync fsync mkdirat pwrite64 renameat \

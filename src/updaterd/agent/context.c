@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <string.h>
 #include <sys/file.h>
+#include <time.h>
 
 #include "common/fsutil.h"
 #include "common/log.h"
@@ -67,6 +68,41 @@ static int64_t load_last_trusted(const struct context *c)
 	if (dirfd >= 0)
 		fd = openat(dirfd, "metadata", O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
 	return fd >= 0 ? update_time_load(fd, &limits) : 0;
+}
+
+static void open_patience(struct context *c)
+{
+	_cleanup_close_ int dirfd = FD_NONE;
+
+	if (c->dir_fd >= 0) {
+		c->patience = patience_load(c->dir_fd);
+		return;
+	}
+	dirfd = open(c->conf->agent_dir, O_PATH | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+	if (dirfd >= 0)
+		c->patience = patience_load(dirfd);
+}
+
+void context_ask_patience(struct context *c, uint64_t sec)
+{
+	int r;
+
+	if (sec == 0)
+		return;
+	patience_ask(&c->patience, time(NULL), sec);
+	r = c->dir_fd >= 0 ? patience_store(c->dir_fd, &c->patience) : 0;
+	if (r < 0)
+		log_warning("that a server asks for patience cannot be kept: %s", strerror(-r));
+}
+
+bool context_is_put_off(const struct context *c)
+{
+	uint64_t left_sec = patience_left_sec(&c->patience, time(NULL));
+
+	if (left_sec == 0)
+		return false;
+	log_notice("a server asked to be left alone for another %ju seconds", (uintmax_t)left_sec);
+	return true;
 }
 
 static void open_time(struct context *c)
@@ -229,8 +265,10 @@ int context_open(const struct conf *conf, enum context_needs needs, struct progr
 	}
 	if (code == EXIT_OK && (needs & CONTEXT_DIRECTORIES))
 		code = open_directories(c);
-	if (code == EXIT_OK)
+	if (code == EXIT_OK) {
 		open_time(c);
+		open_patience(c);
+	}
 	if (code == EXIT_OK && conf->url)
 		code = open_server(c);
 	if (code != EXIT_OK)

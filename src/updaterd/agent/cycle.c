@@ -479,6 +479,8 @@ static void end_attempt(struct upgrade *u, int r, const cJSON *result,
 {
 	struct context *c = u->c;
 
+	if (r < 0)
+		context_ask_patience(c, failure->retry_after_sec);
 	if (is_patch_refused(u, r, result)) {
 		report_patch(u, result);
 	} else if (r >= 0) {
@@ -537,15 +539,18 @@ static bool is_wanted(struct context *c, const struct version *version)
 	return true;
 }
 
-static int begin_attempt(struct upgrade *u, const struct version *version)
+/* Where there is none, nobody knows which of the files in the inbox it would have gone on with. */
+static int begin_attempt(struct upgrade *u, const struct version *version, struct wanted *wanted)
 {
-	int r = attempt_begin(&u->attempt, version, &u->c->time);
+	bool is_put_off = !u->medium && context_is_put_off(u->c);
 
-	if (r >= 0)
+	if (!is_put_off && attempt_begin(&u->attempt, version, &u->c->time) >= 0)
 		return 0;
-	log_error("'%s': no random numbers", version->text);
-	context_worsen(u->c, EXIT_FAILED);
-	return r;
+	if (!is_put_off)
+		log_error("'%s': no random numbers", version->text);
+	context_worsen(u->c, is_put_off ? EXIT_TEMPORARY : EXIT_FAILED);
+	wanted->is_unknown = true;
+	return -EAGAIN;
 }
 
 static bool try_offer(struct context *c, const struct offer *offer, const char *base,
@@ -557,7 +562,8 @@ static bool try_offer(struct context *c, const struct offer *offer, const char *
 						     .is_full_wanted = is_full_wanted,
 						     .fd = FD_NONE };
 
-	return begin_attempt(&u, &offer->version) >= 0 && run_attempt(&u, offer->target, wanted);
+	return begin_attempt(&u, &offer->version, wanted) >= 0 &&
+	       run_attempt(&u, offer->target, wanted);
 }
 
 static void follow_offer(struct context *c, const struct offer *offer, const char *base,
@@ -600,19 +606,24 @@ static bool repair_running(struct context *c, char program, const char *base, st
 	const struct version *version = context_version(c, program);
 	_cleanup_free_ char *damage = NULL;
 	struct failure failure = { 0 };
+	int r;
 
 	if (!version ||
 	    choose_check_running(conf_program(c->conf, program), version, &damage) != -EUCLEAN)
 		return false;
 	log_error("program %c: '%s', which runs, is damaged: %s", program, version->text,
 		  damage ? damage : "");
-	if (begin_attempt(&u, version) < 0)
+	if (begin_attempt(&u, version, wanted) < 0)
 		return false;
 	u.attempt.kind = RESULT_KIND_REPAIR;
-	if (find_repair(&u, damage ? damage : "", &failure) < 0)
-		report_failure(c, &u.attempt, &failure);
-	else
+	r = find_repair(&u, damage ? damage : "", &failure);
+	if (r >= 0) {
 		(void)run_attempt(&u, u.file.path, wanted);
+		return true;
+	}
+	report_failure(c, &u.attempt, &failure);
+	context_ask_patience(c, failure.retry_after_sec);
+	wanted->is_unknown |= r != -ENOENT;
 	return true;
 }
 
@@ -639,9 +650,12 @@ static int ask(struct context *c, struct answer *ret)
 	struct failure failure = { 0 };
 	int r;
 
+	if (context_is_put_off(c))
+		return EXIT_TEMPORARY;
 	r = query_ask(c->http, c->conf, &c->identity, c->versions, c->n_versions, ret, &failure);
 	if (r >= 0)
 		return EXIT_OK;
+	context_ask_patience(c, failure.retry_after_sec);
 	if (r == -EKEYEXPIRED)
 		(void)update_time_explain(&c->time, r, &failure);
 	if (c->progress)
@@ -664,6 +678,8 @@ int agent_run_once(const struct conf *conf, struct progress *progress)
 	if (code != EXIT_OK)
 		return code;
 	tell_missing(c);
+	if (context_is_put_off(c))
+		return EXIT_TEMPORARY;
 	(void)report_deliver(c);
 	progress_begin(progress, STEP_QUERY, c->identity.value, 0, 0);
 	code = ask(c, &answer);
@@ -733,7 +749,9 @@ int agent_deliver(const struct conf *conf)
 	_cleanup_(context_closep) struct context *c = NULL;
 	int code = context_open(conf, CONTEXT_DIRECTORIES | CONTEXT_SERVER, NULL, &c);
 
-	return code == EXIT_OK ? report_deliver(c) : -EIO;
+	if (code != EXIT_OK)
+		return -EIO;
+	return context_is_put_off(c) ? -EAGAIN : report_deliver(c);
 }
 
 /* ---- from a medium ---- */
@@ -824,6 +842,7 @@ int agent_install_from(const struct conf *conf, struct medium *medium, char prog
 			continue;
 		install_program(c, medium, &trust, letter, version);
 	}
-	(void)report_deliver(c);
+	if (!context_is_put_off(c))
+		(void)report_deliver(c);
 	return c->exit_code;
 }

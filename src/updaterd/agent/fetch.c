@@ -359,9 +359,10 @@ static int judge_answer(struct engine *e, const struct http_response *response)
 		e->range_works = true;
 		return 0;
 	}
-	return failure_set(e->failure,
-			   status == 408 || status == 429 || status >= 500 ? -EAGAIN : -EPROTO,
-			   REASON_SERVER_ERROR, "the file server answered %ld", status);
+	(void)failure_set(e->failure, -EAGAIN, REASON_SERVER_ERROR, "the file server answered %ld",
+			  status);
+	e->failure->retry_after_sec = response->retry_after_sec;
+	return status == 408 || status == 429 || status >= 500 ? -EAGAIN : -EPROTO;
 }
 
 /* -EAGAIN where it is worth another try. */
