@@ -3,7 +3,8 @@
 """Runs a gateway under the faults of expected.txt.
 
 matrix.py BIN                  every cell
-matrix.py BIN --seconds 15     every fault once, in a phase that the seed picks, then other cells, for so long
+matrix.py BIN --seconds 15     those of ALWAYS; then every fault once, in a phase that the seed picks, then other
+                               cells, for so long
 matrix.py BIN --random 100     so many schedules of several faults at once
 matrix.py BIN --cell 3:segment one cell, told at length
 
@@ -19,7 +20,7 @@ import sys
 import time
 
 from catalogue import OF_CONNECTION, PHASES, Fault, by_word
-from gateway import FETCH_TIMEOUT_SEC, NEW, OLD, Page, World
+from gateway import BASE, FETCH_TIMEOUT_SEC, NEW, OLD, Page, World
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 SEC = 1_000_000_000
@@ -35,7 +36,21 @@ SEGMENT_BYTES = 4096  # of network_type=lte-m
 RSS_MAX_BYTES = 40 << 20
 DISK_MARGIN_BYTES = 64 << 10
 TEMPORARY = ("network", "server-error")
-STEPS = {"query": "query", "metadata": "trust", "list": "fetch", "segment": "fetch"}
+STEPS = {"query": "query", "metadata": "trust", "list": "fetch", "segment": "fetch", "patch": "fetch"}
+OF_FILE = ("segment", "patch")
+# A server without Range, with a wrong Content-Range, with a stale cache, switching files mid-way.
+ALWAYS = [
+    (Fault.STATUS_200, "segment"),
+    (Fault.WRONG_START, "segment"),
+    (Fault.WRONG_END, "segment"),
+    (Fault.WRONG_TOTAL, "segment"),
+    (Fault.STALE_CACHE, "query"),
+    (Fault.STALE_CACHE, "metadata"),
+    (Fault.STALE_CACHE, "segment"),
+    (Fault.STALE_CACHE, "patch"),
+    (Fault.ETAG_CHANGED, "segment"),
+    (Fault.LAST_MODIFIED_CHANGED, "segment"),
+]
 RETRY_AFTER_SEC = {Fault.STATUS_429: 120, Fault.STATUS_503: 120}
 # What fails at once, so that the time between first and last is what was waited on purpose.
 PACED = (Fault.RST_BEFORE_STATUS, Fault.RST_MID_BODY, Fault.FIN_EARLY, Fault.STATUS_500)
@@ -52,7 +67,7 @@ def read_table(name, columns):
 
 def read_expected():
     cells = {}
-    for number, word, *ends in read_table("expected.txt", 7):
+    for number, word, *ends in read_table("expected.txt", 8):
         assert by_word(number) is by_word(word), f"{number} is not {word}"
         for phase, end in zip(PHASES, ends):
             if end.strip() != "-":
@@ -71,7 +86,7 @@ class Cells:
         self.spans_sec = []
         self.told = []
         self.file_bytes = next(os.path.getsize(os.path.join(at, name)) for at, _, names in os.walk(world.dir + "/site")
-                               for name in names if name.endswith(".tar.xz"))  # fmt: skip
+                               for name in names if name.endswith(f"{NEW}-amd64.tar.xz"))  # fmt: skip
         self.learn_trust()
 
     def learn_trust(self):
@@ -87,8 +102,9 @@ class Cells:
 
     # ---- runs ----
 
-    def begin(self, metadata=None):
-        self.world.renew_gateway(metadata)
+    def begin(self, metadata=None, base=OLD):
+        self.world.renew_gateway(metadata, "template-base" if base == BASE else "template")
+        self.base = base
         self.world.order("reset")
         for word in (Page.OFFSET, Page.ELSEWHERE):
             self.world.page[word] = 0
@@ -139,7 +155,7 @@ class Cells:
         code = 75 if is_temporary else 1
         if run.code != code:
             raise Wrong(f"exit {run.code}, expected {code}: {run.text.strip()}")
-        if self.world.current() != OLD:
+        if self.world.current() != self.base:
             raise Wrong(f"{self.world.current()} is current after a failure")
 
     def check_succeeded(self, run, log, is_delivered=True):
@@ -160,7 +176,7 @@ class Cells:
         hits = [q["t"] for q in log["requests"] if q["fault"]]
         if not hits:
             raise Wrong("the fault was never seen")
-        if len(hits) > (ATTEMPTS * AT_ONCE if phase == "segment" else 2 * ATTEMPTS):
+        if len(hits) > (ATTEMPTS * AT_ONCE if phase in OF_FILE else 2 * ATTEMPTS):
             raise Wrong(f"{len(hits)} requests against a wall")
         if fault in RETRY_AFTER_SEC:
             for before, after in zip(hits, hits[1:]):
@@ -177,17 +193,17 @@ class Cells:
         honestly before another request came over the same connection, and what came whole of a body that ended
         early. Returns how many such answers there were before the last failure."""
         kept, unread = [], {}
-        for q in (q for q in requests if q["phase"] == "segment" and q["range"]):
+        for q in (q for q in requests if q["phase"] in OF_FILE and q["range"]):
             if q["connection"] in unread:
                 kept.append(unread.pop(q["connection"]))
             first, last = (int(x) for x in q["range"][6:].split("-"))
-            for have_first, have_last in kept:
-                if first <= have_last and have_first <= last:
+            for path, have_first, have_last in kept:
+                if path == q["path"] and first <= have_last and have_first <= last:
                     raise Wrong(f"bytes {first}-{last} are fetched again, {have_first}-{have_last} were there")
             if not q["fault"]:
-                unread[q["connection"]] = (first, last)
+                unread[q["connection"]] = (q["path"], first, last)
             elif q["sent"] >= SEGMENT_BYTES:
-                kept.append((first, first + q["sent"] // SEGMENT_BYTES * SEGMENT_BYTES - 1))
+                kept.append((q["path"], first, first + q["sent"] // SEGMENT_BYTES * SEGMENT_BYTES - 1))
         return len(kept)
 
     # ---- one cell ----
@@ -201,11 +217,13 @@ class Cells:
         end = self.expected[fault, phase]
         through_proxy = fault in (Fault.PROXY_407, Fault.PROXY_DIES)
         is_stale = (fault, phase) == (Fault.STALE_CACHE, "metadata")
-        limit_sec = PHASE_MAX_SEC + (FETCH_TIMEOUT_SEC if phase == "segment" or end == "ok" else 0)
-        self.begin(self.world.dir + "/trusted" if is_stale else None)
-        has_begun = phase == "segment" and fault != Fault.STATUS_200
+        limit_sec = PHASE_MAX_SEC + (FETCH_TIMEOUT_SEC if phase in OF_FILE or end == "ok" else 0)
+        self.begin(self.world.dir + "/trusted" if is_stale else None, BASE if phase == "patch" else OLD)
+        has_begun = phase in OF_FILE and fault != Fault.STATUS_200
         self.arm(fault, phase, FIRST_SEGMENT_REQUEST if has_begun else 1)
         run, log = self.run(limit_sec, through_proxy)
+        if phase == "patch" and not any(q["phase"] == phase and q["fault"] for q in log["requests"]):
+            raise Wrong("the patch is fetched without the fault")
         if end == "ok":
             self.check_succeeded(run, log)
             self.check_resumed(log["requests"])
@@ -238,14 +256,14 @@ class Cells:
                  if cell[0] not in (Fault.CLOCK_1970, Fault.STALE_CACHE)]  # fmt: skip
         schedule = []
         for fault, phase in rng.sample(cells, rng.randint(1, 4)):
-            schedule.append((fault, phase, rng.randint(1, 8 if phase == "segment" else 2), rng.choice([1, 1, 2, 3, None])))
+            schedule.append((fault, phase, rng.randint(1, 8 if phase in OF_FILE else 2), rng.choice([1, 1, 2, 3, None])))
         return schedule
 
     def play_schedule(self, rng):
         """Several nights, each with faults of its own; then an honest one. Reasons must be among those of its faults."""
         nights = [self.make_schedule(rng) for _ in range(rng.randint(1, 3))]
         through_proxy = rng.random() < 0.3
-        self.begin()
+        self.begin(base=rng.choice([OLD, BASE]))
         for night in nights:
             self.told.append("; ".join(f"{f.word} in {p} from {n}, {t or 'all'}" for f, p, n, t in night))
             for fault, phase, first, times in night:
@@ -311,20 +329,25 @@ def play(cells, count, cell, verbose=False):
 
 
 def pick(expected, rng):
-    """Every fault once, then the other cells."""
-    cells = list(expected)
+    """Every fault once that has not been played always, then the other cells."""
+    cells = [cell for cell in expected if cell not in ALWAYS]
     rng.shuffle(cells)
-    seen = set()
+    seen = {fault for fault, _ in ALWAYS}
     first = [cell for cell in cells if not (cell[0] in seen or seen.add(cell[0]))]
     return first + [cell for cell in cells if cell not in first]
 
 
 def play_matrix(cells, count, options, rng):
+    if options.seconds:
+        for cell in ALWAYS:
+            play(cells, count, cell)
+        order = pick(cells.expected, rng)
+    else:
+        order = sorted(cells.expected, key=lambda c: (c[0], PHASES.index(c[1])))
     end = time.monotonic() + options.seconds if options.seconds else None
-    order = pick(cells.expected, rng) if end else sorted(cells.expected, key=lambda c: (c[0], PHASES.index(c[1])))
     for n, cell in enumerate(order):
         if end and time.monotonic() > end:
-            print(f"{n} of {len(order)} cells in {options.seconds} s")
+            print(f"{n} of the other {len(order)} cells in {options.seconds} s")
             break
         play(cells, count, cell)
     if len(cells.spans_sec) == len(PACED):

@@ -496,6 +496,11 @@ def _(fault):
     site.arm(fault, "metadata")
     equal([offer["version"] for offer in json.loads(say("query").body)["new"]], [OLD])
     equal(say("metadata").body, b'{"then":1}')
+    honest = say()
+    site.arm(fault, "segment")
+    stale = say()
+    equal((stale.status, stale.fields["content-range"]), ("206", honest.fields["content-range"]))
+    equal(stale.body, bytes(255 - byte for byte in honest.body))
 
 
 @check("INTERIM_FLOOD")
