@@ -2,6 +2,7 @@
 # WRAP_<part>_test_<module> := function …
 WRAP_bmsd_test_state := fs_write_file_atomic
 WRAP_common_test_fsutil := close fchmod fsync renameat write
+WRAP_common_test_manifest := digest_fd
 WRAP_release_test_publish := fsync renameat
 WRAP_tuf_test_branches := EVP_PKEY_CTX_new_from_pkey EVP_PKEY_CTX_set_rsa_padding \
 	EVP_PKEY_CTX_set_rsa_pss_saltlen EVP_PKEY_get_bn_param cJSON_AddItemReferenceToObject \

@@ -608,8 +608,13 @@ static bool repair_running(struct context *c, char program, const char *base, st
 	struct failure failure = { 0 };
 	int r;
 
-	if (!version ||
-	    choose_check_running(conf_program(c->conf, program), version, &damage) != -EUCLEAN)
+	if (!version)
+		return false;
+	r = choose_check_running(conf_program(c->conf, program), version, &damage);
+	if (r < 0 && r != -EUCLEAN)
+		log_warning("program %c: whether '%s', which runs, is damaged cannot be told: %s",
+			    program, version->text, strerror(-r));
+	if (r != -EUCLEAN)
 		return false;
 	log_error("program %c: '%s', which runs, is damaged: %s", program, version->text,
 		  damage ? damage : "");
