@@ -35,6 +35,7 @@ struct fetch {
 	const uint8_t *sha256; /* of the whole file */
 	const struct segments *segments;
 	uint32_t request_segments; /* one request covers at most this many; 0: as many as go well */
+	uint64_t request_bytes;	   /* or this many, but one segment at least; 0: no limit */
 	unsigned in_flight;	   /* requests at a time, FETCH_MAX_IN_FLIGHT at most; 0: 1 */
 	uint64_t timeout_sec;	   /* the whole fetch */
 	unsigned attempts;	   /* failures in a row without one new segment that end it */

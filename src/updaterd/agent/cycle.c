@@ -215,16 +215,6 @@ static int target_path(const struct upgrade *u, char **ret, struct failure *fail
 	return failure_set_errno(failure, -ENOMEM, "program file");
 }
 
-/* The rate is kept from one request to the next, so that none may be longer than a second's worth. */
-static uint32_t segments_per_request(const struct conf *conf, const struct segments *segments)
-{
-	uint64_t n = conf->rate_limit_bytes_per_sec / segments->segment_bytes;
-
-	if (conf->rate_limit_bytes_per_sec == 0)
-		return 0;
-	return n == 0 ? 1 : n < UINT32_MAX ? (uint32_t)n : UINT32_MAX;
-}
-
 static int fetch_from_server(struct upgrade *u, struct failure *failure)
 {
 	const struct conf *conf = u->c->conf;
@@ -243,21 +233,22 @@ static int fetch_from_server(struct upgrade *u, struct failure *failure)
 	r = http_join_url(u->base, path, &url);
 	if (r < 0)
 		return failure_set_errno(failure, r, "'%s'", u->base);
-	fetch = (struct fetch){ .http = u->c->http,
-				.url = url,
-				.inbox_fd = u->c->inbox_fd,
-				.sha256 = u->file.sha256,
-				.segments = segments,
-				.request_segments = segments_per_request(conf, segments),
-				/* Requests in flight do not share a rate limit. */
-				.in_flight = conf->rate_limit_bytes_per_sec > 0
-						     ? 1
-						     : (unsigned)conf->in_flight,
-				.timeout_sec = conf->fetch_timeout_sec,
-				.attempts = FETCH_ATTEMPTS,
-				.retry_wait_msec = FETCH_RETRY_MSEC,
-				.progress = on_fetched,
-				.userdata = u->c->progress };
+	fetch = (struct fetch){
+		.http = u->c->http,
+		.url = url,
+		.inbox_fd = u->c->inbox_fd,
+		.sha256 = u->file.sha256,
+		.segments = segments,
+		/* The rate is kept from one request to the next: none may be for more than a
+		 * second's worth, and those in flight do not share it. */
+		.request_bytes = conf->rate_limit_bytes_per_sec,
+		.in_flight = conf->rate_limit_bytes_per_sec > 0 ? 1 : (unsigned)conf->in_flight,
+		.timeout_sec = conf->fetch_timeout_sec,
+		.attempts = FETCH_ATTEMPTS,
+		.retry_wait_msec = FETCH_RETRY_MSEC,
+		.progress = on_fetched,
+		.userdata = u->c->progress,
+	};
 	r = fetch_run(&fetch, failure);
 	u->attempt.segments_fetched += fetch.segments_fetched;
 	u->attempt.segments_again += fetch.segments_again;

@@ -120,6 +120,18 @@ static int allocate(struct engine *e)
 	return 0;
 }
 
+/* 0: no limit. */
+static uint32_t max_run(const struct fetch *f)
+{
+	uint64_t max = f->request_bytes / f->segments->segment_bytes;
+
+	if (f->request_bytes == 0)
+		return f->request_segments;
+	if (f->request_segments > 0 && f->request_segments < max)
+		max = f->request_segments;
+	return max == 0 ? 1 : max < UINT32_MAX ? (uint32_t)max : UINT32_MAX;
+}
+
 static int open_engine(struct engine *e)
 {
 	const struct segments *segments = e->f->segments;
@@ -133,7 +145,7 @@ static int open_engine(struct engine *e)
 	for (uint32_t i = 0; i < segments->count; i++)
 		e->taken[i] = checkpoint_has(e->checkpoint, i);
 	e->f->segments_resumed = segments->count - checkpoint_missing(e->checkpoint);
-	pacer_begin(&e->pacer, FIRST_RUN_BYTES / segments->segment_bytes, e->f->request_segments);
+	pacer_begin(&e->pacer, FIRST_RUN_BYTES / segments->segment_bytes, max_run(e->f));
 	return 0;
 }
 

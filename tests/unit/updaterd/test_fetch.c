@@ -209,6 +209,28 @@ static void test_runs_of_segments(void **state)
 	assert_int_equal(f->server.shared->log[0].last, 8 * SEGMENT_BYTES - 1);
 }
 
+static void test_requests_of_few_bytes(void **state)
+{
+	static const struct {
+		uint64_t bytes;
+		uint32_t segments, requests;
+	} limits[] = { { 1, 0, SEGMENTS },
+		       { 10 * SEGMENT_BYTES + 1, 0, SEGMENTS / 10 },
+		       { UINT64_MAX, 20, SEGMENTS / 20 },
+		       { UINT64_MAX, 0, 1 } };
+	struct fixture *f = *state;
+	struct failure failure = { 0 };
+
+	for (size_t i = 0; i < ELEMENTSOF(limits); i++) {
+		struct fetch fetch = new_fetch(f, limits[i].segments);
+
+		fetch.request_bytes = limits[i].bytes;
+		assert_complete(f, fetch_run(&fetch, &failure));
+		assert_int_equal(fetch.requests, limits[i].requests);
+		assert_int_equal(fetch_clean(f->inbox_fd, NULL, 0), 0);
+	}
+}
+
 static uint64_t first_of(struct fixture *f, unsigned request)
 {
 	return f->server.shared->log[request].first / SEGMENT_BYTES;
@@ -891,6 +913,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		WITH_SERVER(test_one_segment_a_request),
 		WITH_SERVER(test_runs_of_segments),
+		WITH_SERVER(test_requests_of_few_bytes),
 		WITH_SERVER(test_several_in_flight),
 		WITH_SERVER(test_a_bad_server_gets_one_request),
 		WITH_SERVER(test_complete_file_costs_no_request),
