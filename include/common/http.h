@@ -6,8 +6,8 @@
  * was lost is made again by resuming its session. One that a request timed out on is not used
  * again, whatever it looks like.
  *
- * Always: https only (unless allow_plain, for test programs), TLS 1.2 or newer, peer and host name
- * verified, no content decoding (any Content-Encoding is an error), no cookies, no netrc, no proxy
+ * Always: https only (unless allow_plain, for test programs), TLS 1.2 or newer (to a proxy as well),
+ * peer and host name verified, no content decoding (any Content-Encoding is an error), no cookies, no netrc, no proxy
  * but the configured one, bodies and headers counted while they arrive. Nothing of the answer's
  * lengths is trusted. A redirect of a GET is followed where allowed_hosts names the host, over https,
  * at most HTTP_MAX_REDIRECTS times, without the Authorization header; any other redirect is -EREMCHG.

@@ -73,6 +73,7 @@ static void set_security(struct transfer *t, const struct http_options *o)
 	SET(t, CURLOPT_DISALLOW_USERNAME_IN_URL, 1L);
 	SET(t, CURLOPT_NETRC, (long)CURL_NETRC_IGNORED);
 	SET(t, CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
+	SET(t, CURLOPT_PROXY_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
 	SET(t, CURLOPT_SSL_VERIFYPEER, 1L);
 	SET(t, CURLOPT_SSL_VERIFYHOST, 2L);
 	if (o->ca_file) {
