@@ -42,6 +42,12 @@ struct http_options {
 	/* 0: none. Each request waits until all before it have had their time. A range comes as fast as
 	 * it can, so with a limit ranges should be short, and one at a time. */
 	uint64_t rate_limit_bytes_per_sec;
+	/* How often http_get() and http_send() ask, for what a link or a server that is down has lost:
+	 * with the waits of common/backoff.h, and within http_limit_time(). 0: once. Ranges are asked for
+	 * once. Before each wait, waiting (NULL: none) is told. */
+	unsigned attempts;
+	void (*waiting)(void *userdata, uint64_t msec, const char *why);
+	void *userdata;
 	bool allow_plain; /* http:// and Unix sockets too */
 	/* The time by which certificates must not have expired; 0: what the system clock says. If it is
 	 * given it need only be known to have passed, as on a machine that has lost its clock: so a

@@ -40,6 +40,7 @@ struct context {
 enum context_needs {
 	CONTEXT_DIRECTORIES = 1 << 0, /* open and locked */
 	CONTEXT_SERVER = 1 << 1,      /* a url must be configured */
+	CONTEXT_RETRIES = 1 << 2, /* nobody waits for the end: what is lost is asked for again */
 };
 
 /* An exit code, EXIT_OK if all is there; what is not was logged. An installer that does not answer

@@ -39,9 +39,8 @@ struct fetch {
 	unsigned in_flight;	   /* requests at a time, FETCH_MAX_IN_FLIGHT at most; 0: 1 */
 	uint64_t timeout_sec;	   /* the whole fetch */
 	unsigned attempts;	   /* failures in a row without one new segment that end it */
-	uint64_t
-		retry_wait_msec; /* about how long to wait after the first of them; pacer_wait_msec() */
-	uint64_t (*random)(void);   /* 64 random bits for that; NULL: the kernel's */
+	uint64_t retry_wait_msec;  /* at most, after the first of them; backoff_msec() */
+	uint64_t (*random)(void);  /* 64 random bits for that; NULL: the kernel's */
 	fetch_progress_fn progress; /* NULL: none */
 	void *userdata;
 	/* what it took, also after a failure */

@@ -90,6 +90,7 @@ static const struct config_key keys[] = {
 	NUMBER("network", low_speed_bytes_per_sec, 1, MIB),
 	NUMBER("network", low_speed_sec, 5, 3600),
 	NUMBER("network", rate_limit_bytes_per_sec, 0, 1024 * MIB),
+	NUMBER("network", attempts, 1, 100),
 	NUMBER("network", query_timeout_sec, 5, 86400),
 	NUMBER("network", metadata_timeout_sec, 5, 86400),
 	NUMBER("network", fetch_timeout_sec, 60, 604800),
@@ -168,6 +169,7 @@ static int set_defaults(struct conf *c)
 	c->metadata_timeout_sec = 3600;
 	c->fetch_timeout_sec = UINT64_C(6) * 3600;
 	c->result_timeout_sec = 600;
+	c->attempts = 12;
 	c->max_program_bytes = 256 * MIB;
 	return 0;
 }

@@ -54,6 +54,10 @@ connect_timeout_sec=30
 request_timeout_sec=300
 low_speed_bytes_per_sec=100
 low_speed_sec=60
+attempts=6
+query_timeout_sec=900
+metadata_timeout_sec=900
+result_timeout_sec=900
 fetch_timeout_sec={fetch_timeout}
 {proxy}
 [trust]

@@ -28,8 +28,8 @@ DAY_SEC = 25 * 3600
 # The third request for segments is the first that is hit: something is there to go on from. A server
 # without Range is one from the first.
 FIRST_SEGMENT_REQUEST = 3
-# Connecting and one request, as updaterd.conf has them, and something for what is around.
-PHASE_MAX_SEC = 30 + 300 + 15
+# A phase, as updaterd.conf has it, and something for what is around.
+PHASE_MAX_SEC = 900 + 15
 ATTEMPTS = 6
 AT_ONCE = 16
 SEGMENT_BYTES = 4096  # of network_type=lte-m

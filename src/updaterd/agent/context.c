@@ -118,7 +118,13 @@ static void open_time(struct context *c)
 
 /* ---- the server ---- */
 
-static int open_server(struct context *c)
+static void tell_waiting(void *userdata, uint64_t msec, const char *why)
+{
+	(void)userdata;
+	log_info("%s; asked again in %ju s", why, (uintmax_t)(msec + 999) / 1000);
+}
+
+static int open_server(struct context *c, enum context_needs needs)
 {
 	const struct conf *conf = c->conf;
 	_cleanup_free_ char *user_agent = NULL;
@@ -134,6 +140,8 @@ static int open_server(struct context *c)
 		.low_speed_sec = conf->low_speed_sec,
 		.request_timeout_sec = conf->request_timeout_sec,
 		.rate_limit_bytes_per_sec = conf->rate_limit_bytes_per_sec,
+		.attempts = needs & CONTEXT_RETRIES ? (unsigned)conf->attempts : 1,
+		.waiting = tell_waiting,
 		.now_sec = c->time.now_sec,
 	};
 	int r;
@@ -270,7 +278,7 @@ int context_open(const struct conf *conf, enum context_needs needs, struct progr
 		open_patience(c);
 	}
 	if (code == EXIT_OK && conf->url)
-		code = open_server(c);
+		code = open_server(c, needs);
 	if (code != EXIT_OK)
 		return code;
 	context_refresh_versions(c);

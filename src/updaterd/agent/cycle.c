@@ -21,7 +21,6 @@
 #define LIST_MAX_BYTES	 (64u << 20)
 #define TOLD_NAME	 "quarantined"
 #define TOLD_MAX_BYTES	 512u
-#define FETCH_ATTEMPTS	 6
 #define FETCH_RETRY_MSEC 1000
 /* The installer has limits of its own for each step; this one is for an installer that has lost its
  * mind. */
@@ -244,7 +243,7 @@ static int fetch_from_server(struct upgrade *u, struct failure *failure)
 		.request_bytes = conf->rate_limit_bytes_per_sec,
 		.in_flight = conf->rate_limit_bytes_per_sec > 0 ? 1 : (unsigned)conf->in_flight,
 		.timeout_sec = conf->fetch_timeout_sec,
-		.attempts = FETCH_ATTEMPTS,
+		.attempts = (unsigned)conf->attempts,
 		.retry_wait_msec = FETCH_RETRY_MSEC,
 		.progress = on_fetched,
 		.userdata = u->c->progress,
@@ -670,7 +669,8 @@ int agent_run_once(const struct conf *conf, struct progress *progress)
 	bool has_results;
 	int code;
 
-	code = context_open(conf, CONTEXT_DIRECTORIES | CONTEXT_SERVER, progress, &c);
+	code = context_open(conf, CONTEXT_DIRECTORIES | CONTEXT_SERVER | CONTEXT_RETRIES, progress,
+			    &c);
 	if (code != EXIT_OK)
 		return code;
 	tell_missing(c);

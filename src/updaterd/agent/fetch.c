@@ -2,9 +2,9 @@
 #include "updaterd/fetch.h"
 
 #include <string.h>
-#include <sys/random.h>
 #include <time.h>
 
+#include "common/backoff.h"
 #include "common/clock.h"
 #include "common/log.h"
 #include "updaterd/checkpoint.h"
@@ -90,15 +90,6 @@ uint32_t fetch_next_run(const uint8_t *taken, const uint8_t *again, uint32_t cou
 	       !again[first + length])
 		length++;
 	return length;
-}
-
-static uint64_t kernel_random(void)
-{
-	uint64_t random = 0;
-
-	/* Without randomness there is only no jitter. */
-	(void)!getrandom(&random, sizeof random, GRND_NONBLOCK);
-	return random;
 }
 
 /* ---- state ---- */
@@ -404,7 +395,7 @@ static void wait_for(struct engine *e, uint64_t msec)
  * to count, but all are waited after, as long as any of them is told to. */
 static int retry_later(struct engine *e, const struct run *run, int error, uint64_t retry_after_sec)
 {
-	uint64_t random = e->f->random ? e->f->random() : kernel_random();
+	uint64_t random = e->f->random ? e->f->random() : backoff_random();
 
 	log_debug("fetch: %s", e->failure->text);
 	if (run->round != e->round) {
@@ -415,8 +406,8 @@ static int retry_later(struct engine *e, const struct run *run, int error, uint6
 		e->is_proven = false;
 		if (run->n_placed == 0 && ++e->failures >= e->f->attempts)
 			return error;
-		wait_for(e, pacer_wait_msec(e->failures, e->f->retry_wait_msec, retry_after_sec,
-					    random));
+		wait_for(e, retry_after_sec * 1000 +
+				    backoff_msec(e->failures, e->f->retry_wait_msec, random));
 	}
 	return e->not_before_msec > e->deadline_msec ? error : 0;
 }
@@ -453,17 +444,11 @@ static int end_run(struct engine *e, const struct http_ended *ended)
 
 static void wait_until(struct engine *e)
 {
-	uint64_t now = clock_now_msec(CLOCK_BOOTTIME), msec = e->not_before_msec;
-	struct timespec ts;
+	uint64_t now = clock_now_msec(CLOCK_BOOTTIME), until = e->not_before_msec;
 
 	e->not_before_msec = 0;
-	if (msec <= now)
-		return;
-	msec -= now;
-	ts.tv_sec = (time_t)(msec / 1000);
-	ts.tv_nsec = (long)(msec % 1000) * 1000000;
-	while (clock_nanosleep(CLOCK_MONOTONIC, 0, &ts, &ts) == EINTR)
-		;
+	if (until > now)
+		backoff_sleep(until - now);
 }
 
 static int step(struct engine *e)

@@ -5,6 +5,7 @@
 #include <netinet/in.h>
 #include <sys/socket.h>
 
+#include "common/backoff.h"
 #include "common/clock.h"
 #include "scratch.h"
 #include "tls_server.h"
@@ -197,8 +198,8 @@ int __wrap_clock_nanosleep(clockid_t clock, int flags, const struct timespec *un
 {
 	uint64_t until_usec = (uint64_t)until->tv_sec * 1000000 + (uint64_t)until->tv_nsec / 1000;
 
-	(void)flags, (void)left;
-	slept_usec += until_usec - clock_now_usec(clock);
+	(void)left;
+	slept_usec += until_usec - (flags & TIMER_ABSTIME ? clock_now_usec(clock) : 0);
 	return 0;
 }
 
@@ -409,6 +410,80 @@ static uint64_t retry_after(const char *fields)
 	seconds = response.retry_after_sec;
 	http_response_done(&response);
 	return seconds;
+}
+
+static void count_wait(void *userdata, uint64_t msec, const char *why)
+{
+	unsigned *n = userdata;
+
+	(*n)++;
+	assert_true(msec <= BACKOFF_MAX_MSEC);
+	assert_true(strlen(why) > 5);
+}
+
+/* How often a client with so many attempts asks a server of these two answers. */
+static unsigned asked(const struct tls_answer *first, unsigned attempts, int error, long status)
+{
+	const struct tls_server_options server = { .pki_directory = pki };
+	struct http_options client = usual_options();
+	const struct tls_answer answers[] = { *first, *first, SAYS(OK_HELLO) };
+	_cleanup_(http_response_done) struct http_response response = { 0 };
+	_cleanup_pair_ struct pair p = { 0 };
+	unsigned n_waits = 0;
+
+	client.attempts = attempts;
+	client.waiting = count_wait;
+	client.userdata = &n_waits;
+	p = pair_with(&server, &client, answers, ELEMENTSOF(answers));
+	assert_int_equal(get(&p, 4096, &response), error);
+	assert_int_equal(response.status, status);
+	assert_int_equal(n_waits + 1, p.server.seen->requests);
+	return p.server.seen->requests;
+}
+
+static void test_what_is_lost_is_asked_for_again(void **state)
+{
+	const struct tls_answer lost = ENDS("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhel",
+					    TLS_CLOSE);
+	const struct tls_answer down = SAYS("HTTP/1.1 502 Bad\r\nContent-Length: 0\r\n\r\n");
+
+	(void)state;
+	assert_int_equal(asked(&lost, 0, -EIO, 0), 1);
+	assert_int_equal(asked(&lost, 2, -EIO, 0), 2);
+	assert_int_equal(asked(&lost, 3, 0, 200), 3);
+	assert_int_equal(asked(&lost, 9, 0, 200), 3);
+	assert_int_equal(asked(&down, 2, 0, 502), 2);
+	assert_int_equal(asked(&down, 3, 0, 200), 3);
+}
+
+static void test_what_is_meant_is_not_asked_for_again(void **state)
+{
+	(void)state;
+	assert_int_equal(asked(&SAYS("HTTP/1.1 404 No\r\nContent-Length: 0\r\n\r\n"), 9, 0, 404),
+			 1);
+	assert_int_equal(asked(&SAYS("HTTP/1.1 503 Busy\r\nRetry-After: 9\r\n"
+				     "Content-Length: 0\r\n\r\n"),
+			       9, 0, 503),
+			 1);
+	assert_int_equal(asked(&ENDS("SSH-2.0-OpenSSH\r\n\r\n", TLS_CLOSE), 9, -EPROTO, 0), 1);
+}
+
+static void test_time_ends_the_asking(void **state)
+{
+	const struct tls_server_options server = { .pki_directory = pki };
+	const struct tls_answer down = SAYS("HTTP/1.1 502 Bad\r\nContent-Length: 0\r\n\r\n");
+	_cleanup_(http_response_done) struct http_response response = { 0 };
+	struct http_options client = usual_options();
+	_cleanup_pair_ struct pair p = { 0 };
+
+	(void)state;
+	client.attempts = 1000;
+	p = pair_with(&server, &client, &down, 1);
+	http_limit_time(p.http, 60);
+	/* Waits are not waited for here, so it is the first one longer than a minute that ends it. */
+	assert_int_equal(get(&p, 4096, &response), 0);
+	assert_int_equal(response.status, 502);
+	assert_in_range(p.server.seen->requests, 7, 999);
 }
 
 static void test_retry_after(void **state)
@@ -1390,6 +1465,9 @@ int main(void)
 		cmocka_unit_test(test_interim_answers_and_trailers),
 		cmocka_unit_test(test_connections_that_break),
 		cmocka_unit_test(test_silence_times_out),
+		cmocka_unit_test(test_what_is_lost_is_asked_for_again),
+		cmocka_unit_test(test_what_is_meant_is_not_asked_for_again),
+		cmocka_unit_test(test_time_ends_the_asking),
 		cmocka_unit_test(test_retry_after),
 		cmocka_unit_test(test_what_is_sent),
 		cmocka_unit_test(test_methods),

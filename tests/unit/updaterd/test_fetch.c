@@ -13,11 +13,11 @@
 
 #include <cmocka.h>
 
+#include "common/backoff.h"
 #include "common/digest.h"
 #include "range_server.h"
 #include "scratch.h"
 #include "updaterd/fetch.h"
-#include "updaterd/pacer.h"
 
 #define SEGMENT_BYTES 1024u
 #define SEGMENTS      100u
@@ -620,7 +620,7 @@ static void test_runs_shrink_and_grow_again(void **state)
 
 static uint64_t most(void)
 {
-	return PACER_WAIT_MAX_MSEC;
+	return BACKOFF_MAX_MSEC;
 }
 
 static void test_waits_grow(void **state)
@@ -629,13 +629,14 @@ static void test_waits_grow(void **state)
 	struct failure failure = { 0 };
 	struct fetch fetch = new_fetch(f, 0);
 
-	fetch.retry_wait_msec = 20001;
+	fetch.timeout_sec = 600;
+	fetch.retry_wait_msec = 90001;
 	fetch.random = most;
 	f->server.shared->fail_times = 3;
 	f->server.shared->fail_status = 500;
 	assert_complete(f, fetch_run(&fetch, &failure));
-	/* 30000 % 20002, then twice the most that there is, less what the requests took. */
-	assert_in_range(slept_msec, 60000, 69998);
+	/* 120000 % 90002, then twice the most that there is, less what the requests took. */
+	assert_in_range(slept_msec, 260000, 269998);
 }
 
 static void test_cut_connections(void **state)
