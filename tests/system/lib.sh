@@ -267,7 +267,7 @@ model = gw1
 
 [network]
 network_type = lte-m
-attempts = 3
+attempts = ${GW_ATTEMPTS:-3}
 ${GW_NETWORK:-}
 
 [program A]
