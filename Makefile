@@ -259,7 +259,7 @@ crash-mutants: $(B)/test/crash ## the same with one thing left out of the instal
 		ARCHIVES='$(CRASH_ARCHIVES)' tests/crash/run-mutants $(B) $(T)
 
 .PHONY: fuzz fuzz-targets
-fuzz: ## fuzz every target for FUZZ_SEC=60 seconds, as many at a time as there are processors; T=name picks
+fuzz: ## fuzz every target for FUZZ_SEC=60 seconds, or FUZZ_RUNS=n times, as many at a time as there are processors; T=name picks
 	$(Q)$(MAKE) --no-print-directory VARIANT=fuzz B=build/fuzz CC=clang fuzz-targets
 	$(Q)tests/fuzz/run build/fuzz/fuzz $(T)
 

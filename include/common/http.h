@@ -6,8 +6,8 @@
  * was lost is made again by resuming its session. One that a request timed out on is not used
  * again, whatever it looks like.
  *
- * Always: https only (unless allow_plain, for test programs), TLS 1.2 or newer, peer and host name
- * verified, no content decoding (any Content-Encoding is an error), no cookies, no netrc, no proxy
+ * Always: https only (unless allow_plain, for test programs), TLS 1.2 or newer (to a proxy as well),
+ * peer and host name verified, no content decoding (any Content-Encoding is an error), no cookies, no netrc, no proxy
  * but the configured one, bodies and headers counted while they arrive. Nothing of the answer's
  * lengths is trusted. A redirect of a GET is followed where allowed_hosts names the host, over https,
  * at most HTTP_MAX_REDIRECTS times, without the Authorization header; any other redirect is -EREMCHG.
@@ -39,9 +39,15 @@ struct http_options {
 	uint64_t low_speed_bytes_per_sec;
 	uint64_t low_speed_sec;
 	uint64_t request_timeout_sec; /* one request, as a whole; ranges see http_limit_time() */
-	/* 0: none. Of what is sent, too. Holds within a request and from one to the next; ranges in flight do not share it,
-	 * so with a limit there should be one at a time. */
+	/* 0: none. Each request waits until all before it have had their time, what was sent too. A range
+	 * comes as fast as it can, so with a limit ranges should be short, and one at a time. */
 	uint64_t rate_limit_bytes_per_sec;
+	/* How often http_get() and http_send() ask, for what a link or a server that is down has lost:
+	 * with the waits of common/backoff.h, and within http_limit_time(). 0: once. Ranges are asked for
+	 * once. Before each wait, waiting (NULL: none) is told. */
+	unsigned attempts;
+	void (*waiting)(void *userdata, uint64_t msec, const char *why);
+	void *userdata;
 	bool allow_plain; /* http:// and Unix sockets too */
 	/* The time by which certificates must not have expired; 0: what the system clock says. If it is
 	 * given it need only be known to have passed, as on a machine that has lost its clock: so a
@@ -75,7 +81,8 @@ void http_response_done(struct http_response *r);
 /* The answer's body is collected up to max_bytes: more is -EFBIG, at once. An HTTP status that is
  * not 2xx is no error here: look at status. A body sent without a length ends where the connection
  * ends, so its reader must be able to tell a whole one (JSON, a hash). Errors: -ETIMEDOUT,
- * -ECONNREFUSED, -ENETUNREACH (name resolution, connection), -EKEYREJECTED (TLS verification),
+ * -ECONNREFUSED, -ENETUNREACH (name resolution, connection), -ECONNABORTED (a TLS handshake that broke
+ * off, or that found no version both speak), -EKEYREJECTED (TLS verification),
  * -EKEYEXPIRED (the same, since the time of a certificate is over),
  * -EPROTO (malformed), -EREMCHG (redirect), -EFBIG, -EINVAL (URL), -ECANCELED, -EIO. http_error()
  * has the sentence. -EBUSY while ranges are in flight. */

@@ -16,13 +16,15 @@
  *			varint: similar bytes; the position moves on by them
  *			varint: extra bytes
  *	m varints	the zero differences before each run
- *	m varints	the differences of each run
+ *	m varints	the differences of each run, 1 at least
  *	the differences of all runs, one byte each: new minus old, modulo 256
  *	the extra bytes of all records
  *
  * Runs count through the similar bytes of all records of the frame; what comes after the last run is
- * zero. A varint is little-endian base 128 in its shortest form, 63 bits at most. Each frame makes
- * one byte of the new file at least; with the last one the new file ends, and the stream.
+ * zero. A varint is little-endian base 128 in its shortest form, 63 bits at most. Each frame has a
+ * record, each record makes one byte of the new file at least, and each run has one difference at
+ * least; so the stream is bounded by what it makes. With the last frame the new file ends, and the
+ * stream.
  */
 #ifndef DELTA_PATCH_H
 #define DELTA_PATCH_H

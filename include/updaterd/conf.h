@@ -64,6 +64,7 @@ struct conf {
 	uint64_t low_speed_bytes_per_sec;
 	uint64_t low_speed_sec;
 	uint64_t rate_limit_bytes_per_sec; /* 0: none */
+	uint64_t attempts;		   /* requests in a row that may bring nothing */
 	uint64_t query_timeout_sec;	   /* each phase as a whole: the question, … */
 	uint64_t metadata_timeout_sec;	   /* … what is signed, … */
 	uint64_t fetch_timeout_sec;	   /* … a program file, … */

@@ -3,7 +3,7 @@
  * What one run of the agent works with: its directories, its lock, its connections, who the gateway
  * is, and what runs on it.
  *
- *	agent_dir/lock  metadata/  inbox/  outbox/  quarantined
+ *	agent_dir/lock  metadata/  inbox/  outbox/  quarantined  patience
  */
 #ifndef UPDATERD_CONTEXT_H
 #define UPDATERD_CONTEXT_H
@@ -18,6 +18,7 @@
 #include "updaterd/client.h"
 #include "updaterd/conf.h"
 #include "updaterd/identity.h"
+#include "updaterd/patience.h"
 #include "updaterd/progress.h"
 #include "updaterd/update_time.h"
 
@@ -26,6 +27,7 @@ struct context {
 	struct progress *progress; /* borrowed; NULL: nobody watches */
 	int dir_fd, lock_fd, metadata_fd, inbox_fd, outbox_fd;
 	struct update_time time;  /* of this run, from its start to its end */
+	struct patience patience; /* that servers asked for, also of earlier runs */
 	struct http *http;	  /* NULL without server */
 	struct client *client;	  /* NULL: the installer does not answer */
 	cJSON *status;		  /* its Status, NULL as well */
@@ -39,6 +41,7 @@ struct context {
 enum context_needs {
 	CONTEXT_DIRECTORIES = 1 << 0, /* open and locked */
 	CONTEXT_SERVER = 1 << 1,      /* a url must be configured */
+	CONTEXT_RETRIES = 1 << 2, /* nobody waits for the end: what is lost is asked for again */
 };
 
 /* An exit code, EXIT_OK if all is there; what is not was logged. An installer that does not answer
@@ -52,6 +55,10 @@ DEFINE_CLEANUP(struct context *, context_close);
 void context_refresh_versions(struct context *c);
 /* NULL if none runs. */
 const struct version *context_version(const struct context *c, char program);
+/* A server asked to be left alone for so long: kept for the next runs as well. 0: it did not. */
+void context_ask_patience(struct context *c, uint64_t sec);
+/* True while one is to be left alone; logged. */
+bool context_is_put_off(const struct context *c);
 /* EXIT_FAILED counts more than EXIT_TEMPORARY, that more than EXIT_OK. */
 void context_worsen(struct context *c, int exit_code);
 

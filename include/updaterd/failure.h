@@ -6,6 +6,8 @@
 #ifndef UPDATERD_FAILURE_H
 #define UPDATERD_FAILURE_H
 
+#include <stdint.h>
+
 #include "common/cleanup.h"
 #include "common/http.h"
 #include "common/reason.h"
@@ -13,6 +15,8 @@
 struct failure {
 	enum reason reason;
 	char text[320];
+	uint64_t
+		retry_after_sec; /* so long a server asked to be left alone with it; 0: it did not */
 };
 
 /* Returns error, so that a failure is told and passed on in one line. */

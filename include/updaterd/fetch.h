@@ -35,12 +35,12 @@ struct fetch {
 	const uint8_t *sha256; /* of the whole file */
 	const struct segments *segments;
 	uint32_t request_segments; /* one request covers at most this many; 0: as many as go well */
+	uint64_t request_bytes;	   /* or this many, but one segment at least; 0: no limit */
 	unsigned in_flight;	   /* requests at a time, FETCH_MAX_IN_FLIGHT at most; 0: 1 */
 	uint64_t timeout_sec;	   /* the whole fetch */
 	unsigned attempts;	   /* failures in a row without one new segment that end it */
-	uint64_t
-		retry_wait_msec; /* about how long to wait after the first of them; pacer_wait_msec() */
-	uint64_t (*random)(void);   /* 64 random bits for that; NULL: the kernel's */
+	uint64_t retry_wait_msec;  /* at most, after the first of them; backoff_msec() */
+	uint64_t (*random)(void);  /* 64 random bits for that; NULL: the kernel's */
 	fetch_progress_fn progress; /* NULL: none */
 	void *userdata;
 	/* what it took, also after a failure */

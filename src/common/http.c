@@ -5,6 +5,7 @@
 #include <stdarg.h>
 #include <string.h>
 
+#include "common/backoff.h"
 #include "common/clock.h"
 #include "common/log.h"
 #include "http_transfer.h"
@@ -24,6 +25,9 @@ struct http {
 	char error[HTTP_ERROR_BYTES];
 	uint64_t received_bytes;
 	uint64_t connections;
+	unsigned attempts;
+	void (*waiting)(void *userdata, uint64_t msec, const char *why);
+	void *userdata;
 	uint64_t request_timeout_msec;
 	uint64_t deadline_msec;		   /* CLOCK_BOOTTIME; 0: none */
 	uint64_t rate_limit_bytes_per_sec; /* 0: none */
@@ -117,6 +121,9 @@ static int take_options(struct http *h, const struct http_options *o)
 	int r;
 
 	h->now_sec = o->now_sec;
+	h->attempts = o->attempts;
+	h->waiting = o->waiting;
+	h->userdata = o->userdata;
 	h->request_timeout_msec = o->request_timeout_sec * 1000;
 	h->low_speed_bytes_per_sec = o->low_speed_bytes_per_sec;
 	h->low_speed_sec = o->low_speed_sec;
@@ -200,9 +207,9 @@ static uint64_t left_msec(const struct http *h)
 	return h->deadline_msec > now ? h->deadline_msec - now : 0;
 }
 
-/* libcurl limits the rate within one request only, and a segment is over before that begins to
- * count. So each request is paid for in time: the next one waits until all bytes before it have had
- * theirs. */
+/* libcurl limits the rate within one request only, and roughly: what is short is over before that
+ * begins to count. So each request is paid for in time: the next one waits until all bytes before it
+ * have had theirs. */
 static void pace(struct http *h)
 {
 	const struct timespec until = {
@@ -582,10 +589,12 @@ static int send_request(struct http *h, const struct request *q, struct curl_sli
 	return perform(h, t, ret);
 }
 
-int http_send(struct http *h, const char *method, const char *url, const void *body, size_t size,
-	      size_t max_bytes, struct http_response *ret)
+static int send_once(struct http *h, const char *method, const char *url, const void *body,
+		     size_t size, size_t max_bytes, struct http_response *ret)
 {
-	const struct request q = { method, url, body, size, max_bytes };
+	const struct request q = {
+		method, url, body, size, max_bytes, h->rate_limit_bytes_per_sec
+	};
 	_cleanup_(slist_free) struct curl_slist *headers = NULL;
 	int r;
 
@@ -602,7 +611,9 @@ int http_send(struct http *h, const char *method, const char *url, const void *b
 int http_send_part(struct http *h, const char *url, const void *bytes, size_t size, uint64_t first,
 		   uint64_t total, size_t max_bytes, struct http_response *ret)
 {
-	const struct request q = { "PUT", url, bytes, size, max_bytes };
+	const struct request q = {
+		"PUT", url, bytes, size, max_bytes, h->rate_limit_bytes_per_sec
+	};
 	_cleanup_(slist_free) struct curl_slist *headers = NULL;
 	char range[96];
 	int r;
@@ -619,6 +630,50 @@ int http_send_part(struct http *h, const char *url, const void *bytes, size_t si
 	if (r < 0)
 		return refuse(h, r, "out of memory");
 	return send_request(h, &q, TAKE_PTR(headers), ret);
+}
+
+/* What may be different in a minute. A server that names a time has the last word. */
+static bool is_passing(struct http *h, int error, const struct http_response *response)
+{
+	long status = error < 0 ? 0 : response->status;
+
+	if (status != 0 && response->retry_after_sec > 0)
+		return false;
+	if (status >= 500 || status == 408)
+		(void)refuse(h, 0, "the server answered %ld", status);
+	return status == 408 || status == 500 || (status >= 502 && status <= 504) ||
+	       error == -ETIMEDOUT || error == -ECONNREFUSED || error == -ENETUNREACH ||
+	       error == -ECONNABORTED || error == -EIO;
+}
+
+static bool wait_for_next(struct http *h, unsigned failures)
+{
+	uint64_t msec = backoff_msec(failures, BACKOFF_FIRST_MSEC, backoff_random());
+
+	if (h->deadline_msec > 0 && msec >= left_msec(h))
+		return false;
+	if (h->waiting)
+		h->waiting(h->userdata, msec, h->error);
+	backoff_sleep(msec);
+	return true;
+}
+
+int http_send(struct http *h, const char *method, const char *url, const void *body, size_t size,
+	      size_t max_bytes, struct http_response *ret)
+{
+	for (unsigned failures = 1;; failures++) {
+		struct http_response response = { 0 };
+		int r = send_once(h, method, url, body, size, max_bytes, &response);
+
+		if (failures < h->attempts && is_passing(h, r, &response) &&
+		    wait_for_next(h, failures)) {
+			http_response_done(&response);
+			continue;
+		}
+		if (r >= 0)
+			*ret = response;
+		return r;
+	}
 }
 
 int http_get(struct http *h, const char *url, size_t max_bytes, struct http_response *ret)

@@ -191,6 +191,15 @@ static int take_field(struct http_head *head, const char *line, size_t size)
 
 /* ---- lines ---- */
 
+/* What is kept of a line goes into the log, and back to the server: no line may hide in it. */
+static bool has_control(const char *line, size_t size)
+{
+	for (size_t i = 0; i < size; i++)
+		if (((unsigned char)line[i] < 0x20 && line[i] != '\t') || line[i] == 0x7f)
+			return true;
+	return false;
+}
+
 /* "HTTP/1.1 206 Partial Content", "HTTP/2 206" */
 static int start_answer(struct http_head *head, const char *line, size_t size)
 {
@@ -200,6 +209,8 @@ static int start_answer(struct http_head *head, const char *line, size_t size)
 
 	if (head->complete)
 		return refuse(head, "a second answer to one request");
+	if (head->fields.status != 0)
+		return refuse(head, "a status line among the headers");
 	if (left < 3 || (left > 3 && space[4] != ' '))
 		return refuse(head, "a malformed status line");
 	for (int i = 1; i <= 3; i++) {
@@ -207,6 +218,8 @@ static int start_answer(struct http_head *head, const char *line, size_t size)
 			return refuse(head, "a malformed status line");
 		status = 10 * status + (space[i] - '0');
 	}
+	if (status < 100)
+		return refuse(head, "a malformed status line");
 	/* What an interim answer said is not part of the final one; what it cost is. */
 	*head = (struct http_head){ .n_lines = head->n_lines, .n_bytes = head->n_bytes };
 	head->fields.status = status;
@@ -220,8 +233,8 @@ int http_head_line(struct http_head *head, const char *line, size_t size)
 		return refuse(head, "more headers than allowed");
 	while (size > 0 && (line[size - 1] == '\n' || line[size - 1] == '\r'))
 		size--;
-	if (memchr(line, '\0', size))
-		return refuse(head, "a NUL byte in a header");
+	if (has_control(line, size))
+		return refuse(head, "a control byte in a header");
 	if (size >= 5 && memcmp(line, "HTTP/", 5) == 0)
 		return start_answer(head, line, size);
 	if (head->complete)
@@ -230,6 +243,9 @@ int http_head_line(struct http_head *head, const char *line, size_t size)
 		return refuse(head, "headers before the status line");
 	if (size == 0) {
 		head->complete = head->fields.status >= 200;
+		/* After an interim answer comes a status line, and nothing else. */
+		if (!head->complete)
+			head->fields.status = 0;
 		return 0;
 	}
 	return take_field(head, line, size);

@@ -2,6 +2,7 @@
 #include "http_transfer.h"
 
 #include <limits.h>
+#include <openssl/err.h>
 #include <openssl/ssl.h>
 #include <stdarg.h>
 #include <string.h>
@@ -72,6 +73,7 @@ static void set_security(struct transfer *t, const struct http_options *o)
 	SET(t, CURLOPT_DISALLOW_USERNAME_IN_URL, 1L);
 	SET(t, CURLOPT_NETRC, (long)CURL_NETRC_IGNORED);
 	SET(t, CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
+	SET(t, CURLOPT_PROXY_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
 	SET(t, CURLOPT_SSL_VERIFYPEER, 1L);
 	SET(t, CURLOPT_SSL_VERIFYHOST, 2L);
 	if (o->ca_file) {
@@ -99,8 +101,6 @@ static void set_network(struct transfer *t, const struct http_options *o)
 	SET(t, CURLOPT_UNIX_SOCKET_PATH, o->unix_socket);
 	SET(t, CURLOPT_USERAGENT, o->user_agent);
 	SET(t, CURLOPT_CONNECTTIMEOUT, as_long(o->connect_timeout_sec));
-	SET(t, CURLOPT_MAX_RECV_SPEED_LARGE, (curl_off_t)o->rate_limit_bytes_per_sec);
-	SET(t, CURLOPT_MAX_SEND_SPEED_LARGE, (curl_off_t)o->rate_limit_bytes_per_sec);
 	/* A libcurl without HTTP/2 refuses this, and is as good with HTTP/1.1. */
 	(void)curl_easy_setopt(t->easy, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_2TLS);
 	/* A second request waits to see whether the first one's connection takes it too. */
@@ -327,6 +327,7 @@ static int errno_of(struct transfer *t, CURLcode code)
 	case CURLE_COULDNT_RESOLVE_PROXY:
 	case CURLE_PROXY:
 	case CURLE_INTERFACE_FAILED: return -ENETUNREACH;
+	case CURLE_SSL_CONNECT_ERROR: return -ECONNABORTED;
 	case CURLE_PEER_FAILED_VERIFICATION: return errno_of_verification(t);
 	case CURLE_SSL_CACERT_BADFILE:
 	case CURLE_SSL_CERTPROBLEM:
@@ -336,7 +337,6 @@ static int errno_of(struct transfer *t, CURLcode code)
 	case CURLE_LOGIN_DENIED: return -EINVAL;
 	case CURLE_WEIRD_SERVER_REPLY:
 	case CURLE_BAD_CONTENT_ENCODING:
-	case CURLE_SSL_CONNECT_ERROR:
 	case CURLE_HTTP2:
 	case CURLE_HTTP2_STREAM: return -EPROTO;
 	case CURLE_FILESIZE_EXCEEDED: return -EFBIG;
@@ -346,13 +346,32 @@ static int errno_of(struct transfer *t, CURLcode code)
 	}
 }
 
+/* libcurl tells it in OpenSSL's words only: "error:0A000102:SSL routines::unsupported protocol". */
+static bool is_other_version(const char *text)
+{
+	const char *quoted = strstr(text, "error:");
+	int reason = quoted ? ERR_GET_REASON(strtoul(quoted + strlen("error:"), NULL, 16)) : 0;
+
+	return reason == SSL_R_UNSUPPORTED_PROTOCOL || reason == SSL_R_TLSV1_ALERT_PROTOCOL_VERSION;
+}
+
+static int refuse_ended(struct transfer *t, CURLcode code)
+{
+	const char *text = *t->curl_error ? t->curl_error : curl_easy_strerror(code);
+	const char *hint = "";
+
+	if (code == CURLE_SSL_CONNECT_ERROR)
+		hint = is_other_version(text) ? "the server speaks no TLS 1.2 or newer: "
+					      : "the TLS handshake failed: ";
+	return transfer_refuse(t, errno_of(t, code), "%s%s", hint, text);
+}
+
 int transfer_judge(struct transfer *t, CURLcode code)
 {
 	if (t->verdict < 0)
 		return t->verdict;
 	if (code != CURLE_OK && !t->is_enough)
-		return transfer_refuse(t, errno_of(t, code), "%s",
-				       *t->curl_error ? t->curl_error : curl_easy_strerror(code));
+		return refuse_ended(t, code);
 	if (!t->head.complete)
 		return transfer_refuse(t, -EPROTO, "an answer without a head");
 	if (t->is_range && t->head.fields.status == 206 &&
@@ -454,6 +473,8 @@ int transfer_prepare(struct transfer *t, const struct request *q, struct curl_sl
 	SET(t, CURLOPT_URL, q->url);
 	SET(t, CURLOPT_RANGE, NULL);
 	SET(t, CURLOPT_MAXFILESIZE_LARGE, (curl_off_t)q->max_bytes);
+	SET(t, CURLOPT_MAX_RECV_SPEED_LARGE, (curl_off_t)q->rate_limit_bytes_per_sec);
+	SET(t, CURLOPT_MAX_SEND_SPEED_LARGE, (curl_off_t)q->rate_limit_bytes_per_sec);
 	r = check_setup(t);
 	return r < 0 ? r : collect(t, "", 0); /* an answer without a body has an empty one */
 }
@@ -478,6 +499,9 @@ int transfer_prepare_range(struct transfer *t, const struct http_range *range,
 	SET(t, CURLOPT_URL, range->url);
 	SET(t, CURLOPT_RANGE, text);
 	SET(t, CURLOPT_MAXFILESIZE_LARGE, (curl_off_t)0);
+	/* libcurl takes all that is there and then stops reading for as long as that should have taken,
+	 * which nobody could tell from a link that stands still. */
+	SET(t, CURLOPT_MAX_RECV_SPEED_LARGE, (curl_off_t)0);
 	return check_setup(t);
 }
 

@@ -53,6 +53,7 @@ struct request {
 	const char *method, *url;
 	const void *body;
 	size_t size, max_bytes;
+	uint64_t rate_limit_bytes_per_sec; /* 0: none */
 };
 
 /* Nothing of the request before is left. headers: "Name: value", taken over. */

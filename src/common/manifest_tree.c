@@ -264,9 +264,10 @@ static int check_manifest_file(const struct manifest *m, int dirfd, struct walk 
 	return 0;
 }
 
+/* A block that the disk does not give back is the damage that is to be expected most. */
 static int unclean(int error)
 {
-	return error == -EINVAL ? -EUCLEAN : error;
+	return error == -EINVAL || error == -EIO ? -EUCLEAN : error;
 }
 
 int manifest_check_tree(const struct manifest *m, int dirfd, char **ret_error)
@@ -281,5 +282,5 @@ int manifest_check_tree(const struct manifest *m, int dirfd, char **ret_error)
 	r = list_tree(dirfd, true, &found, ret_error);
 	if (r < 0)
 		return unclean(r);
-	return compare_trees(m, found, dirfd, ret_error);
+	return unclean(compare_trees(m, found, dirfd, ret_error));
 }

@@ -50,9 +50,10 @@ static int skip_varints(const uint8_t **pos, const uint8_t *end, uint64_t n)
 	return r;
 }
 
-/* Sums n varints. They cannot overflow: each is at most PATCH_MAX_FILE_BYTES, and there are at most
- * PATCH_FRAME_MAX_BYTES. */
-static int sum_varints(const uint8_t **pos, const uint8_t *end, uint64_t n, uint64_t *sum)
+/* Sums n varints, each at least min. They cannot overflow: each is at most PATCH_MAX_FILE_BYTES, and
+ * there are at most PATCH_FRAME_MAX_BYTES. */
+static int sum_varints(const uint8_t **pos, const uint8_t *end, uint64_t n, uint64_t min,
+		       uint64_t *sum)
 {
 	uint64_t value;
 	int r;
@@ -61,11 +62,14 @@ static int sum_varints(const uint8_t **pos, const uint8_t *end, uint64_t n, uint
 		r = patch_varint_read(pos, end, PATCH_MAX_FILE_BYTES, &value);
 		if (r < 0)
 			return r;
+		if (value < min)
+			return -EBADMSG;
 		*sum += value;
 	}
 	return 0;
 }
 
+/* None may make nothing: a few bytes of patch would keep a reader busy for hours. */
 static int check_records(struct frame *f, const uint8_t **pos, uint64_t *ret_similar,
 			 uint64_t *ret_extra)
 {
@@ -73,13 +77,17 @@ static int check_records(struct frame *f, const uint8_t **pos, uint64_t *ret_sim
 	int r;
 
 	for (uint64_t i = 0; i < f->n_records; i++) {
+		uint64_t before = similar + extra;
+
 		r = skip_varints(pos, f->end, 1);
 		if (r == 0)
-			r = sum_varints(pos, f->end, 1, &similar);
+			r = sum_varints(pos, f->end, 1, 0, &similar);
 		if (r == 0)
-			r = sum_varints(pos, f->end, 1, &extra);
+			r = sum_varints(pos, f->end, 1, 0, &extra);
 		if (r < 0)
 			return r;
+		if (similar + extra == before)
+			return -EBADMSG;
 	}
 	*ret_similar = similar;
 	*ret_extra = extra;
@@ -102,17 +110,17 @@ static int open_frame(const uint8_t *bytes, size_t size, struct frame *ret, uint
 		r = check_records(&f, &pos, &similar, &extra);
 	f.zeros = pos;
 	if (r == 0)
-		r = sum_varints(&pos, f.end, f.n_runs, &zeros);
+		r = sum_varints(&pos, f.end, f.n_runs, 0, &zeros);
 	f.lengths = pos;
 	if (r == 0)
-		r = sum_varints(&pos, f.end, f.n_runs, &differences);
+		r = sum_varints(&pos, f.end, f.n_runs, 1, &differences);
 	if (r < 0)
 		return r;
 	f.differences = pos;
 	if (zeros + differences > similar || differences > (uint64_t)(f.end - pos))
 		return -EBADMSG;
 	f.extras = pos + differences;
-	if (extra != (uint64_t)(f.end - f.extras) || similar + extra == 0)
+	if (extra != (uint64_t)(f.end - f.extras) || f.n_records == 0)
 		return -EBADMSG;
 	*ret = f;
 	*ret_new_bytes = similar + extra;

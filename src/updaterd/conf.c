@@ -91,6 +91,7 @@ static const struct config_key keys[] = {
 	NUMBER("network", low_speed_bytes_per_sec, 1, MIB),
 	NUMBER("network", low_speed_sec, 5, 3600),
 	NUMBER("network", rate_limit_bytes_per_sec, 0, 1024 * MIB),
+	NUMBER("network", attempts, 1, 100),
 	NUMBER("network", query_timeout_sec, 5, 86400),
 	NUMBER("network", metadata_timeout_sec, 5, 86400),
 	NUMBER("network", fetch_timeout_sec, 60, 604800),
@@ -179,6 +180,7 @@ static int set_defaults(struct conf *c)
 	c->fetch_timeout_sec = UINT64_C(6) * 3600;
 	c->result_timeout_sec = 600;
 	c->upload_timeout_sec = 3600;
+	c->attempts = 12;
 	c->max_program_bytes = 256 * MIB;
 	return 0;
 }

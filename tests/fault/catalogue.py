@@ -80,7 +80,8 @@ class Fault(enum.IntEnum):
         return self.name.lower().replace("_", "-")
 
 
-PHASES = ("query", "metadata", "list", "segment", "result")
+# segment: of a program file; patch: of a patch file
+PHASES = ("query", "metadata", "list", "segment", "patch", "result")
 
 # Faults of a connection, not of an answer: they begin with a new one.
 OF_CONNECTION = frozenset(

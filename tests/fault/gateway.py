@@ -15,7 +15,7 @@ import tempfile
 import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-OLD, NEW = "B202108010001", "B202109010001"
+OLD, BASE, NEW = "B202108010001", "B202108020001", "B202109010001"
 AGENT_USER = "nobody"
 SEC = 1_000_000_000
 # Nothing that the agent writes is larger than this.
@@ -54,6 +54,10 @@ connect_timeout_sec=30
 request_timeout_sec=300
 low_speed_bytes_per_sec=100
 low_speed_sec=60
+attempts=6
+query_timeout_sec=900
+metadata_timeout_sec=900
+result_timeout_sec=900
 fetch_timeout_sec={fetch_timeout}
 {proxy}
 [trust]
@@ -65,7 +69,7 @@ agent_user={user}
 [program B]
 name=program
 space={dir}/gateway/space
-factory={dir}/old
+factory={dir}/{factory}
 settle_sec=0
 """
 
@@ -128,12 +132,19 @@ class World:
         self.page = Page(self.dir + "/time")
         self.start_server()
         self.start_bus()
-        for name, proxy in (("direct", ""), ("proxy", f"proxy=http://127.0.0.1:{self.ports['proxy']}")):
-            with open(f"{self.dir}/{name}.conf", "w", encoding="ascii") as file:
-                file.write(CONF.format(dir=self.dir, proxy=proxy, fetch_timeout=FETCH_TIMEOUT_SEC,
-                                       user=AGENT_USER, port=self.ports["query"]))  # fmt: skip
-        self.make_template()
+        proxy = f"proxy=http://127.0.0.1:{self.ports['proxy']}"
+        self.write_conf("direct", "", "old")
+        self.write_conf("proxy", proxy, "old")
+        self.write_conf("base", "", "base")
+        self.make_template("template", "direct")
+        self.make_template("template-base", "base")
+        self.renew_gateway()
         self.start_installer()
+
+    def write_conf(self, name, proxy, factory):
+        with open(f"{self.dir}/{name}.conf", "w", encoding="ascii") as file:
+            file.write(CONF.format(dir=self.dir, proxy=proxy, fetch_timeout=FETCH_TIMEOUT_SEC, user=AGENT_USER,
+                                   port=self.ports["query"], factory=factory))  # fmt: skip
 
     # -- processes
 
@@ -191,18 +202,17 @@ class World:
 
     # -- the gateway
 
-    def make_template(self):
+    def make_template(self, name, conf):
         os.makedirs(self.dir + "/gateway/agent")
-        subprocess.run([self.bin + "/updaterd", "--adopt", "B", "--config", self.dir + "/direct.conf"], check=True,
+        subprocess.run([self.bin + "/updaterd", "--adopt", "B", "--config", f"{self.dir}/{conf}.conf"], check=True,
                        stderr=subprocess.DEVNULL, env=self.environment())  # fmt: skip
         os.chown(self.dir + "/gateway/agent", self.user.pw_uid, self.user.pw_gid)
-        os.rename(self.dir + "/gateway", self.dir + "/template")
-        self.renew_gateway()
+        os.rename(self.dir + "/gateway", f"{self.dir}/{name}")
 
-    def renew_gateway(self, metadata=None):
+    def renew_gateway(self, metadata=None, template="template"):
         """As it came from the factory; metadata: a directory that it has come to trust."""
         shutil.rmtree(self.dir + "/gateway", ignore_errors=True)
-        subprocess.run(["cp", "-a", self.dir + "/template", self.dir + "/gateway"], check=True)
+        subprocess.run(["cp", "-a", f"{self.dir}/{template}", self.dir + "/gateway"], check=True)
         if metadata:
             subprocess.run(["cp", "-a", metadata, self.dir + "/gateway/agent/metadata"], check=True)
 

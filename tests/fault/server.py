@@ -94,7 +94,9 @@ def phase_of(path):
         return "result"
     if path.startswith("/metadata/"):
         return "metadata"
-    return "list" if re.search(r"\.seg\d+$", path) else "segment"
+    if re.search(r"\.seg\d+$", path):
+        return "list"
+    return "patch" if path.endswith(".patch") else "segment"
 
 
 class Answer:
@@ -435,7 +437,7 @@ class Server(Loop):
         super().__init__(clock)
         self.pki = os.path.join(directory, "pki")
         self.site, self.older = (load_site(os.path.join(directory, name)) for name in ("site", "older"))
-        self.target = next((path.split(".", 1)[1] for path in self.site if path.endswith(".tar.xz")), "")
+        self.target = next((path.split(".", 1)[1] for path in self.site if path.endswith(f"{NEW}-amd64.tar.xz")), "")
         self.contexts = {}
         self.listeners = {
             "query": Listener(self, "127.0.0.1", "query.test"),
@@ -989,6 +991,8 @@ def _(s, c, q, a):
     if q.phase == "query":
         old = {"new": [{"program": "B", "version": OLD, "target": "B/" + s.target.replace(NEW, OLD)}]}
         return say(c, a, "Age: 86400", body=json.dumps(old).encode())
+    if q.phase in ("segment", "patch"):  # what it kept of another file, put together with today's head
+        return say(c, another_file(a), "Age: 86400")
     return say(c, s.answer_file(q, s.older), "Age: 86400")
 
 

@@ -4,11 +4,12 @@
 #   pki/     ca, server, server2 (another good one), expired, wrong-host, self-signed, unknown-ca, portal,
 #            client, and crl.pem in which client is revoked
 #   older/   a repository before NEW was published, site/ after; root.json
-#   old/     the release that the gateway starts with
+#   old/     the release that a gateway starts with
+#   base/    another one, with a third of what is in NEW: there is a patch from it
 # BIN "-": only the first. SITE_BYTES: how large the new program is.
 set -euo pipefail
 BIN=$1 DIR=$2
-OLD=B202108010001 NEW=B202109010001
+OLD=B202108010001 BASE=B202108020001 NEW=B202109010001
 DAYS=9000
 
 # ---- certificates ------------------------------------------------------------------------------
@@ -65,15 +66,17 @@ chmod 644 ./*.key
 
 [[ $BIN != - ]] || exit 0
 cd "$DIR"
-mkdir -p old/bin new/bin
+mkdir -p old/bin base/bin new/bin
 printf '#!/bin/sh\necho %s\n' "$OLD" >old/bin/program
 /usr/bin/python3 -c 'import random, sys; sys.stdout.buffer.write(random.Random(4).randbytes(int(sys.argv[1])))' \
   "${SITE_BYTES:-1500000}" >new/bin/program
-chmod 755 old/bin/program new/bin/program
+tail -c $(($(stat -c %s new/bin/program) / 3)) new/bin/program >base/bin/program
+chmod 755 old/bin/program base/bin/program new/bin/program
 echo 'a passphrase for the test' >passphrase
 release() { "$BIN/bms-release" "$1" --repo "$DIR/repo" --passphrase-file "$DIR/passphrase" "${@:2}" >/dev/null; }
 release init --programs B --expires-days-root 3650 --expires-days-targets 3650 --expires-days-programs 3650 \
   --expires-days-snapshot 3650 --expires-days-timestamp 3650
+release add --program B --version "$BASE" --arch amd64 base
 release publish
 cp -r repo/repository older
 release add --program B --version "$NEW" --arch amd64 new
@@ -81,3 +84,4 @@ release publish
 mv repo/repository site
 cp site/metadata/1.root.json root.json
 "$BIN/bms-release" manifest --program B --version "$OLD" --arch amd64 old >/dev/null
+"$BIN/bms-release" manifest --program B --version "$BASE" --arch amd64 base >/dev/null

@@ -1,7 +1,9 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# What the network can do to a gateway: the fault server's own tests, then the real agent and installer under every
-# fault in one phase at least, for a bounded time. All of it: make check-faults.
+# What the network can do to a gateway: the fault server's own tests, then the real agent and installer: always
+# before a server without Range, with a wrong Content-Range, with a stale cache, and with a file that is switched
+# mid-way; then under the other faults, each once before any in another phase, for a bounded time. All of it:
+# make check-faults.
 set -u
 here=$(dirname "$(realpath "$0")")/../fault
 export PYTHONDONTWRITEBYTECODE=1

@@ -198,8 +198,10 @@ static bool answer(const struct range_server *s, SSL *ssl, const struct request 
 		x->log[n].last = r->last;
 		(void)snprintf(x->log[n].path, sizeof x->log[n].path, "%s", r->path);
 	}
-	if (take(&x->fail_times))
-		return answer_status(ssl, x->fail_status, x->retry_after_sec);
+	if (a.n >= x->fail_from && take(&x->fail_times))
+		return answer_status(
+			ssl, x->fail_status,
+			x->retry_after_at && x->retry_after_at != a.n ? 0 : x->retry_after_sec);
 	for (size_t i = 0; i < s->n_files; i++)
 		if (strcmp(s->files[i].path, r->path) == 0)
 			return answer_file(&a, ssl, r, s->files[i].bytes, s->files[i].size);
@@ -213,6 +215,10 @@ static void serve_connection(const struct range_server *s, SSL_CTX *tls, int fd,
 	char head[8192];
 
 	__atomic_add_fetch(&s->shared->connections, 1, __ATOMIC_SEQ_CST);
+	if (s->shared->break_times > 0) {
+		s->shared->break_times--;
+		return;
+	}
 	if (ssl && SSL_set_fd(ssl, fd) == 1 && SSL_accept(ssl) == 1)
 		while (read_head(ssl, head, sizeof head) && parse_request(head, &request) &&
 		       answer(s, ssl, &request, stalled_fd))

@@ -28,7 +28,10 @@ struct range_server_shared {
 	unsigned corrupt_times;	  /* … in so many answers that hold it */
 	unsigned fail_times;	  /* so many answers are … */
 	int fail_status;	  /* … this status … */
-	unsigned retry_after_sec; /* … with this Retry-After; 0: none */
+	unsigned fail_from;	  /* … from this request on … */
+	unsigned retry_after_sec; /* … with this Retry-After; 0: none, … */
+	unsigned retry_after_at;  /* … of all of them, or (not 0) of this request alone */
+	unsigned break_times;	  /* so many connections end before TLS is up */
 	unsigned cut_times;	  /* so many answers end half way, with the connection */
 	unsigned stall_at;	  /* this request (from 1) gets half an answer, then silence */
 	unsigned change_at;	  /* from this request on there is another ETag */

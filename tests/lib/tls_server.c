@@ -232,6 +232,7 @@ static SSL *accept_tls(SSL_CTX *context, int fd)
 
 struct work {
 	SSL_CTX *context;
+	const struct tls_answer *babble;
 	const struct tls_answer *answers;
 	size_t n_answers;
 	struct tls_server_seen *seen;
@@ -248,6 +249,12 @@ static void serve_connection(const struct work *w, int fd)
 {
 	struct connection c = { .fd = fd };
 
+	if (w->babble) {
+		const char *bytes = w->babble->bytes;
+
+		(void)!write(fd, bytes, w->babble->size ? w->babble->size : strlen(bytes));
+		return;
+	}
 	if (w->context)
 		c.ssl = accept_tls(w->context, fd);
 	if (c.ssl && SSL_session_reused(c.ssl))
@@ -362,7 +369,8 @@ int tls_server_start(const struct tls_server_options *options, const struct tls_
 	if (s.pid == 0) {
 		(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
 		(void)signal(SIGPIPE, SIG_IGN);
-		serve(listener, &(struct work){ context, answers, n_answers, s.seen });
+		serve(listener,
+		      &(struct work){ context, options->babble, answers, n_answers, s.seen });
 	}
 	SSL_CTX_free(context);
 	*ret = s;

@@ -42,6 +42,8 @@ struct tls_server_options {
 	const char *certificate; /* NULL: "server", which is for localhost and 127.0.0.1 */
 	const char *unix_socket; /* listen here, and without TLS; NULL: 127.0.0.1, any port */
 	bool tls11_only;
+	const struct tls_answer
+		*babble; /* says this instead of TLS, and closes; NULL: it speaks TLS */
 	bool wants_client_certificate;
 };
 

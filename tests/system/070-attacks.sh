@@ -12,6 +12,7 @@ request_timeout_sec = 5
 low_speed_sec = 5
 low_speed_bytes_per_sec = 100
 fetch_timeout_sec = 60'
+GW_ATTEMPTS=2
 SITE_SERVE=no
 HOSTILE=https://files.bms.test:9443
 SITE_FILES=$HOSTILE/now

@@ -267,6 +267,7 @@ model = gw1
 
 [network]
 network_type = lte-m
+attempts = ${GW_ATTEMPTS:-3}
 ${GW_NETWORK:-}
 
 [program A]

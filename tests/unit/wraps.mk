@@ -2,6 +2,7 @@
 # WRAP_<part>_test_<module> := function …
 WRAP_bmsd_test_state := fs_write_file_atomic
 WRAP_common_test_fsutil := close fchmod fsync renameat write
+WRAP_common_test_manifest := digest_fd
 WRAP_release_test_publish := fsync renameat
 WRAP_rescue_test_cut := fdatasync fsync mkdirat pwrite64 renameat symlinkat syncfs unlinkat
 WRAP_rescue_test_rescue := fdatasync nanosleep
@@ -21,7 +22,7 @@ WRAP_updaterd_test_conf := time
 WRAP_updaterd_test_choose := trust_find_patch trust_find_target
 WRAP_updaterd_test_cycle := backup_fetch backup_upload choose_check_running choose_patch client_archived client_close client_follow client_install client_knows \
 	client_open client_results client_status fetch_run http_send medium_open_file query_ask \
-	trust_fetch_target trust_find_newest trust_find_program_file trust_find_target trust_free trust_refresh
+	time trust_fetch_target trust_find_newest trust_find_program_file trust_find_target trust_free trust_refresh
 WRAP_updaterd_test_fetch := clock_nanosleep pread64
 WRAP_updaterd_test_full_disk := conf_effective_time_sec renameat
 WRAP_updaterd_test_installer := conf_effective_time_sec geteuid

@@ -45,9 +45,9 @@ int choose_check_running(const struct conf_program *program, const struct versio
 	if (fd < 0)
 		return fd;
 	r = fs_read_file(fd, MANIFEST_NAME, MANIFEST_MAX_BYTES, &bytes, &size);
-	if (r == 0)
+	if (r >= 0)
 		r = manifest_parse(bytes, size, &manifest, NULL);
-	if (r == -ENOENT || r == -EBADMSG || r == -EFBIG)
+	if (r == -ENOENT || r == -EBADMSG || r == -EFBIG || r == -EIO)
 		return damaged(ret_error, "it has no release.json that can be read");
 	if (r < 0)
 		return r;

@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <string.h>
 #include <sys/file.h>
+#include <time.h>
 
 #include "common/fsutil.h"
 #include "common/log.h"
@@ -69,6 +70,41 @@ static int64_t load_last_trusted(const struct context *c)
 	return fd >= 0 ? update_time_load(fd, &limits) : 0;
 }
 
+static void open_patience(struct context *c)
+{
+	_cleanup_close_ int dirfd = FD_NONE;
+
+	if (c->dir_fd >= 0) {
+		c->patience = patience_load(c->dir_fd);
+		return;
+	}
+	dirfd = open(c->conf->agent_dir, O_PATH | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+	if (dirfd >= 0)
+		c->patience = patience_load(dirfd);
+}
+
+void context_ask_patience(struct context *c, uint64_t sec)
+{
+	int r;
+
+	if (sec == 0)
+		return;
+	patience_ask(&c->patience, time(NULL), sec);
+	r = c->dir_fd >= 0 ? patience_store(c->dir_fd, &c->patience) : 0;
+	if (r < 0)
+		log_warning("that a server asks for patience cannot be kept: %s", strerror(-r));
+}
+
+bool context_is_put_off(const struct context *c)
+{
+	uint64_t left_sec = patience_left_sec(&c->patience, time(NULL));
+
+	if (left_sec == 0)
+		return false;
+	log_notice("a server asked to be left alone for another %ju seconds", (uintmax_t)left_sec);
+	return true;
+}
+
 static void open_time(struct context *c)
 {
 	char text[UPDATE_TIME_TEXT_BYTES];
@@ -82,7 +118,13 @@ static void open_time(struct context *c)
 
 /* ---- the server ---- */
 
-static int open_server(struct context *c)
+static void tell_waiting(void *userdata, uint64_t msec, const char *why)
+{
+	(void)userdata;
+	log_info("%s; asked again in %ju s", why, (uintmax_t)(msec + 999) / 1000);
+}
+
+static int open_server(struct context *c, enum context_needs needs)
 {
 	const struct conf *conf = c->conf;
 	_cleanup_free_ char *user_agent = NULL;
@@ -98,6 +140,8 @@ static int open_server(struct context *c)
 		.low_speed_sec = conf->low_speed_sec,
 		.request_timeout_sec = conf->request_timeout_sec,
 		.rate_limit_bytes_per_sec = conf->rate_limit_bytes_per_sec,
+		.attempts = needs & CONTEXT_RETRIES ? (unsigned)conf->attempts : 1,
+		.waiting = tell_waiting,
 		.now_sec = c->time.now_sec,
 	};
 	int r;
@@ -229,10 +273,12 @@ int context_open(const struct conf *conf, enum context_needs needs, struct progr
 	}
 	if (code == EXIT_OK && (needs & CONTEXT_DIRECTORIES))
 		code = open_directories(c);
-	if (code == EXIT_OK)
+	if (code == EXIT_OK) {
 		open_time(c);
+		open_patience(c);
+	}
 	if (code == EXIT_OK && conf->url)
-		code = open_server(c);
+		code = open_server(c, needs);
 	if (code != EXIT_OK)
 		return code;
 	context_refresh_versions(c);

@@ -23,7 +23,6 @@
 #define LIST_MAX_BYTES	 (64u << 20)
 #define TOLD_NAME	 "quarantined"
 #define TOLD_MAX_BYTES	 512u
-#define FETCH_ATTEMPTS	 6
 #define FETCH_RETRY_MSEC 1000
 /* The installer has limits of its own for each step; this one is for an installer that has lost its
  * mind. */
@@ -235,20 +234,22 @@ static int fetch_from_server(struct upgrade *u, struct failure *failure)
 	r = http_join_url(u->base, path, &url);
 	if (r < 0)
 		return failure_set_errno(failure, r, "'%s'", u->base);
-	fetch = (struct fetch){ .http = u->c->http,
-				.url = url,
-				.inbox_fd = u->c->inbox_fd,
-				.sha256 = u->file.sha256,
-				.segments = segments,
-				/* Requests in flight do not share a rate limit. */
-				.in_flight = conf->rate_limit_bytes_per_sec > 0
-						     ? 1
-						     : (unsigned)conf->in_flight,
-				.timeout_sec = conf->fetch_timeout_sec,
-				.attempts = FETCH_ATTEMPTS,
-				.retry_wait_msec = FETCH_RETRY_MSEC,
-				.progress = on_fetched,
-				.userdata = u->c->progress };
+	fetch = (struct fetch){
+		.http = u->c->http,
+		.url = url,
+		.inbox_fd = u->c->inbox_fd,
+		.sha256 = u->file.sha256,
+		.segments = segments,
+		/* The rate is kept from one request to the next: none may be for more than a
+		 * second's worth, and those in flight do not share it. */
+		.request_bytes = conf->rate_limit_bytes_per_sec,
+		.in_flight = conf->rate_limit_bytes_per_sec > 0 ? 1 : (unsigned)conf->in_flight,
+		.timeout_sec = conf->fetch_timeout_sec,
+		.attempts = (unsigned)conf->attempts,
+		.retry_wait_msec = FETCH_RETRY_MSEC,
+		.progress = on_fetched,
+		.userdata = u->c->progress,
+	};
 	r = fetch_run(&fetch, failure);
 	u->attempt.segments_fetched += fetch.segments_fetched;
 	u->attempt.segments_again += fetch.segments_again;
@@ -495,6 +496,8 @@ static void end_attempt(struct upgrade *u, int r, const cJSON *result,
 {
 	struct context *c = u->c;
 
+	if (r < 0)
+		context_ask_patience(c, failure->retry_after_sec);
 	if (is_patch_refused(u, r, result)) {
 		report_patch(u, result);
 	} else if (r >= 0) {
@@ -570,15 +573,18 @@ static bool is_wanted(struct context *c, const struct version *version)
 	return !is_held(c, version);
 }
 
-static int begin_attempt(struct upgrade *u, const struct version *version)
+/* Where there is none, nobody knows which of the files in the inbox it would have gone on with. */
+static int begin_attempt(struct upgrade *u, const struct version *version, struct wanted *wanted)
 {
-	int r = attempt_begin(&u->attempt, version, &u->c->time);
+	bool is_put_off = !u->medium && context_is_put_off(u->c);
 
-	if (r >= 0)
+	if (!is_put_off && attempt_begin(&u->attempt, version, &u->c->time) >= 0)
 		return 0;
-	log_error("'%s': no random numbers", version->text);
-	context_worsen(u->c, EXIT_FAILED);
-	return r;
+	if (!is_put_off)
+		log_error("'%s': no random numbers", version->text);
+	context_worsen(u->c, is_put_off ? EXIT_TEMPORARY : EXIT_FAILED);
+	wanted->is_unknown = true;
+	return -EAGAIN;
 }
 
 static bool try_offer(struct context *c, const struct offer *offer, const char *base,
@@ -590,7 +596,8 @@ static bool try_offer(struct context *c, const struct offer *offer, const char *
 						     .is_full_wanted = is_full_wanted,
 						     .fd = FD_NONE };
 
-	return begin_attempt(&u, &offer->version) >= 0 && run_attempt(&u, offer->target, wanted);
+	return begin_attempt(&u, &offer->version, wanted) >= 0 &&
+	       run_attempt(&u, offer->target, wanted);
 }
 
 static void follow_offer(struct context *c, const struct offer *offer, const char *base,
@@ -633,19 +640,29 @@ static bool repair_running(struct context *c, char program, const char *base, st
 	const struct version *version = context_version(c, program);
 	_cleanup_free_ char *damage = NULL;
 	struct failure failure = { 0 };
+	int r;
 
-	if (!version ||
-	    choose_check_running(conf_program(c->conf, program), version, &damage) != -EUCLEAN)
+	if (!version)
+		return false;
+	r = choose_check_running(conf_program(c->conf, program), version, &damage);
+	if (r < 0 && r != -EUCLEAN)
+		log_warning("program %c: whether '%s', which runs, is damaged cannot be told: %s",
+			    program, version->text, strerror(-r));
+	if (r != -EUCLEAN)
 		return false;
 	log_error("program %c: '%s', which runs, is damaged: %s", program, version->text,
 		  damage ? damage : "");
-	if (begin_attempt(&u, version) < 0)
+	if (begin_attempt(&u, version, wanted) < 0)
 		return false;
 	u.attempt.kind = RESULT_KIND_REPAIR;
-	if (find_repair(&u, damage ? damage : "", &failure) < 0)
-		report_failure(c, &u.attempt, &failure);
-	else
+	r = find_repair(&u, damage ? damage : "", &failure);
+	if (r >= 0) {
 		(void)run_attempt(&u, u.file.path, wanted);
+		return true;
+	}
+	report_failure(c, &u.attempt, &failure);
+	context_ask_patience(c, failure.retry_after_sec);
+	wanted->is_unknown |= r != -ENOENT;
 	return true;
 }
 
@@ -702,9 +719,12 @@ static int ask(struct context *c, struct answer *ret)
 	struct failure failure = { 0 };
 	int r;
 
+	if (context_is_put_off(c))
+		return EXIT_TEMPORARY;
 	r = query_ask(c->http, c->conf, &c->identity, c->versions, c->n_versions, ret, &failure);
 	if (r >= 0)
 		return EXIT_OK;
+	context_ask_patience(c, failure.retry_after_sec);
 	if (r == -EKEYEXPIRED)
 		(void)update_time_explain(&c->time, r, &failure);
 	if (c->progress)
@@ -723,10 +743,13 @@ int agent_run_once(const struct conf *conf, struct progress *progress)
 	bool has_results;
 	int code;
 
-	code = context_open(conf, CONTEXT_DIRECTORIES | CONTEXT_SERVER, progress, &c);
+	code = context_open(conf, CONTEXT_DIRECTORIES | CONTEXT_SERVER | CONTEXT_RETRIES, progress,
+			    &c);
 	if (code != EXIT_OK)
 		return code;
 	tell_missing(c);
+	if (context_is_put_off(c))
+		return EXIT_TEMPORARY;
 	(void)report_deliver(c);
 	progress_begin(progress, STEP_QUERY, c->identity.value, 0, 0);
 	code = ask(c, &answer);
@@ -833,7 +856,9 @@ int agent_deliver(const struct conf *conf)
 	_cleanup_(context_closep) struct context *c = NULL;
 	int code = context_open(conf, CONTEXT_DIRECTORIES | CONTEXT_SERVER, NULL, &c);
 
-	return code == EXIT_OK ? report_deliver(c) : -EIO;
+	if (code != EXIT_OK)
+		return -EIO;
+	return context_is_put_off(c) ? -EAGAIN : report_deliver(c);
 }
 
 /* ---- from a medium ---- */
@@ -924,6 +949,7 @@ int agent_install_from(const struct conf *conf, struct medium *medium, char prog
 			continue;
 		install_program(c, medium, &trust, letter, version);
 	}
-	(void)report_deliver(c);
+	if (!context_is_put_off(c))
+		(void)report_deliver(c);
 	return c->exit_code;
 }

@@ -18,6 +18,7 @@ int failure_set(struct failure *f, int error, enum reason reason, const char *fo
 	va_list args;
 
 	f->reason = reason;
+	f->retry_after_sec = 0;
 	va_start(args, format);
 	(void)vsnprintf(f->text, sizeof f->text, format, args);
 	va_end(args);
@@ -31,6 +32,7 @@ int failure_set_errno(struct failure *f, int error, const char *format, ...)
 	size_t used;
 
 	f->reason = reason_from_errno(error);
+	f->retry_after_sec = 0;
 	va_start(args, format);
 	(void)vsnprintf(f->text, sizeof f->text, format, args);
 	va_end(args);

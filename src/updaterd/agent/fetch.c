@@ -2,9 +2,9 @@
 #include "updaterd/fetch.h"
 
 #include <string.h>
-#include <sys/random.h>
 #include <time.h>
 
+#include "common/backoff.h"
 #include "common/clock.h"
 #include "common/log.h"
 #include "updaterd/checkpoint.h"
@@ -92,15 +92,6 @@ uint32_t fetch_next_run(const uint8_t *taken, const uint8_t *again, uint32_t cou
 	return length;
 }
 
-static uint64_t kernel_random(void)
-{
-	uint64_t random = 0;
-
-	/* Without randomness there is only no jitter. */
-	(void)!getrandom(&random, sizeof random, GRND_NONBLOCK);
-	return random;
-}
-
 /* ---- state ---- */
 
 static int allocate(struct engine *e)
@@ -120,6 +111,18 @@ static int allocate(struct engine *e)
 	return 0;
 }
 
+/* 0: no limit. */
+static uint32_t max_run(const struct fetch *f)
+{
+	uint64_t max = f->request_bytes / f->segments->segment_bytes;
+
+	if (f->request_bytes == 0)
+		return f->request_segments;
+	if (f->request_segments > 0 && f->request_segments < max)
+		max = f->request_segments;
+	return max == 0 ? 1 : max < UINT32_MAX ? (uint32_t)max : UINT32_MAX;
+}
+
 static int open_engine(struct engine *e)
 {
 	const struct segments *segments = e->f->segments;
@@ -133,7 +136,7 @@ static int open_engine(struct engine *e)
 	for (uint32_t i = 0; i < segments->count; i++)
 		e->taken[i] = checkpoint_has(e->checkpoint, i);
 	e->f->segments_resumed = segments->count - checkpoint_missing(e->checkpoint);
-	pacer_begin(&e->pacer, FIRST_RUN_BYTES / segments->segment_bytes, e->f->request_segments);
+	pacer_begin(&e->pacer, FIRST_RUN_BYTES / segments->segment_bytes, max_run(e->f));
 	return 0;
 }
 
@@ -359,9 +362,10 @@ static int judge_answer(struct engine *e, const struct http_response *response)
 		e->range_works = true;
 		return 0;
 	}
-	return failure_set(e->failure,
-			   status == 408 || status == 429 || status >= 500 ? -EAGAIN : -EPROTO,
-			   REASON_SERVER_ERROR, "the file server answered %ld", status);
+	(void)failure_set(e->failure, -EAGAIN, REASON_SERVER_ERROR, "the file server answered %ld",
+			  status);
+	e->failure->retry_after_sec = response->retry_after_sec;
+	return status == 408 || status == 429 || status >= 500 ? -EAGAIN : -EPROTO;
 }
 
 /* -EAGAIN where it is worth another try. */
@@ -379,23 +383,32 @@ static int judge_error(struct engine *e, int error)
 		       : -EAGAIN;
 }
 
+static void wait_for(struct engine *e, uint64_t msec)
+{
+	uint64_t until = clock_now_msec(CLOCK_BOOTTIME) + msec;
+
+	if (until > e->not_before_msec)
+		e->not_before_msec = until;
+}
+
 /* What ends the requests in flight together is one failure, and those that bring something are none
- * to count, but all are waited after. */
+ * to count, but all are waited after, as long as any of them is told to. */
 static int retry_later(struct engine *e, const struct run *run, int error, uint64_t retry_after_sec)
 {
-	uint64_t random = e->f->random ? e->f->random() : kernel_random();
+	uint64_t random = e->f->random ? e->f->random() : backoff_random();
 
 	log_debug("fetch: %s", e->failure->text);
-	if (run->round != e->round)
-		return 0;
-	e->round++;
-	pacer_shrink(&e->pacer);
-	e->is_proven = false;
-	if (run->n_placed == 0 && ++e->failures >= e->f->attempts)
-		return error;
-	e->not_before_msec = clock_now_msec(CLOCK_BOOTTIME) +
-			     pacer_wait_msec(e->failures, e->f->retry_wait_msec, retry_after_sec,
-					     random);
+	if (run->round != e->round) {
+		wait_for(e, retry_after_sec * 1000);
+	} else {
+		e->round++;
+		pacer_shrink(&e->pacer);
+		e->is_proven = false;
+		if (run->n_placed == 0 && ++e->failures >= e->f->attempts)
+			return error;
+		wait_for(e, retry_after_sec * 1000 +
+				    backoff_msec(e->failures, e->f->retry_wait_msec, random));
+	}
 	return e->not_before_msec > e->deadline_msec ? error : 0;
 }
 
@@ -431,17 +444,11 @@ static int end_run(struct engine *e, const struct http_ended *ended)
 
 static void wait_until(struct engine *e)
 {
-	uint64_t now = clock_now_msec(CLOCK_BOOTTIME), msec = e->not_before_msec;
-	struct timespec ts;
+	uint64_t now = clock_now_msec(CLOCK_BOOTTIME), until = e->not_before_msec;
 
 	e->not_before_msec = 0;
-	if (msec <= now)
-		return;
-	msec -= now;
-	ts.tv_sec = (time_t)(msec / 1000);
-	ts.tv_nsec = (long)(msec % 1000) * 1000000;
-	while (clock_nanosleep(CLOCK_MONOTONIC, 0, &ts, &ts) == EINTR)
-		;
+	if (until > now)
+		backoff_sleep(until - now);
 }
 
 static int step(struct engine *e)

@@ -20,15 +20,3 @@ void pacer_shrink(struct pacer *p)
 {
 	p->length = p->length > STEP ? p->length / STEP : 1;
 }
-
-uint64_t pacer_wait_msec(unsigned failures, uint64_t first_msec, uint64_t retry_after_sec,
-			 uint64_t random)
-{
-	uint64_t msec = first_msec < PACER_WAIT_MAX_MSEC ? first_msec : PACER_WAIT_MAX_MSEC;
-
-	while (failures-- > 1 && msec < PACER_WAIT_MAX_MSEC)
-		msec *= 2;
-	if (msec > PACER_WAIT_MAX_MSEC)
-		msec = PACER_WAIT_MAX_MSEC;
-	return retry_after_sec * 1000 + random % (msec + 1);
-}

@@ -174,10 +174,13 @@ static int judge_status(const struct http_response *response, struct failure *fa
 {
 	if (response->status == 200)
 		return 0;
-	if (response->status == 429 || response->status >= 500)
-		return failure_set(failure, -EAGAIN, REASON_SERVER_ERROR,
-				   "the query server answered %ld%s", response->status,
-				   response->retry_after_sec ? " and asks for patience" : "");
+	if (response->status == 429 || response->status >= 500) {
+		(void)failure_set(failure, -EAGAIN, REASON_SERVER_ERROR,
+				  "the query server answered %ld%s", response->status,
+				  response->retry_after_sec ? " and asks for patience" : "");
+		failure->retry_after_sec = response->retry_after_sec;
+		return -EAGAIN;
+	}
 	return failure_set(failure, -EPROTO, REASON_SERVER_ERROR,
 			   "the query server answered %ld: %.200s", response->status,
 			   response->body ? response->body : "");

@@ -187,8 +187,10 @@ static enum delivery send_result(void *userdata, const char *txid, const char *b
 		return DELIVERY_LATER;
 	}
 	delivery = outbox_judge(response.status, response.body, response.body_size);
-	if (delivery == DELIVERY_LATER)
+	if (delivery == DELIVERY_LATER) {
 		log_warning("results: the query server answered %ld", response.status);
+		context_ask_patience(c, response.retry_after_sec);
+	}
 	if (delivery == DELIVERY_REJECTED)
 		log_error("results: the query server rejects '%s' (%ld): %.200s", txid,
 			  response.status, response.body ? response.body : "");

@@ -61,6 +61,7 @@ static int fetch_from_server(struct trust *t, const char *url, const char *path,
 		t->unreachable = true;
 		(void)failure_set(&t->transport, -EAGAIN, REASON_SERVER_ERROR,
 				  "the file server answered %ld for '%s'", response.status, path);
+		t->transport.retry_after_sec = response.retry_after_sec;
 		return -EAGAIN;
 	}
 	if (!response.body)

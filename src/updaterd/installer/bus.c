@@ -196,7 +196,7 @@ static int start_recovery(struct server *server)
 static void on_ended(void *userdata, bool is_good)
 {
 	struct server *server = userdata;
-	const struct failure died = { REASON_INTERNAL, "the worker died" };
+	const struct failure died = { .reason = REASON_INTERNAL, .text = "the worker died" };
 
 	server->worker = worker_free(server->worker);
 	on_refused(server, &died);

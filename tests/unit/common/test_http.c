@@ -5,6 +5,7 @@
 #include <netinet/in.h>
 #include <sys/socket.h>
 
+#include "common/backoff.h"
 #include "common/clock.h"
 #include "scratch.h"
 #include "tls_server.h"
@@ -197,8 +198,8 @@ int __wrap_clock_nanosleep(clockid_t clock, int flags, const struct timespec *un
 {
 	uint64_t until_usec = (uint64_t)until->tv_sec * 1000000 + (uint64_t)until->tv_nsec / 1000;
 
-	(void)flags, (void)left;
-	slept_usec += until_usec - clock_now_usec(clock);
+	(void)left;
+	slept_usec += until_usec - (flags & TIMER_ABSTIME ? clock_now_usec(clock) : 0);
 	return 0;
 }
 
@@ -314,6 +315,9 @@ static void test_malformed_heads(void **state)
 	malformed("HTTP/1.1 200 OK\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n"
 		  "5\r\nhello\r\n0\r\n\r\n");
 	malformed("HTTP/1.1 200 OK\r\nno colon here\r\nContent-Length: 0\r\n\r\n");
+	malformed("HTTP/1.1 200 OK\r\nHTTP/1.1 204 No\r\nContent-Length: 0\r\n\r\n");
+	malformed("HTTP/1.1 200 OK\r\nETag: \"a\"\rX: y\r\nContent-Length: 0\r\n\r\n");
+	malformed("HTTP/1.1 200 OK\r\nETag: \"\x1b[31m\"\r\nContent-Length: 0\r\n\r\n");
 	malformed("220 mail ESMTP\r\n\r\n");
 }
 
@@ -406,6 +410,80 @@ static uint64_t retry_after(const char *fields)
 	seconds = response.retry_after_sec;
 	http_response_done(&response);
 	return seconds;
+}
+
+static void count_wait(void *userdata, uint64_t msec, const char *why)
+{
+	unsigned *n = userdata;
+
+	(*n)++;
+	assert_true(msec <= BACKOFF_MAX_MSEC);
+	assert_true(strlen(why) > 5);
+}
+
+/* How often a client with so many attempts asks a server of these two answers. */
+static unsigned asked(const struct tls_answer *first, unsigned attempts, int error, long status)
+{
+	const struct tls_server_options server = { .pki_directory = pki };
+	struct http_options client = usual_options();
+	const struct tls_answer answers[] = { *first, *first, SAYS(OK_HELLO) };
+	_cleanup_(http_response_done) struct http_response response = { 0 };
+	_cleanup_pair_ struct pair p = { 0 };
+	unsigned n_waits = 0;
+
+	client.attempts = attempts;
+	client.waiting = count_wait;
+	client.userdata = &n_waits;
+	p = pair_with(&server, &client, answers, ELEMENTSOF(answers));
+	assert_int_equal(get(&p, 4096, &response), error);
+	assert_int_equal(response.status, status);
+	assert_int_equal(n_waits + 1, p.server.seen->requests);
+	return p.server.seen->requests;
+}
+
+static void test_what_is_lost_is_asked_for_again(void **state)
+{
+	const struct tls_answer lost = ENDS("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhel",
+					    TLS_CLOSE);
+	const struct tls_answer down = SAYS("HTTP/1.1 502 Bad\r\nContent-Length: 0\r\n\r\n");
+
+	(void)state;
+	assert_int_equal(asked(&lost, 0, -EIO, 0), 1);
+	assert_int_equal(asked(&lost, 2, -EIO, 0), 2);
+	assert_int_equal(asked(&lost, 3, 0, 200), 3);
+	assert_int_equal(asked(&lost, 9, 0, 200), 3);
+	assert_int_equal(asked(&down, 2, 0, 502), 2);
+	assert_int_equal(asked(&down, 3, 0, 200), 3);
+}
+
+static void test_what_is_meant_is_not_asked_for_again(void **state)
+{
+	(void)state;
+	assert_int_equal(asked(&SAYS("HTTP/1.1 404 No\r\nContent-Length: 0\r\n\r\n"), 9, 0, 404),
+			 1);
+	assert_int_equal(asked(&SAYS("HTTP/1.1 503 Busy\r\nRetry-After: 9\r\n"
+				     "Content-Length: 0\r\n\r\n"),
+			       9, 0, 503),
+			 1);
+	assert_int_equal(asked(&ENDS("SSH-2.0-OpenSSH\r\n\r\n", TLS_CLOSE), 9, -EPROTO, 0), 1);
+}
+
+static void test_time_ends_the_asking(void **state)
+{
+	const struct tls_server_options server = { .pki_directory = pki };
+	const struct tls_answer down = SAYS("HTTP/1.1 502 Bad\r\nContent-Length: 0\r\n\r\n");
+	_cleanup_(http_response_done) struct http_response response = { 0 };
+	struct http_options client = usual_options();
+	_cleanup_pair_ struct pair p = { 0 };
+
+	(void)state;
+	client.attempts = 1000;
+	p = pair_with(&server, &client, &down, 1);
+	http_limit_time(p.http, 60);
+	/* Waits are not waited for here, so it is the first one longer than a minute that ends it. */
+	assert_int_equal(get(&p, 4096, &response), 0);
+	assert_int_equal(response.status, 502);
+	assert_in_range(p.server.seen->requests, 7, 999);
 }
 
 static void test_retry_after(void **state)
@@ -1149,7 +1227,8 @@ static void test_a_redirected_range(void **state)
 
 /* ---- trust and the way there ---- */
 
-static int get_from(const struct tls_server_options *server, const struct http_options *client)
+static int get_from_saying(const struct tls_server_options *server,
+			   const struct http_options *client, const char *words)
 {
 	const struct tls_answer answers[] = { SAYS(OK_HELLO) };
 	_cleanup_pair_ struct pair p = pair_with(server, client, answers, 1);
@@ -1158,7 +1237,14 @@ static int get_from(const struct tls_server_options *server, const struct http_o
 
 	http_response_done(&response);
 	assert_int_equal(p.server.seen->requests, r == 0);
+	if (!strstr(http_error(p.http), words))
+		fail_msg("'%s' does not say '%s'", http_error(p.http), words);
 	return r;
+}
+
+static int get_from(const struct tls_server_options *server, const struct http_options *client)
+{
+	return get_from_saying(server, client, "");
 }
 
 static void test_certificates(void **state)
@@ -1236,7 +1322,30 @@ static void test_old_tls_is_refused(void **state)
 	struct http_options client = usual_options();
 
 	(void)state;
-	assert_int_equal(get_from(&server, &client), -EPROTO);
+	assert_int_equal(get_from_saying(&server, &client, "the server speaks no TLS 1.2 or newer"),
+			 -ECONNABORTED);
+}
+
+static void test_handshakes_that_break_off(void **state)
+{
+	static const struct {
+		struct tls_answer babble;
+		const char *words;
+	} cases[] = {
+		{ { .bytes = "" }, "the TLS handshake failed: " },
+		{ { .bytes = "HTTP/1.1 400 Bad Request\r\n\r\n" }, "the TLS handshake failed: " },
+		/* Alerts, both fatal: internal error, protocol version. */
+		{ { .bytes = "\x15\3\1\0\2\2\x50", .size = 7 }, "the TLS handshake failed: " },
+		{ { .bytes = "\x15\3\1\0\2\2\x46", .size = 7 }, "speaks no TLS 1.2 or newer: " },
+	};
+	struct tls_server_options server = { .pki_directory = pki };
+	struct http_options client = usual_options();
+
+	(void)state;
+	for (size_t i = 0; i < ELEMENTSOF(cases); i++) {
+		server.babble = &cases[i].babble;
+		assert_int_equal(get_from_saying(&server, &client, cases[i].words), -ECONNABORTED);
+	}
 }
 
 static void test_client_certificate(void **state)
@@ -1385,6 +1494,9 @@ int main(void)
 		cmocka_unit_test(test_interim_answers_and_trailers),
 		cmocka_unit_test(test_connections_that_break),
 		cmocka_unit_test(test_silence_times_out),
+		cmocka_unit_test(test_what_is_lost_is_asked_for_again),
+		cmocka_unit_test(test_what_is_meant_is_not_asked_for_again),
+		cmocka_unit_test(test_time_ends_the_asking),
 		cmocka_unit_test(test_retry_after),
 		cmocka_unit_test(test_what_is_sent),
 		cmocka_unit_test(test_methods),
@@ -1415,6 +1527,7 @@ int main(void)
 		cmocka_unit_test(test_certificates_by_a_given_time),
 		cmocka_unit_test(test_a_given_time_forgives_nothing_else),
 		cmocka_unit_test(test_old_tls_is_refused),
+		cmocka_unit_test(test_handshakes_that_break_off),
 		cmocka_unit_test(test_client_certificate),
 		cmocka_unit_test(test_nobody_listens),
 		cmocka_unit_test(test_the_environment_has_no_say),

@@ -382,6 +382,28 @@ static void test_notices_other_content(void **state)
 	unclean(m, s->dirfd, "'bin-extra' has another mode");
 }
 
+/* The n-th file from now on cannot be read. */
+static unsigned fail_digest;
+
+int __real_digest_fd(int fd, uint8_t ret[SHA256_BYTES], uint64_t *ret_size);
+int __wrap_digest_fd(int fd, uint8_t ret[SHA256_BYTES], uint64_t *ret_size);
+int __wrap_digest_fd(int fd, uint8_t ret[SHA256_BYTES], uint64_t *ret_size)
+{
+	return fail_digest > 0 && --fail_digest == 0 ? -EIO : __real_digest_fd(fd, ret, ret_size);
+}
+
+static void test_notices_a_bad_disk(void **state)
+{
+	const struct scratch *s = *state;
+	_cleanup_(manifest_freep) struct manifest *m = make_release(s->dirfd);
+	_cleanup_free_ char *why = NULL;
+
+	fail_digest = 2;
+	assert_int_equal(manifest_check_tree(m, s->dirfd, &why), -EUCLEAN);
+	assert_int_equal(fail_digest, 0);
+	assert_non_null(strstr(why, "'bin/bmsd': Input/output error"));
+}
+
 static void test_notices_other_files(void **state)
 {
 	const struct scratch *s = *state;
@@ -466,6 +488,7 @@ int main(void)
 		IN_SCRATCH(test_refuses_modes_and_names),
 		IN_SCRATCH(test_accepts_its_own_tree),
 		IN_SCRATCH(test_notices_other_content),
+		IN_SCRATCH(test_notices_a_bad_disk),
 		IN_SCRATCH(test_notices_other_files),
 		IN_SCRATCH(test_notices_who_may_write),
 		IN_SCRATCH(test_notices_whose_it_is),

@@ -133,6 +133,7 @@ static void test_shipped_comments(void **state)
 	assert_int_equal(c->metadata_timeout_sec, defaults->metadata_timeout_sec);
 	assert_int_equal(c->fetch_timeout_sec, defaults->fetch_timeout_sec);
 	assert_int_equal(c->result_timeout_sec, defaults->result_timeout_sec);
+	assert_int_equal(c->attempts, defaults->attempts);
 	assert_string_equal(c->metered, defaults->metered);
 	assert_int_equal(c->max_program_bytes, defaults->max_program_bytes);
 	assert_string_equal(c->root_file, defaults->root_file);

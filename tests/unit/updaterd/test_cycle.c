@@ -39,14 +39,21 @@ static struct play {
 	struct scratch *scratch;
 	const char *offers[2]; /* versions */
 	bool fetch_fails;
-	int ask;	     /* what query_ask() returns if it is no answer */
-	int install, follow; /* what these return */
+	int ask; /* what query_ask() returns if it is no answer */
+	unsigned n_asked, n_fetched;
+	uint64_t retry_after_sec; /* with the failure that is planned */
+	int64_t later_sec;	  /* the clock goes so much ahead */
+	int send_status;	  /* of a result; 0: 201 */
+	int refresh;		  /* what trust_refresh() returns */
+	int install, follow;	  /* what these return */
 	bool knows;
 	const char *outcome;
 	unsigned n_installed, n_sent;
-	bool is_b_missing;    /* from the Status */
-	const char *requires; /* what the file of B requires; NULL: nothing */
-	const char *held;     /* what the Status says of B; NULL: nothing */
+	bool is_b_missing;	/* from the Status */
+	const char *requires;	/* what the file of B requires; NULL: nothing */
+	const char *held;	/* what the Status says of B; NULL: nothing */
+	uint64_t rate_limit;	/* [network] */
+	struct fetch asked_for; /* the last one */
 	bool has_patch, is_b_damaged, is_gone;
 	int patch_fetch; /* what fetching the patch gives, for … */
 	enum reason patch_reason;
@@ -58,6 +65,24 @@ static struct play {
 		n_sent_before; /* how often backups had their turn, and after how many results */
 	unsigned n_backups_fetched;
 } play;
+
+static int fail_as_planned(struct failure *failure, int error, enum reason reason)
+{
+	(void)failure_set(failure, error, reason, "as planned");
+	failure->retry_after_sec = play.retry_after_sec;
+	return error;
+}
+
+time_t __real_time(time_t *ret);
+time_t __wrap_time(time_t *ret);
+time_t __wrap_time(time_t *ret)
+{
+	time_t now = __real_time(NULL) + (time_t)play.later_sec;
+
+	if (ret)
+		*ret = now;
+	return now;
+}
 
 static char dummy; /* what the pointers point to that nobody looks behind */
 
@@ -169,8 +194,9 @@ int __wrap_query_ask(struct http *http, const struct conf *conf, const struct id
 		     struct failure *failure)
 {
 	(void)http, (void)conf, (void)identity, (void)versions, (void)n_versions;
+	play.n_asked++;
 	if (play.ask < 0)
-		return failure_set(failure, play.ask, REASON_NETWORK, "as planned");
+		return fail_as_planned(failure, play.ask, REASON_NETWORK);
 	for (size_t i = 0; i < ELEMENTSOF(play.offers) && play.offers[i]; i++)
 		assert_int_equal(
 			version_parse(play.offers[i], &ret->offers[ret->n_offers++].version), 0);
@@ -186,6 +212,8 @@ int __wrap_trust_refresh(const struct conf *conf, int metadata_fd, const struct 
 {
 	(void)conf, (void)metadata_fd, (void)http, (void)base, (void)medium, (void)failure;
 	assert_true(time->now_sec > 0);
+	if (play.refresh < 0)
+		return fail_as_planned(failure, play.refresh, REASON_SERVER_ERROR);
 	*ret = (struct trust *)(void *)&dummy;
 	return 0;
 }
@@ -322,10 +350,12 @@ int __wrap_fetch_run(struct fetch *f, struct failure *failure)
 	(void)strcat(name, ".part");
 	scratch_text(f->inbox_fd, name, CONTENT, 0600);
 	f->segments_fetched = 1;
+	play.asked_for = *f;
+	play.n_fetched++;
 	if (play.patch_fetch < 0 && memcmp(f->sha256, patch_sha256, SHA256_BYTES) == 0)
 		return failure_set(failure, play.patch_fetch, play.patch_reason, "as planned");
 	if (play.fetch_fails)
-		return failure_set(failure, -EAGAIN, REASON_NETWORK, "as planned");
+		return fail_as_planned(failure, -EAGAIN, REASON_NETWORK);
 	return openat(f->inbox_fd, name, O_RDONLY | O_CLOEXEC);
 }
 
@@ -343,7 +373,9 @@ int __wrap_http_send(struct http *h, const char *method, const char *url, const 
 {
 	(void)h, (void)method, (void)url, (void)body, (void)size, (void)max_bytes;
 	play.n_sent++;
-	*ret = (struct http_response){ .status = 201 };
+	*ret = (struct http_response){ .status = play.send_status ? play.send_status : 201,
+				       .retry_after_sec = play.send_status ? play.retry_after_sec
+									   : 0 };
 	return 0;
 }
 
@@ -361,6 +393,8 @@ static struct conf conf_of(char *server)
 		.identity_value = gw,
 		.arch = arch,
 		.network_type = net,
+		.in_flight = 2,
+		.rate_limit_bytes_per_sec = play.rate_limit,
 		.agent_dir = agent_dir,
 		.max_program_bytes = 1 << 20,
 		.programs = { { .letter = 'A', .name = a, .space = none },
@@ -546,6 +580,21 @@ static void test_nothing_new(void **state)
 	assert_int_equal(run_once(), EXIT_OK);
 	assert_int_equal(play.n_installed, 0);
 	assert_int_equal(play.n_sent, 0);
+}
+
+/* A request is never for more than a second, and alone: the rate is kept between them. */
+static void test_a_rate_limit_makes_requests_short(void **state)
+{
+	(void)state;
+	play.offers[0] = NEW_B;
+	play.fetch_fails = true;
+	assert_int_equal(run_once(), EXIT_TEMPORARY);
+	assert_int_equal(play.asked_for.request_bytes, 0);
+	assert_int_equal(play.asked_for.in_flight, 2);
+	play.rate_limit = 10000;
+	assert_int_equal(run_once(), EXIT_TEMPORARY);
+	assert_int_equal(play.asked_for.request_bytes, 10000);
+	assert_int_equal(play.asked_for.in_flight, 1);
 }
 
 /* A program that should run and does not is not up to date. */
@@ -782,6 +831,119 @@ static void test_repairs_from_a_medium(void **state)
 	assert_string_equal(play.installed, OLD_B " " NEW_B " ");
 }
 
+/* ---- servers that want to be left alone ---- */
+
+static void test_a_query_server_that_asks_for_patience(void **state)
+{
+	(void)state;
+	play.ask = -EAGAIN;
+	play.retry_after_sec = 3600;
+	assert_int_equal(run_once(), EXIT_TEMPORARY);
+	assert_int_equal(play.n_asked, 1);
+	play.ask = 0;
+	play.offers[0] = NEW_B;
+	play.later_sec = 3590;
+	assert_int_equal(run_once(), EXIT_TEMPORARY);
+	assert_int_equal(play.n_asked, 1);
+	assert_int_equal(play.n_sent, 0);
+	play.later_sec = 3610;
+	assert_int_equal(run_once(), EXIT_OK);
+	assert_int_equal(play.n_installed, 1);
+}
+
+/* A result that must wait is a wish as well: the question would come right after it. */
+static void test_results_that_come_too_soon(void **state)
+{
+	(void)state;
+	play.offers[0] = NEW_B;
+	play.fetch_fails = true;
+	play.send_status = 503;
+	assert_int_equal(run_once(), EXIT_TEMPORARY);
+	assert_int_equal(play.n_asked, 1);
+	play.retry_after_sec = 60;
+	assert_int_equal(run_once(), EXIT_TEMPORARY);
+	assert_int_equal(play.n_asked, 1);
+	assert_int_equal(play.n_sent, 2);
+	play.send_status = 0;
+	play.fetch_fails = false;
+	play.later_sec = 61;
+	assert_int_equal(run_once(), EXIT_OK);
+	assert_int_equal(play.n_asked, 2);
+}
+
+/* The next program is not asked for either, and what has come of both is kept. */
+static void test_a_file_server_that_asks_for_patience(void **state)
+{
+	(void)state;
+	play.offers[0] = NEW_A;
+	play.offers[1] = NEW_B;
+	play.fetch_fails = true;
+	assert_int_equal(run_once(), EXIT_TEMPORARY);
+	assert_int_equal(count("agent/inbox"), 4);
+	play.retry_after_sec = 60;
+	play.n_fetched = 0;
+	play.n_sent = 0;
+	assert_int_equal(run_once(), EXIT_TEMPORARY);
+	assert_int_equal(play.n_fetched, 1);
+	assert_int_equal(play.n_sent, 1); /* the query server did not ask for anything */
+	assert_int_equal(count("agent/inbox"), 4);
+	play.later_sec = 61;
+	play.refresh = -EAGAIN;
+	assert_int_equal(run_once(), EXIT_TEMPORARY);
+	assert_int_equal(play.n_asked, 3);
+	play.later_sec = 120;
+	assert_int_equal(run_once(), EXIT_TEMPORARY);
+	assert_int_equal(play.n_asked, 3);
+	assert_int_equal(count("agent/inbox"), 4);
+}
+
+/* A clock that is set back does not make an hour of a year. */
+static void test_patience_ends_with_a_clock_that_is_set_back(void **state)
+{
+	(void)state;
+	play.ask = -EAGAIN;
+	play.retry_after_sec = 3600;
+	assert_int_equal(run_once(), EXIT_TEMPORARY);
+	play.ask = 0;
+	play.later_sec = -60;
+	assert_int_equal(run_once(), EXIT_OK);
+	assert_int_equal(play.n_asked, 2);
+}
+
+/* What a person brings has nothing to do with the server. */
+static void test_a_medium_needs_no_patience(void **state)
+{
+	struct conf conf = conf_of(url);
+
+	(void)state;
+	play.ask = -EAGAIN;
+	play.retry_after_sec = 3600;
+	assert_int_equal(run_once(), EXIT_TEMPORARY);
+	assert_int_equal(install_from_medium(&conf), EXIT_OK);
+	assert_int_equal(play.n_installed, 1);
+	assert_int_equal(play.n_sent, 0);
+	assert_int_equal(agent_deliver(&conf), -EAGAIN);
+	assert_int_equal(agent_check(&conf, false), EXIT_TEMPORARY);
+	assert_int_equal(play.n_asked, 1);
+}
+
+/* A repair goes on with what has come of it, also where trust cannot be refreshed for a night. */
+static void test_a_part_of_a_repair_is_kept(void **state)
+{
+	(void)state;
+	play.is_b_damaged = true;
+	play.fetch_fails = true;
+	assert_int_equal(run_once(), EXIT_TEMPORARY);
+	assert_int_equal(count("agent/inbox"), 2);
+	play.refresh = -ENETUNREACH;
+	assert_int_equal(run_once(), EXIT_TEMPORARY);
+	assert_int_equal(count("agent/inbox"), 2);
+	play.refresh = 0;
+	play.is_gone = true;
+	assert_int_equal(run_once(), EXIT_FAILED);
+	assert_int_equal(count("agent/inbox"), 0);
+}
+
 static void test_check_names_only_what_is_new(void **state)
 {
 	struct conf conf = conf_of(url);
@@ -854,6 +1016,13 @@ int main(void)
 		TEST(test_held_program_is_repaired),
 		TEST(test_check_leaves_held_programs_out),
 		TEST(test_nothing_new),
+		TEST(test_a_query_server_that_asks_for_patience),
+		TEST(test_results_that_come_too_soon),
+		TEST(test_a_file_server_that_asks_for_patience),
+		TEST(test_patience_ends_with_a_clock_that_is_set_back),
+		TEST(test_a_medium_needs_no_patience),
+		TEST(test_a_part_of_a_repair_is_kept),
+		TEST(test_a_rate_limit_makes_requests_short),
 		TEST(test_a_space_without_current_is_said),
 		TEST(test_a_lost_answer_is_no_failure),
 		TEST(test_an_installer_that_is_not_there_is_archived),

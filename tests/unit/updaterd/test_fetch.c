@@ -13,11 +13,11 @@
 
 #include <cmocka.h>
 
+#include "common/backoff.h"
 #include "common/digest.h"
 #include "range_server.h"
 #include "scratch.h"
 #include "updaterd/fetch.h"
-#include "updaterd/pacer.h"
 
 #define SEGMENT_BYTES 1024u
 #define SEGMENTS      100u
@@ -207,6 +207,28 @@ static void test_runs_of_segments(void **state)
 	assert_int_equal(fetch.requests, (SEGMENTS + 7) / 8);
 	assert_int_equal(fetch.segments_fetched, SEGMENTS);
 	assert_int_equal(f->server.shared->log[0].last, 8 * SEGMENT_BYTES - 1);
+}
+
+static void test_requests_of_few_bytes(void **state)
+{
+	static const struct {
+		uint64_t bytes;
+		uint32_t segments, requests;
+	} limits[] = { { 1, 0, SEGMENTS },
+		       { 10 * SEGMENT_BYTES + 1, 0, SEGMENTS / 10 },
+		       { UINT64_MAX, 20, SEGMENTS / 20 },
+		       { UINT64_MAX, 0, 1 } };
+	struct fixture *f = *state;
+	struct failure failure = { 0 };
+
+	for (size_t i = 0; i < ELEMENTSOF(limits); i++) {
+		struct fetch fetch = new_fetch(f, limits[i].segments);
+
+		fetch.request_bytes = limits[i].bytes;
+		assert_complete(f, fetch_run(&fetch, &failure));
+		assert_int_equal(fetch.requests, limits[i].requests);
+		assert_int_equal(fetch_clean(f->inbox_fd, NULL, 0), 0);
+	}
 }
 
 static uint64_t first_of(struct fixture *f, unsigned request)
@@ -598,7 +620,7 @@ static void test_runs_shrink_and_grow_again(void **state)
 
 static uint64_t most(void)
 {
-	return PACER_WAIT_MAX_MSEC;
+	return BACKOFF_MAX_MSEC;
 }
 
 static void test_waits_grow(void **state)
@@ -607,13 +629,14 @@ static void test_waits_grow(void **state)
 	struct failure failure = { 0 };
 	struct fetch fetch = new_fetch(f, 0);
 
-	fetch.retry_wait_msec = 20001;
+	fetch.timeout_sec = 600;
+	fetch.retry_wait_msec = 90001;
 	fetch.random = most;
 	f->server.shared->fail_times = 3;
 	f->server.shared->fail_status = 500;
 	assert_complete(f, fetch_run(&fetch, &failure));
-	/* 30000 % 20002, then twice the most that there is, less what the requests took. */
-	assert_in_range(slept_msec, 60000, 69998);
+	/* 120000 % 90002, then twice the most that there is, less what the requests took. */
+	assert_in_range(slept_msec, 260000, 269998);
 }
 
 static void test_cut_connections(void **state)
@@ -627,6 +650,28 @@ static void test_cut_connections(void **state)
 	assert_complete(f, fetch_run(&fetch, &failure));
 	assert_int_equal(fetch.segments_fetched, SEGMENTS);
 	assert_int_equal(fetch.segments_again, 0);
+}
+
+/* A handshake that breaks off is what any flaky link does. */
+static void test_broken_handshakes(void **state)
+{
+	struct fixture *f = *state;
+	struct failure failure = { 0 };
+	struct fetch fetch = new_fetch(f, 10);
+
+	f->server.shared->break_times = 3;
+	assert_complete(f, fetch_run(&fetch, &failure));
+	assert_int_equal(f->server.shared->connections, 4);
+}
+
+static void test_broken_handshakes_end_it(void **state)
+{
+	struct fixture *f = *state;
+	struct fetch fetch = new_fetch(f, 10);
+
+	f->server.shared->break_times = 1000;
+	assert_fails(f, &fetch, -EAGAIN, REASON_NETWORK);
+	assert_int_equal(fetch.requests, 4);
 }
 
 static void test_no_progress_ends_it(void **state)
@@ -658,14 +703,37 @@ static void test_a_server_that_asks_for_patience_gets_it(void **state)
 static void test_patience_ends_with_the_time(void **state)
 {
 	struct fixture *f = *state;
+	struct failure failure = { 0 };
 	struct fetch fetch = new_fetch(f, 1);
 
 	f->server.shared->fail_times = 1000;
 	f->server.shared->fail_status = 429;
 	f->server.shared->retry_after_sec = 3600;
-	assert_fails(f, &fetch, -EAGAIN, REASON_SERVER_ERROR);
+	assert_int_equal(fetch_run(&fetch, &failure), -EAGAIN);
+	assert_int_equal(failure.reason, REASON_SERVER_ERROR);
+	assert_int_equal(failure.retry_after_sec, 3600);
 	assert_int_equal(f->server.shared->requests, 1);
 	assert_int_equal(slept_msec, 0);
+}
+
+/* Requests that fail together are one failure; but what only the last of them is told holds, too. */
+static void test_patience_with_several_in_flight(void **state)
+{
+	struct fixture *f = *state;
+	struct failure failure = { 0 };
+	struct fetch fetch;
+
+	f->in_flight = 2;
+	fetch = new_fetch(f, 1);
+	fetch.attempts = 2;
+	f->server.shared->fail_from = 2;
+	f->server.shared->fail_times = 2;
+	f->server.shared->fail_status = 503;
+	/* It needs a connection of its own, and so comes after the second. */
+	f->server.shared->retry_after_at = 3;
+	f->server.shared->retry_after_sec = 17;
+	assert_complete(f, fetch_run(&fetch, &failure));
+	assert_in_range(slept_msec, 16000, 17000);
 }
 
 static void test_server_recovers(void **state)
@@ -846,6 +914,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		WITH_SERVER(test_one_segment_a_request),
 		WITH_SERVER(test_runs_of_segments),
+		WITH_SERVER(test_requests_of_few_bytes),
 		WITH_SERVER(test_several_in_flight),
 		WITH_SERVER(test_a_bad_server_gets_one_request),
 		WITH_SERVER(test_complete_file_costs_no_request),
@@ -870,9 +939,12 @@ int main(void)
 		WITH_SERVER(test_runs_shrink_and_grow_again),
 		WITH_SERVER(test_waits_grow),
 		WITH_SERVER(test_cut_connections),
+		WITH_SERVER(test_broken_handshakes),
+		WITH_SERVER(test_broken_handshakes_end_it),
 		WITH_SERVER(test_no_progress_ends_it),
 		WITH_SERVER(test_a_server_that_asks_for_patience_gets_it),
 		WITH_SERVER(test_patience_ends_with_the_time),
+		WITH_SERVER(test_patience_with_several_in_flight),
 		WITH_SERVER(test_server_recovers),
 		WITH_SERVER(test_missing_file_is_not_tried_again),
 		WITH_SERVER(test_no_server),

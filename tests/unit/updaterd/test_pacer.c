@@ -47,34 +47,11 @@ static void test_limits(void **state)
 	assert_int_equal(p.length, UINT32_MAX);
 }
 
-static void test_waits(void **state)
-{
-	(void)state;
-	/* From nothing to the whole … */
-	assert_int_equal(pacer_wait_msec(1, 1000, 0, 0), 0);
-	assert_int_equal(pacer_wait_msec(1, 1000, 0, 1000), 1000);
-	assert_int_equal(pacer_wait_msec(1, 1000, 0, 1001), 0);
-	/* … which doubles, up to a limit. */
-	assert_int_equal(pacer_wait_msec(2, 1000, 0, 2000), 2000);
-	assert_int_equal(pacer_wait_msec(5, 1000, 0, 16000), 16000);
-	assert_int_equal(pacer_wait_msec(6, 1000, 0, PACER_WAIT_MAX_MSEC), PACER_WAIT_MAX_MSEC);
-	for (unsigned failures = 0; failures < 100; failures++)
-		assert_true(pacer_wait_msec(failures, 1000, 0, UINT64_MAX - failures) <=
-			    PACER_WAIT_MAX_MSEC);
-	assert_int_equal(pacer_wait_msec(0, 1000, 0, 1000), 1000);
-	assert_int_equal(pacer_wait_msec(3, 0, 0, UINT64_MAX), 0);
-	assert_true(pacer_wait_msec(3, UINT64_MAX, 0, UINT64_MAX) <= PACER_WAIT_MAX_MSEC);
-	/* What the server asks for is the least. */
-	assert_int_equal(pacer_wait_msec(1, 1000, 86400, 0), 86400000);
-	assert_int_equal(pacer_wait_msec(1, 1000, 17, 500), 17500);
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_runs_grow_and_shrink),
 		cmocka_unit_test(test_limits),
-		cmocka_unit_test(test_waits),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

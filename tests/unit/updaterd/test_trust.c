@@ -1001,8 +1001,10 @@ static void test_online_trouble(void **state)
 
 	o->server.shared->fail_times = 100;
 	o->server.shared->fail_status = 503;
+	o->server.shared->retry_after_sec = 300;
 	assert_int_equal(refresh_online(f, o), -EAGAIN);
 	assert_int_equal(f->failure.reason, REASON_SERVER_ERROR);
+	assert_int_equal(f->failure.retry_after_sec, 300);
 	o->server.shared->fail_times = 0;
 	(void)strcpy(o->base, "https://127.0.0.1:1");
 	assert_true(refresh_online(f, o) < 0);
