@@ -123,8 +123,9 @@ static const char *const reason_helps[] = {
 			       "--clear-quarantine.",
 	[REASON_NOT_NOW] = "The program said that now is no good time, or the network is metered "
 			   "and the file large. The next run asks again.",
-	[REASON_HELD] = "A person holds the program: it is not upgraded until then, or until updaterd "
-			"--unhold.",
+	[REASON_HELD] =
+		"A person holds the program: it is not upgraded until then, or until updaterd "
+		"--unhold.",
 	[REASON_REQUIRES] = "The release needs a newer version of the other program first.",
 	[REASON_BASE_DIFFERS] =
 		"The patch starts from other bytes than those that run here: another "

@@ -3,9 +3,9 @@
 
 #include <string.h>
 #include <sys/file.h>
-#include <sys/random.h>
 #include <time.h>
 
+#include "common/backoff.h"
 #include "common/clock.h"
 #include "common/fsutil.h"
 #include "common/json.h"
@@ -18,7 +18,6 @@
 #define PART_MAX_BYTES	 (256u << 10)
 #define FIRST_PART_BYTES (32u << 10)
 #define ATTEMPTS	 4 /* failures in a row without a byte that stays */
-#define RETRY_MSEC	 1000
 #define MAX_FILE_BYTES	 (UINT64_C(1) << 53)
 
 /* What the server said. */
@@ -172,26 +171,15 @@ static bool is_worth_another(int error)
 	       error == -ENETUNREACH || error == -EPROTO;
 }
 
-static uint64_t random_bits(void)
-{
-	uint64_t random = 0;
-
-	/* Without randomness there is only no jitter. */
-	(void)!getrandom(&random, sizeof random, GRND_NONBLOCK);
-	return random;
-}
-
 /* False if the time would be over. */
 static bool wait_a_little(const struct upload *u, unsigned failures, uint64_t retry_after_sec)
 {
-	uint64_t msec = pacer_wait_msec(failures, RETRY_MSEC, retry_after_sec, random_bits());
-	struct timespec ts = { .tv_sec = (time_t)(msec / 1000),
-			       .tv_nsec = (long)(msec % 1000) * 1000000 };
+	uint64_t msec = retry_after_sec * 1000 +
+			backoff_msec(failures, BACKOFF_FIRST_MSEC, backoff_random());
 
 	if (clock_now_msec(CLOCK_BOOTTIME) + msec >= u->deadline_msec)
 		return false;
-	while (clock_nanosleep(CLOCK_MONOTONIC, 0, &ts, &ts) == EINTR)
-		;
+	backoff_sleep(msec);
 	return true;
 }
 

@@ -795,8 +795,11 @@ int agent_fetch_previous(const struct conf *conf, const struct version *version,
 	(void)ask(c, &answer);
 	u.c = c;
 	u.base = answer.file_server ? answer.file_server : conf->url;
-	if (begin_attempt(&u, version) < 0)
+	/* A person waits for the way back: that a server asks to be left alone is no obstacle either. */
+	if (attempt_begin(&u.attempt, version, &c->time) < 0) {
+		log_error("'%s': no random numbers", version->text);
 		return EXIT_FAILED;
+	}
 	if (fetch_previous(&u, ret, &failure) >= 0)
 		return EXIT_OK;
 	progress_end(progress, "failed");
