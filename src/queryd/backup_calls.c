@@ -123,6 +123,8 @@ static void answer_failure(struct service *s, int error, const struct backup_sta
 	case EBUSY:
 		answer_offset(ret, "another request brings it now",
 			      state ? state->offset_bytes : 0);
+		/* It may be one whose connection is dead: then it ends with that. */
+		answer_header(ret, "Retry-After", "%ju", (uintmax_t)s->conf->timeout_sec);
 		break;
 	case ESTALE: answer_offset(ret, "these are not the next bytes", state->offset_bytes); break;
 	case ERANGE: answer_error(ret, 400, "Content-Range", "not a part of this backup"); break;
