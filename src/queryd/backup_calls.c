@@ -113,6 +113,8 @@ static void answer_full(struct answer *ret, const char *sentence)
 static void answer_failure(struct service *s, int error, const struct backup_state *state,
 			   struct answer *ret)
 {
+	uint64_t offset = state ? state->offset_bytes : 0;
+
 	switch (-error) {
 	case ENOENT: answer_error(ret, 404, NULL, "there is no such backup"); break;
 	case EEXIST:
@@ -121,10 +123,11 @@ static void answer_failure(struct service *s, int error, const struct backup_sta
 	case EFBIG: answer_error(ret, 413, "length", "the backup is larger than is taken"); break;
 	case EDQUOT: answer_full(ret, "there is no more room for backups"); break;
 	case EBUSY:
-		answer_offset(ret, "another request brings it now",
-			      state ? state->offset_bytes : 0);
+		answer_offset(ret, "another request brings it now", offset);
+		/* It may be one whose connection is dead: then it ends with that. */
+		answer_header(ret, "Retry-After", "%ju", (uintmax_t)s->conf->timeout_sec);
 		break;
-	case ESTALE: answer_offset(ret, "these are not the next bytes", state->offset_bytes); break;
+	case ESTALE: answer_offset(ret, "these are not the next bytes", offset); break;
 	case ERANGE: answer_error(ret, 400, "Content-Range", "not a part of this backup"); break;
 	case ENODATA:
 		answer_error(ret, 400, NULL, "the body is shorter than its Content-Range");

@@ -10,7 +10,7 @@
 #include "common/log.h"
 #include "queryd/backup_files.h"
 
-#define DAY_SEC	    86400
+#define DAY_SEC	    INT64_C(86400)
 #define MAX_UPLOADS 64 /* at a time */
 
 struct backups {

@@ -290,6 +290,7 @@ static void test_one_at_a_time(void **state)
 	assert_int_equal(put(f, PATH, 0, SIZE), 409);
 	assert_int_equal(put(f, PATH, 5000, SIZE - 5000), 409);
 	assert_int_equal(offset_of(f), 5000);
+	assert_string_equal(header(f, "Retry-After"), "30");
 	assert_int_equal(call(f, METHOD_DELETE, "/v1/admin/backups/" VERSION "/imei:" IMEI, NULL),
 			 409);
 	assert_int_equal(tell(f, PATH, OTHER_TAR, sha256, SIZE), 409);

@@ -113,7 +113,7 @@ int __wrap_clock_nanosleep(clockid_t clock, int flags, const struct timespec *t,
 	return 0;
 }
 
-static int answer(struct http_response *ret, long status, const char *format, ...)
+static _printf_(3, 4) int answer(struct http_response *ret, long status, const char *format, ...)
 {
 	va_list args;
 
