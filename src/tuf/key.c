@@ -259,6 +259,9 @@ static bool verifies(const struct tuf_key *k, EVP_MD_CTX *ctx, const uint8_t *si
 	    (EVP_PKEY_CTX_set_rsa_padding(pkey_ctx, RSA_PKCS1_PSS_PADDING) != 1 ||
 	     EVP_PKEY_CTX_set_rsa_pss_saltlen(pkey_ctx, RSA_PSS_SALTLEN_AUTO) != 1))
 		return false;
+	/* RFC 8017, 8.1.2, step 1: as long as the modulus. OpenSSL takes one without its leading zeros. */
+	if (k->type->is_pss && signature_size != (size_t)EVP_PKEY_get_size(k->pkey))
+		return false;
 	/* It answers 0 or a negative number for what is no signature: only 1 is a yes. */
 	return EVP_DigestVerify(ctx, signature, signature_size, bytes, size) == 1;
 }

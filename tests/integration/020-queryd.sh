@@ -325,18 +325,20 @@ check 'the new version has its own blacklist' ctl blacklist add B202109020001 im
 same 'nothing in between is offered' "$(ask $IMEI B202108010001)" "$NOTHING"
 ctl blacklist remove B202109020001 imei:$IMEI >/dev/null
 
+# As publishing does it: whole, or not at all.
+put_timestamp() { cp "$1" "$REPOSITORY/timestamp.new" && mv "$REPOSITORY/timestamp.new" "$REPOSITORY/metadata/timestamp.json"; }
 refusals() { grep -c 'is not used as it is now' "$TMP/queryd.log"; }
 cp "$REPOSITORY/metadata/timestamp.json" "$TMP/timestamp.json"
 sed 's/"version":2/"version":9/' "$TMP/timestamp.json" >"$TMP/forged.json"
 check_fails 'a forged timestamp' cmp -s "$TMP/timestamp.json" "$TMP/forged.json"
-cp "$TMP/forged.json" "$REPOSITORY/metadata/timestamp.json"
+put_timestamp "$TMP/forged.json"
 check 'is refused' wait_for 5 grep -q 'is not used as it is now' "$TMP/queryd.log"
 # shellcheck disable=SC2154 # start() sets it
 kill -HUP "$pid_queryd"
 wait_for 5 grep -q SIGHUP "$TMP/queryd.log"
 check 'the last good releases stay' offered B202109020001
 same 'and it is logged once' "$(refusals)" 1
-cp "$TMP/timestamp.json" "$REPOSITORY/metadata/timestamp.json"
+put_timestamp "$TMP/timestamp.json"
 add_version B202109030001
 publish
 check 'a good repository is used again' wait_for 5 offered B202109030001

@@ -75,7 +75,7 @@ get() {
   read -r _ RESUMED FETCHED AGAIN REQUESTS CONNECTIONS RECEIVED < <(tail -n 1 "$TMP/said")
   return $status
 }
-forget() { rm -f "$TMP"/inbox/*; }
+forget() { rm -f "$TMP"/inbox/*; : >"$TMP/said"; }
 is_right() { cmp -s "$TMP/original" "$TMP/inbox/$SHA256.part"; }
 refused() { # NAME REASON: the last get failed for it, and nothing wrong was kept
   if grep -q "^$2: " "$TMP/why"; then ok "$1"; else fail "$1" "$(cat "$TMP/why")"; fi
