@@ -33,7 +33,7 @@ WRAP_updaterd_test_self_trial := client_close client_open client_prove client_st
 WRAP_updaterd_test_result := fs_read_file
 WRAP_updaterd_test_stage := digest_final digest_new
 WRAP_updaterd_test_store := fstatvfs64 openat64 readlinkat unlinkat
-WRAP_updaterd_test_swap := fsync readlinkat renameat symlinkat syncfs
+WRAP_updaterd_test_swap := faccessat fsync readlinkat renameat symlinkat syncfs
 WRAP_updaterd_test_transaction := conf_effective_time_sec fdatasync fsync renameat store_check_space \
 	store_would_free_enough syncfs
 WRAP_updaterd_test_trust := fsync

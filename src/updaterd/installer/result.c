@@ -160,13 +160,6 @@ static bool is_sound(const char *json, size_t size)
 	return json_parse(json, size, NULL, &object, NULL) == 0 && cJSON_IsObject(object);
 }
 
-/* Did the machine fail, and may do better the next time? */
-static bool is_accident(int error)
-{
-	return error == -ENOMEM || error == -EMFILE || error == -ENFILE || error == -EINTR ||
-	       error == -EAGAIN || error == -EACCES || error == -EPERM;
-}
-
 /* A history that is lost is worth less than a result that is kept, and counts as empty. */
 static int read_history(int dirfd, char **ret, size_t *ret_size)
 {
@@ -174,7 +167,7 @@ static int read_history(int dirfd, char **ret, size_t *ret_size)
 
 	if (r == -EIO)
 		r = fs_read_file(dirfd, HISTORY, HISTORY_MAX_BYTES, ret, ret_size);
-	if (r == 0 || is_accident(r))
+	if (r == 0 || fs_is_accident(r))
 		return r;
 	*ret = strdup("");
 	*ret_size = 0;

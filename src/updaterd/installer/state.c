@@ -9,6 +9,7 @@
 #include "common/fsutil.h"
 #include "updaterd/programs.h"
 #include "updaterd/record.h"
+#include "updaterd/rescue.h"
 #include "updaterd/swap.h"
 #include "updaterd/updater_trial.h"
 
@@ -269,6 +270,18 @@ int state_set_quarantine(struct state *s, const struct version *version)
 
 	(void)find_or_add(&m, version);
 	return memorize(s, "quarantine", version->program, &m);
+}
+
+int state_quarantine_left(struct state *s, char letter)
+{
+	struct memory m = recall(s, RESCUE_LEFT, letter);
+	int r = 0;
+
+	for (size_t i = 0; i < m.n && r == 0; i++)
+		r = state_set_quarantine(s, &m.list[i].version);
+	if (r == 0)
+		r = journal_set(s->journal, key_of(RESCUE_LEFT, letter).text, NULL);
+	return r < 0 ? r : m.n > 0;
 }
 
 static int forget_version(struct state *s, const char *what, const struct version *version)

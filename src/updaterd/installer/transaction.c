@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "common/fsutil.h"
 #include "common/log.h"
 #include "common/reltar.h"
 #include "updaterd/backup.h"
@@ -283,12 +284,18 @@ static int is_there(struct transaction *t)
 	_cleanup_(reltar_view_closep) struct reltar_view *view = NULL;
 	_cleanup_close_ int fd = store_open_release(t->store, &t->to);
 	uint8_t sha256[SHA256_BYTES];
+	int r;
 
 	if (fd < 0)
 		return fd == -ENOENT ? 0 : fd;
-	if (store_check_release(t->store, &t->to, NULL) == 0 && reltar_view_open(fd, &view) == 0 &&
-	    reltar_view_sha256(view, sha256) == 0 &&
-	    memcmp(sha256, t->target.tar_sha256, sizeof sha256) == 0)
+	r = store_check_release(t->store, &t->to, NULL);
+	if (r == 0)
+		r = reltar_view_open(fd, &view);
+	if (r == 0)
+		r = reltar_view_sha256(view, sha256);
+	if (fs_is_accident(r))
+		return r;
+	if (r == 0 && memcmp(sha256, t->target.tar_sha256, sizeof sha256) == 0)
 		return 1;
 	return t->request->is_rollback ? 0 : store_remove_release(t->store, &t->to);
 }
@@ -664,7 +671,7 @@ static int repair(struct transaction *t)
 static int find_way_back(struct transaction *t, struct failure *failure)
 {
 	_cleanup_free_ char *error = NULL;
-	int r;
+	int r, found;
 
 	if (t->request->program_fd >= 0)
 		return 0;
@@ -672,10 +679,13 @@ static int find_way_back(struct transaction *t, struct failure *failure)
 	t->is_staged = r == 0;
 	if (t->is_staged)
 		return 0;
-	if (r != -EUCLEAN && r != -ENOENT && r != -EIO)
+	if (fs_is_accident(r))
 		return failure_set_errno(failure, r, "reading %s", t->to.text);
-	t->is_restored = backup_find(t->store, &t->to, t->state->conf->max_program_bytes,
-				     t->target.tar_sha256) == 0;
+	found = backup_find(t->store, &t->to, t->state->conf->max_program_bytes,
+			    t->target.tar_sha256);
+	if (fs_is_accident(found))
+		return failure_set_errno(failure, found, "reading the backup of %s", t->to.text);
+	t->is_restored = found == 0;
 	if (!t->is_restored)
 		return failure_set(failure, -EUCLEAN, REASON_DAMAGED,
 				   "%s is damaged (%s), and there is no good backup of it",
@@ -691,6 +701,8 @@ static int find_versions(struct transaction *t, struct failure *failure)
 	int r;
 
 	r = swap_read(space_fd, SWAP_CURRENT, &t->from);
+	if (fs_is_accident(r))
+		return failure_set_errno(failure, r, "reading 'current'");
 	if (r < 0)
 		return failure_set(failure, r, REASON_DAMAGED, "'%s' has no current release",
 				   t->program->space);
