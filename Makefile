@@ -130,7 +130,7 @@ $(eval $(call link_rule,$(B)/bin/fetch-driver,tests/fetch-driver.c,updaterd,))
 # The rescue program is static, and made of nothing but what is named here. (The sanitizers cannot be
 # linked statically.)
 RESCUE_MODULES := $(addprefix src/,$(addsuffix .c,common/crc32 common/fsutil common/log common/version \
-	updaterd/installer/journal updaterd/installer/swap updaterd/programs updaterd/rescue/rescue updaterd/rescue/space))
+	updaterd/installer/journal updaterd/installer/swap updaterd/programs updaterd/rescue/rescue))
 $(B)/librescue.a: $(call objects,$(RESCUE_MODULES))
 	@mkdir -p $(@D)
 	$(if $(V),,@echo "  AR      $@")
