@@ -68,7 +68,7 @@ static int begin(const struct rescue *r, struct session *s)
 /* What was put back is started when the lock is free again. */
 static int end(const struct rescue *r, struct session *s, int ret)
 {
-	(void)close(TAKE_FD(s->lock_fd));
+	(void)flock(s->lock_fd, LOCK_UN);
 	for (size_t i = 0; i < s->programs.n; i++) {
 		const struct program *p = &s->programs.list[i];
 
