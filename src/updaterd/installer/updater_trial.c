@@ -9,13 +9,14 @@
 #include "common/log.h"
 #include "updaterd/exit_codes.h"
 
-#define PROOF_BYTES	   64u
-#define PAUSE_MSEC	   1000u
+#define PROOF_BYTES	  64u
+#define PAUSE_MSEC	  1000u
 /* A pause is twice the one before it, up to so many times the first one. */
-#define MAX_PAUSES	   15u
-/* What systemd itself exits with for a process that it could not start. */
-#define FIRST_SYSTEMD_EXIT 200
-#define WAIT_PERCENT	   85u
+#define MAX_PAUSES	  15u
+/* What systemd itself exits with where the executable is missing, or none for this machine. Its other codes
+ * are about what the unit needs of the machine: room in /run, memory, a user. */
+#define SYSTEMD_EXIT_EXEC 203
+#define WAIT_PERCENT	  85u
 
 /* ---- the proof ---- */
 
@@ -195,7 +196,7 @@ static int judge(struct context *c, const struct service_end *end, struct failur
 		return compare(c, end, failure);
 	if (!end->is_exited)
 		return bad(failure, REASON_CRASHED, end, "was killed by signal %d", end->status);
-	if (end->status >= FIRST_SYSTEMD_EXIT)
+	if (end->status == SYSTEMD_EXIT_EXEC)
 		return bad(failure, REASON_EXITED, end, "cannot be started (status %d)",
 			   end->status);
 	if (end->status != EXIT_OK)
@@ -218,6 +219,9 @@ static int try_once(struct context *c, struct failure *failure)
 	(void)!c->ops->stop(c->userdata, c->helper);
 	r = run_unit(c, c->program->trial_unit, &end, failure);
 	(void)!c->ops->stop(c->userdata, c->helper);
+	/* Whoever called it off was told that it ends so, however it ended meanwhile. */
+	if (r == 0 && is_called_off(c))
+		return end_called_off(c, failure);
 	return r < 0 ? r : judge(c, &end, failure);
 }
 
