@@ -18,6 +18,7 @@
 #include "updaterd/recover.h"
 #include "updaterd/release_version.h"
 #include "updaterd/status.h"
+#include "updaterd/updater_trial.h"
 #include "updaterd/worker.h"
 
 #define ERROR_BUSY     UPDATER_BUS_IFACE ".Error.Busy"
@@ -495,8 +496,10 @@ static void recover_first(const struct conf *conf)
 	r = systemd_new(&systemd);
 	if (r == 0)
 		r = state_open(conf, STATE_WAIT, &s);
-	if (r == 0)
+	if (r == 0) {
+		updater_trial_stop_left(s, systemd_service(systemd));
 		r = recover(s, systemd_service(systemd), false);
+	}
 	if (r < 0)
 		log_error("cannot bring '%s' in order: %s", conf->installer_dir, strerror(-r));
 }

@@ -118,6 +118,27 @@ static int name_helper(const char *unit, char **ret)
 	return asprintf(ret, "%.*s-installer%s", (int)length, unit, ending) < 0 ? -ENOMEM : 0;
 }
 
+/* What was on trial when the installer died may hang there, or run in circles, for ever. */
+static void stop_left(const struct conf_program *program, struct service service)
+{
+	_cleanup_free_ char *helper = NULL;
+
+	(void)!service.ops->stop(service.userdata, program->trial_unit);
+	if (name_helper(program->trial_unit, &helper) < 0)
+		helper = NULL;
+	else
+		(void)!service.ops->stop(service.userdata, helper);
+}
+
+void updater_trial_stop_left(const struct state *s, struct service service)
+{
+	if (journal_state(s->journal) == JOURNAL_IDLE)
+		return;
+	for (size_t i = 0; i < s->conf->n_programs; i++)
+		if (s->conf->programs[i].trial_unit)
+			stop_left(&s->conf->programs[i], service);
+}
+
 /* 1: the old updater reaches the server. 0: it does not, and what it said is in *end. */
 static int old_reaches(struct context *c, struct service_end *end, struct failure *failure)
 {

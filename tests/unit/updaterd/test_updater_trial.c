@@ -39,7 +39,8 @@ static struct play {
 	uint64_t now_msec, run_msec, stop_msec; /* a trial and a stop take so long */
 	enum reason called_off;
 	uint64_t called_off_at_msec;
-	size_t n_waits;
+	size_t n_waits, n_trials_stopped;
+	bool may_stop_trial;
 	struct conf_program program;
 } play;
 
@@ -99,7 +100,10 @@ static int play_run(void *userdata, const struct service_job *job, struct servic
 static int play_stop(void *userdata, const char *unit)
 {
 	(void)userdata;
-	assert_string_equal(unit, "updaterd-trial-installer.service");
+	if (play.may_stop_trial && strcmp(unit, "updaterd-trial.service") == 0)
+		play.n_trials_stopped++;
+	else
+		assert_string_equal(unit, "updaterd-trial-installer.service");
 	play.now_msec += play.stop_msec;
 	play.n_stopped++;
 	return -ENOENT; /* is nobody's failure */
@@ -463,6 +467,27 @@ static void test_proof_file(void **state)
 	assert_int_equal(play.n_tried, 0);
 }
 
+/* One that hangs when the installer dies would do so for ever. */
+static void test_stops_what_a_crash_left(void **state)
+{
+	_cleanup_(journal_closep) struct journal *journal = NULL;
+	const struct service service = { .ops = &ops };
+	struct conf conf = { .n_programs = 2 };
+	struct state s = { .conf = &conf };
+
+	(void)state;
+	conf.programs[0] = play.program;
+	play.may_stop_trial = true;
+	assert_int_equal(journal_open(play.scratch->dirfd, &journal), 0);
+	s.journal = journal;
+	updater_trial_stop_left(&s, service);
+	assert_int_equal(play.n_stopped, 0);
+	assert_int_equal(journal_set(journal, "state", "trial"), 0);
+	updater_trial_stop_left(&s, service);
+	assert_int_equal(play.n_trials_stopped, 1);
+	assert_int_equal(play.n_stopped, 2);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -486,6 +511,7 @@ int main(void)
 		TEST(test_called_off_when_it_has_ended),
 		TEST(test_systemd_does_not_run_it),
 		TEST(test_proof_file),
+		TEST(test_stops_what_a_crash_left),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
