@@ -20,18 +20,19 @@ tree_next() {
 }
 b_pid() { gw systemctl show -p MainPID --value bmsd.service; }
 
-# What an upgrade might forget to take away. The metadata of the repository and the history have bounds of their
-# own, and grow until then; so does the log of the machine.
+# What an upgrade might forget to take away.
 files() {
   gw find /opt /var/lib/updaterd /var/lib/bmsd /tmp /var/tmp /run -xdev -type f \
-    ! -path '*/metadata/*' ! -path '*/installer/trusted/*' ! -name 'history*' ! -path '/run/log/*' ! -path '/run/systemd/*' \
-    ! -path '/run/udev/*' "$@"
+    ! -path '/run/log/*' ! -path '/run/systemd/*' ! -path '/run/udev/*' "$@"
 }
-# without what is another one each time
+# Without what is another one each time.
 names() {
   files -printf '%p\n' | sed 's/[AB]20[0-9]\{10\}/V/g; s/[0-9a-f]\{8\}-[0-9a-f-]\{27\}/TXID/g; s/systemd-private-[^/]*/PRIVATE/' | sort
 }
-kbytes() { files -printf '%k\n' | awk '{ n += $1 } END { print n }'; }
+# The metadata grows with the repository, which keeps all releases here; the history has a bound of its own.
+METADATA=(-path '/var/lib/updaterd/agent/metadata/*' -o -path '/var/lib/updaterd/installer/trust/*')
+kbytes() { files "$@" -printf '%k\n' | awk '{ n += $1 } END { print n + 0 }'; }
+leftover_kbytes() { kbytes ! \( "${METADATA[@]}" -o -name 'history*' \); }
 units() { gw systemctl list-units --all --plain --no-legend | awk '{ print $1 }' | sort; }
 
 gw busctl monitor --json=short --match \
@@ -58,12 +59,13 @@ for ((i = 1; i <= N; i++)); do
   if [[ $letter == A && $(b_pid) != "$b_was" ]]; then moved=$((moved + 1)); fi
   b_was=$(b_pid)
   rm -rf "$RUN/trees/$version"
-  if ((i == EARLY)); then names >"$RUN/names.early" && units >"$RUN/units.early" && early_kbytes=$(kbytes); fi
+  if ((i == EARLY)); then names >"$RUN/names.early" && units >"$RUN/units.early" && early_kbytes=$(leftover_kbytes); fi
 done
 sleep 2
 end_pid "$monitor"
-names >"$RUN/names" && units >"$RUN/units" && late_kbytes=$(kbytes)
-echo "        $N upgrades in $((SECONDS - began)) s; $early_kbytes KB after $EARLY of them, $late_kbytes KB in the end"
+names >"$RUN/names" && units >"$RUN/units" && late_kbytes=$(leftover_kbytes)
+echo "        $N upgrades in $((SECONDS - began)) s; $early_kbytes KB after $EARLY of them, $late_kbytes KB in the end;" \
+  "beside it $(kbytes \( "${METADATA[@]}" \)) KB of the repository's metadata and $(kbytes -name 'history*') KB of history"
 
 equal "all $N were confirmed, and archived once each" "$N confirmed, $N" \
   "$(results | jq -r '([.[] | select(.outcome == "confirmed")] | length | tostring) + " confirmed, " + (map(.to) | unique | length | tostring)')"
