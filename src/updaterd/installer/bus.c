@@ -297,6 +297,21 @@ static int method_install(sd_bus_message *m, void *userdata, sd_bus_error *error
 	return r < 0 ? r : start_attempt(server, m, &request, error);
 }
 
+/* The way out of a trial is its end; that attempt is the answer. Nor does a person who wants another program
+ * back wait for the world to come back: that trial is for another night. */
+static int end_trial_for(struct server *server, sd_bus_message *m,
+			 const struct transaction_request *request, sd_bus_error *error)
+{
+	if (request->program == server->request.program) {
+		worker_call_off(server->worker, REASON_OPERATOR);
+		return sd_bus_reply_method_return(m, "s", server->request.txid);
+	}
+	worker_call_off(server->worker, REASON_INTERRUPTED);
+	return sd_bus_error_setf(error, ERROR_BUSY,
+				 "the trial of program %c is being ended for this; ask again",
+				 server->request.program);
+}
+
 static int method_rollback(sd_bus_message *m, void *userdata, sd_bus_error *error)
 {
 	struct transaction_request request = { .is_rollback = true,
@@ -319,11 +334,8 @@ static int method_rollback(sd_bus_message *m, void *userdata, sd_bus_error *erro
 	if (r < 0)
 		return sd_bus_error_set_errno(error, r);
 	request.program = *program;
-	/* The way out of a trial is its end; that attempt is the answer. */
-	if (is_on_trial(server) && request.program == server->request.program) {
-		worker_call_off(server->worker, REASON_OPERATOR);
-		return sd_bus_reply_method_return(m, "s", server->request.txid);
-	}
+	if (is_on_trial(server) && conf_program(server->conf, request.program))
+		return end_trial_for(server, m, &request, error);
 	return start_attempt(server, m, &request, error);
 }
 
