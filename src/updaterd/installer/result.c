@@ -64,8 +64,11 @@ int result_share_parse(const char *json, struct result_share *ret, char **ret_er
 		r = get_optional_u64(object, "segments_fetched", &share.segments_fetched, &error);
 	if (r == 0)
 		r = get_optional_u64(object, "segments_again", &share.segments_again, &error);
-	if (r == 0)
+	if (r == 0) {
 		share.file = result_file_from_name(json_text_or(object, "file", NULL));
+		share.is_from_medium = cJSON_IsTrue(
+			cJSON_GetObjectItemCaseSensitive(object, "from_medium"));
+	}
 	if (r < 0) {
 		if (ret_error && asprintf(ret_error, "%s%s%s", error.field,
 					  *error.field ? ": " : "", error.text) < 0)

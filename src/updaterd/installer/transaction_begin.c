@@ -133,7 +133,7 @@ static int begin_trial(struct transaction *t)
 		.installer_fd = t->state->dirfd,
 		.txid = t->result->txid,
 		.old_version = t->from.text,
-		.is_offline_ok = t->request->share.bytes_fetched == 0,
+		.is_offline_ok = t->request->share.is_from_medium,
 		.progress = t->hooks->progress,
 		.called_off = t->hooks->called_off,
 		.userdata = t->hooks->userdata
