@@ -130,7 +130,7 @@ $(eval $(call link_rule,$(B)/bin/fetch-driver,tests/fetch-driver.c,updaterd,))
 # The rescue program is static, and made of nothing but what is named here. (The sanitizers cannot be
 # linked statically.)
 RESCUE_MODULES := $(addprefix src/,$(addsuffix .c,common/crc32 common/fsutil common/log common/version \
-	updaterd/installer/journal updaterd/installer/swap updaterd/programs updaterd/rescue/rescue updaterd/rescue/space))
+	updaterd/installer/journal updaterd/installer/swap updaterd/programs updaterd/rescue/rescue))
 $(B)/librescue.a: $(call objects,$(RESCUE_MODULES))
 	@mkdir -p $(@D)
 	$(if $(V),,@echo "  AR      $@")
@@ -239,6 +239,16 @@ check-system: ## gateways with real systemd in containers; needs root. T=pattern
 check-asan: ## unit and integration tests under AddressSanitizer and UBSan
 	$(Q)$(MAKE) --no-print-directory -Otarget -j2 VARIANT=asan check-unit check-integration
 
+.PHONY: check-hundred
+check-hundred: ## a hundred upgrades in a row, A, B, A, B ..., and what they leave behind (root; ten minutes); HUNDRED=
+	$(Q)HUNDRED=$(or $(HUNDRED),100) SCRIPT_TIMEOUT_SEC=7200 tests/run-system 097
+
+.PHONY: machine machine-deps
+machine: all deb ## whole emulated machines, upgraded while their power is cut at random (root; half an hour and more); RUNS=20, SEED=
+	$(Q)tests/machine/run
+machine-deps: ## install QEMU, which only `make machine` needs, with apt (as root)
+	$(Q)tools/deps machine
+
 .PHONY: check-bytes
 check-bytes: $(B)/test/unit/tuf/test_bytes ## every change of one byte of a small repository's files (some minutes)
 	$(Q)tests/run-bytes $<
@@ -290,13 +300,15 @@ $(BENCH_PROGRAMS):
 	$(if $(V),,@echo "  LD      $@")
 	$(Q)$(COMPILE) $(LDFLAGS) $(HARDENING_LD) -o $@ $^ $(BENCH_LIBS)
 
-.PHONY: bench bench-transfer bench-delta bench-deps bench-report
+.PHONY: bench bench-transfer bench-delta bench-swap bench-deps bench-report
 bench: all $(B)/bench/measure $(B)/bench/link ## measurements on a gateway, one a line: name, value, unit (root); T="checks slow" picks
 	$(Q)tests/bench/run $(B)/bench $(T)
 bench-transfer: $(B)/bin/queryd $(B)/bin/bms-release $(B)/bin/fetch-driver $(B)/bench/link ## downloads over slow links, beside curl and aria2 (10 minutes; BENCH_QUICK=1, BENCH_LONG=1)
 	$(Q)tests/bench/transfer $(B)
 bench-delta: $(B)/bench/delta $(B)/bench/measure ## patches between Debian releases, beside bsdiff and others (BENCH_LONG=1: 46 MB too)
 	$(Q)tests/bench/delta $(B)
+bench-swap: all deb ## what a swap costs: downtime of B, fsyncs, bytes written, beside RAUC (root)
+	$(Q)tests/bench/swap
 bench-deps: ## install the packages that only the measurements need, with apt (as root)
 	$(Q)tools/deps bench
 bench-report: ## write docs/PERFORMANCE.md's tables anew from docs/figures

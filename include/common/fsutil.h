@@ -17,6 +17,10 @@
 
 #include "common/cleanup.h"
 
+/* Does an error tell of the machine that tried (memory, descriptors, permission, room, a signal) rather
+ * than of what it tried it on? Then that may be as good as ever. EIO is none: look again. */
+bool fs_is_accident(int error);
+
 /* Opens name below dirfd with openat2(RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS), O_CLOEXEC added: the
  * result can be neither outside dirfd nor reached through a link. Returns the descriptor. */
 _must_check_ int fs_open_beneath(int dirfd, const char *name, int flags, mode_t mode);

@@ -7,6 +7,7 @@
 #define UPDATERD_REPORT_H
 
 #include <cjson/cJSON.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "common/cleanup.h"
@@ -25,6 +26,7 @@ struct attempt {
 	uint64_t started_sec, started_msec; /* by the run's time; CLOCK_BOOTTIME */
 	uint64_t bytes_fetched;
 	uint32_t segments_fetched, segments_again;
+	bool is_from_medium;
 };
 
 /* At an upgrade. */

@@ -22,21 +22,21 @@
  *	confirmed    kind rollback: a person went back from "from" to "to" (none: the factory's). Pardon
  *	             "to", keep the result, or, where `current` is not "to", one that says so
  *
- * A version that a person left is in the journal's quarantine already. A `current` that leads to the
- * factory's directory is to be replaced by the same release, adopted, and by no other.
+ * The versions that a person left are in left_<letter>, one after another: recover() puts them in quarantine.
+ * A `current` that leads to the factory's directory is to be replaced by the same release, adopted, and by no
+ * other.
  *
  * If we die anywhere, the next run comes to the same end.
  */
 #ifndef UPDATERD_RESCUE_H
 #define UPDATERD_RESCUE_H
 
-#include <stdio.h>
-
 #include "common/cleanup.h"
 #include "updaterd/programs.h"
 
 #define RESCUE_PROGRAMS PROGRAMS_FILE
 #define RESCUE_KEY	"rescued"
+#define RESCUE_LEFT	"left"
 /* What the packages bring. */
 #define RESCUE_DEFAULTS                                                                            \
 	"A /opt/updaterd /usr/lib/updaterd/factory\n"                                              \
@@ -48,8 +48,6 @@ struct rescue {
 	const char *defaults;
 	/* Called without the lock, at the end, for each program that was put back. */
 	void (*restart)(const char *unit);
-	/* Makes whoever holds the lock let go of it. NULL: we only wait for it. */
-	void (*end_installer)(void);
 };
 
 /* 1: something was put right; 0: nothing had to be; -EBUSY: the installer is at work, nothing was done;
@@ -60,8 +58,5 @@ _must_check_ int rescue_run(const struct rescue *r);
  * previous release; if that cannot be run, or is not older, to the newest older one that can, or to the
  * factory's. 1, or as above; -ENOENT: there is nothing to go back to; -EINVAL: no such program. */
 _must_check_ int rescue_rollback(const struct rescue *r, char letter);
-
-/* What there is, for people. Changes nothing, takes no lock. */
-void rescue_status(const struct rescue *r, FILE *out);
 
 #endif

@@ -34,6 +34,7 @@ struct result_share {
 	uint64_t segments_fetched;
 	uint64_t segments_again;
 	const char *file; /* RESULT_FILE_…, NULL: not known */
+	bool is_from_medium;
 };
 
 struct result {

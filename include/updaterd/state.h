@@ -56,6 +56,8 @@ unsigned state_failures(const struct state *s, const struct version *version);
 /* In memory, until the next journal_write(). Raising a floor to an older version does nothing. */
 _must_check_ int state_raise_floor(struct state *s, const struct version *version);
 _must_check_ int state_set_quarantine(struct state *s, const struct version *version);
+/* What a person left by the rescue program: 1 if there was any. */
+_must_check_ int state_quarantine_left(struct state *s, char letter);
 /* A person wants it back: neither quarantine nor failures. */
 _must_check_ int state_pardon(struct state *s, const struct version *version);
 /* A version was confirmed: failures and quarantine of versions not newer are history. */

@@ -62,10 +62,12 @@ _must_check_ int store_list(const struct store *s, struct version **ret, size_t 
 _must_check_ int store_open_release(const struct store *s, const struct version *version);
 /* Reads and parses a release's release.json. */
 _must_check_ int store_read_manifest(int release_fd, struct manifest **ret, char **ret_error);
-/* 1 if the release is there and has a release.json; 0 if not. What its files are is not looked at. */
+/* 1 if the release is there and has a release.json; 0 if not. What its files are is not looked at.
+ * Errors are accidents (fs_is_accident()) alone. */
 _must_check_ int store_has_release(const struct store *s, const struct version *version);
 /* 0 if the release is there and every file of it matches; -EUCLEAN with a sentence (may be NULL;
- * caller frees) if not, -ENOENT if there is none. Other errors say nothing about the release. */
+ * caller frees) if not, -ENOENT if there is none, -EIO if it cannot be read, also not at a second
+ * look. Accidents (fs_is_accident()) say nothing about the release. */
 _must_check_ int store_check_release(const struct store *s, const struct version *version,
 				     char **ret_error);
 /* Removes a release: out of sight first, by a rename. -EBUSY if `current` points to it. If `previous`

@@ -21,7 +21,8 @@
 #define SWAP_PREVIOUS "previous"
 
 /* Where a link points. -ENOENT if there is none; -EUCLEAN if it is not a link to a directory
- * releases/<version>. Other errors say nothing about the link. */
+ * releases/<version>; -EIO if it cannot be read, also not at a second look. Other errors say nothing about
+ * the link. */
 _must_check_ int swap_read(int space_fd, const char *link, struct version *ret);
 /* The same of the link's text alone: what it names may be gone. */
 _must_check_ int swap_read_text(int space_fd, const char *link, struct version *ret);
@@ -41,7 +42,8 @@ _must_check_ int swap_settle(int space_fd, const struct version *current);
  * Idempotent. For the process whose swap_prepare() returned 0: only renames, and an fsync after each. */
 _must_check_ int swap_undo(int space_fd, const struct version *current,
 			   const struct version *previous);
-/* The same for who comes later: it trusts no link to be durable, and makes those that are gone. */
+/* The same for who comes later: it trusts no link to be durable, and makes those that are gone. A previous
+ * release that is gone is none. */
 _must_check_ int swap_back(int space_fd, const struct version *current,
 			   const struct version *previous);
 /* Makes `current` lead to this version, whatever it is now. `previous` stays. */

@@ -26,6 +26,7 @@
 #include "updaterd/conf.h"
 #include "updaterd/failure.h"
 #include "updaterd/service.h"
+#include "updaterd/state.h"
 
 #define UPDATER_TRIAL_PROOF "proof"
 /* The old updater, asked whether it reaches the server: an instance for each version. */
@@ -50,6 +51,8 @@ _must_check_ int updater_trial_prepare(int installer_fd);
 _must_check_ int updater_trial_run(const struct updater_trial *u,
 				   const struct conf_program *program, struct service service,
 				   struct failure *failure);
+/* Before recovery, where the journal says that an attempt was cut: stops what may have been on trial. */
+void updater_trial_stop_left(const struct state *s, struct service service);
 /* A missing file is success. */
 _must_check_ int updater_trial_forget(int installer_fd);
 

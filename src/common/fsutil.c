@@ -12,6 +12,17 @@
 #define SAFE_PATH_MAX_BYTES 255
 #define OPENAT2_RETRIES	    8
 
+bool fs_is_accident(int error)
+{
+	static const int accidents[] = { -ENOMEM, -EMFILE, -ENFILE, -EINTR,  -EAGAIN,
+					 -EACCES, -EPERM,  -ENOSPC, -EDQUOT, -EROFS };
+
+	for (size_t i = 0; i < ELEMENTSOF(accidents); i++)
+		if (error == accidents[i])
+			return true;
+	return false;
+}
+
 /* ---- opening ---- */
 
 static bool is_link(int dirfd, const char *name)

@@ -20,13 +20,14 @@ struct backups {
 	struct backup_files *files;
 	pthread_mutex_t lock;	       /* from what is decided to what is done */
 	uint64_t uploads[MAX_UPLOADS]; /* ids; 0: free */
+	uint64_t coming_bytes;	       /* of their parts: room that is promised */
 };
 
 struct backup_upload {
 	struct backups *backups;
 	struct store_backup backup;
 	int fd;
-	uint64_t offset, end;
+	uint64_t offset, end, promised_bytes;
 };
 
 int backups_open(const struct queryd_conf *conf, struct store *store, struct catalog *catalog,
@@ -327,22 +328,34 @@ int backups_tell(struct backups *b, const struct backup_told *told, struct backu
 
 /* ---- bytes ---- */
 
-static int claim(struct backups *b, uint64_t id)
+static int claim(struct backup_upload *u, uint64_t bytes)
 {
+	struct backups *b = u->backups;
 	int i = find_upload(b, 0);
 
-	if (i < 0 || find_upload(b, id) >= 0)
+	if (i < 0 || find_upload(b, u->backup.id) >= 0)
 		return -EBUSY;
-	b->uploads[i] = id;
+	b->uploads[i] = u->backup.id;
+	b->coming_bytes += bytes;
+	u->promised_bytes = bytes;
 	return 0;
 }
 
-static void release(struct backups *b, uint64_t id)
+static void release(struct backup_upload *u)
 {
-	int i = find_upload(b, id);
+	struct backups *b = u->backups;
+	int i = find_upload(b, u->backup.id);
 
 	if (i >= 0)
 		b->uploads[i] = 0;
+	b->coming_bytes -= u->promised_bytes;
+}
+
+/* What has come of a part counts twice while more of it comes: it may be a little less, and is never more. */
+static bool is_room(struct backups *b, uint64_t bytes)
+{
+	return backup_files_used_bytes(b->files) + b->coming_bytes + bytes <=
+	       b->conf->backup_max_total_bytes;
 }
 
 static int begin(struct backup_upload *u, uint64_t first, uint64_t last, uint64_t total,
@@ -359,15 +372,14 @@ static int begin(struct backup_upload *u, uint64_t first, uint64_t last, uint64_
 		return find_upload(b, u->backup.id) >= 0 ? -EBUSY : -ESTALE;
 	if (total > b->conf->backup_max_file_bytes)
 		return -EFBIG;
-	if (backup_files_used_bytes(b->files) + (last - first + 1) >
-	    b->conf->backup_max_total_bytes)
+	if (!is_room(b, last - first + 1))
 		return -EDQUOT;
-	r = claim(b, u->backup.id);
+	r = claim(u, last - first + 1);
 	if (r < 0)
 		return r;
 	u->fd = backup_files_begin(b->files, u->backup.id, first);
 	if (u->fd < 0)
-		release(b, u->backup.id);
+		release(u);
 	u->offset = first;
 	u->end = last + 1;
 	return u->fd < 0 ? u->fd : 0;
@@ -413,7 +425,7 @@ struct backup_upload *backups_abort(struct backup_upload *u)
 	b = u->backups;
 	close_fd(&u->fd);
 	(void)pthread_mutex_lock(&b->lock);
-	release(b, u->backup.id);
+	release(u);
 	(void)unlock(b, 0);
 	free(u);
 	return NULL;

@@ -167,7 +167,8 @@ static int judge_error(const char *member, int error, const sd_bus_error *e,
 	const char *message = e->message ? e->message : strerror(-error);
 
 	if (sd_bus_error_has_name(e, ERROR_PREFIX "Busy"))
-		return failure_set(failure, -EBUSY, REASON_BUSY, "the installer is busy");
+		return failure_set(failure, -EBUSY, REASON_BUSY, "the installer is busy: %s",
+				   message);
 	if (sd_bus_error_has_name(e, ERROR_PREFIX "Refused"))
 		return set_refused(failure, message);
 	if (sd_bus_error_has_name(e, SD_BUS_ERROR_ACCESS_DENIED) ||

@@ -210,7 +210,8 @@ static int begin_rollback(const struct conf *conf, struct client **client, char 
 	return r;
 }
 
-/* An attempt that was on trial, and was called off, has ended as it should, too. */
+/* An attempt that was on trial, and was called off, has ended as it should, too. One that had ended well just
+ * before has not: what a person wants to leave runs, and can be left now. */
 static int judge_rollback(const cJSON *result)
 {
 	int outcome = outcome_from_name(json_text_or(result, "outcome", ""));
@@ -220,7 +221,13 @@ static int judge_rollback(const cJSON *result)
 		return EXIT_TEMPORARY;
 	if (outcome == OUTCOME_ROLLED_BACK && reason == REASON_OPERATOR)
 		return EXIT_OK;
-	return outcome == OUTCOME_CONFIRMED ? EXIT_OK : EXIT_FAILED;
+	if (outcome != OUTCOME_CONFIRMED)
+		return EXIT_FAILED;
+	if (strcmp(json_text_or(result, "kind", ""), RESULT_KIND_ROLLBACK) == 0)
+		return EXIT_OK;
+	log_error("the trial had just ended, and '%s' runs: ask again to go back from it",
+		  json_text_or(result, "to", "?"));
+	return EXIT_TEMPORARY;
 }
 
 int command_rollback(const struct conf *conf, char program, struct progress *progress)

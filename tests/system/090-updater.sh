@@ -213,6 +213,37 @@ check "the next run brings it again" gw updaterd
 equal "for it was not to blame" "rolled_back interrupted, confirmed none, releases/$VERSION" \
   "$(results | jq -r --arg to "$VERSION" '[.[] | select(.to == $to) | "\(.outcome) \(.reason)"] | join(", ")'), $(current_of updaterd)"
 kept=$old old=$VERSION
+
+next_version
+publish_a "$VERSION" "$(tree_a "$VERSION")"
+begin_trial_offline "another program's way back"
+status=0
+gw "/opt/updaterd/releases/$old/bin/updaterd" --rollback B >"$RUN/rollback.log" 2>&1 || status=$?
+equal "--rollback B is to be asked again" 75 "$status"
+check "and is told why" grep -q 'trial of program A is being ended' "$RUN/rollback.log"
+check "the trial makes way" within 20 old_is_back
+queryd_up
+ended
+withdraw "$VERSION"
+check "the next run tells of it" gw updaterd
+equal "which is not held against it" "rolled_back interrupted" \
+  "$(result_of "$VERSION" outcome) $(result_of "$VERSION" reason)"
+
+next_version
+publish_a "$VERSION" "$(tree_a "$VERSION")"
+gw rm -f /run/trial-began
+gw touch /run/trial-held
+gw updaterd >"$RUN/run.log" 2>&1 &
+RUNNER=$!
+check "a trial that hangs" within 20 gw test -e /run/trial-began
+gw systemctl kill --signal=KILL updaterd-installer.service
+ended
+equal "its installer is killed: the old updater" "rolled_back interrupted releases/$old" \
+  "$(result_of "$VERSION" outcome) $(result_of "$VERSION" reason) $(current_of updaterd)"
+equal "and nothing of the trial is left" inactive "$(gw systemctl is-active updaterd-trial.service)"
+gw rm /run/trial-held
+withdraw "$VERSION"
+
 gw rm /etc/systemd/system/updaterd-trial.service.d/hold.conf
 gw systemctl daemon-reload
 

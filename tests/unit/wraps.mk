@@ -18,6 +18,7 @@ WRAP_updaterd_test_backup := fsync
 WRAP_updaterd_test_backup_fetch := http_error http_get http_limit_time http_start_range http_wait
 WRAP_updaterd_test_backup_upload := client_backup client_backup_held client_backups clock_nanosleep http_error http_limit_time http_send \
 	http_send_part
+WRAP_updaterd_test_commands := client_close client_follow client_open client_rollback
 WRAP_updaterd_test_conf := time
 WRAP_updaterd_test_choose := trust_find_patch trust_find_target
 WRAP_updaterd_test_cycle := backup_fetch backup_upload choose_check_running choose_patch client_archived client_close client_follow client_install client_knows \
@@ -34,7 +35,7 @@ WRAP_updaterd_test_self_trial := client_close client_open client_prove client_st
 WRAP_updaterd_test_result := fs_read_file
 WRAP_updaterd_test_stage := digest_final digest_new
 WRAP_updaterd_test_store := fstatvfs64 openat64 readlinkat unlinkat
-WRAP_updaterd_test_swap := fsync readlinkat renameat symlinkat syncfs
+WRAP_updaterd_test_swap := faccessat fsync readlinkat renameat symlinkat syncfs
 WRAP_updaterd_test_transaction := conf_effective_time_sec fdatasync fsync renameat store_check_space \
 	store_would_free_enough syncfs
 WRAP_updaterd_test_trust := fsync

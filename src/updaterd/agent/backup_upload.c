@@ -18,6 +18,7 @@
 #define PART_MAX_BYTES	 (256u << 10)
 #define FIRST_PART_BYTES (32u << 10)
 #define ATTEMPTS	 4 /* failures in a row without a byte that stays */
+#define MAX_SENT	 2u /* times its length, and some */
 #define MAX_FILE_BYTES	 (UINT64_C(1) << 53)
 
 /* What the server said. */
@@ -35,7 +36,7 @@ struct upload {
 	const char *tar_sha256;
 	char sha256[SHA256_HEX_LENGTH + 1];
 	int fd;
-	uint64_t length, offset;
+	uint64_t length, offset, sent_bytes;
 	uint32_t segment_bytes;
 	struct pacer pacer;
 	uint8_t *buffer; /* a part */
@@ -158,11 +159,21 @@ static int send_part(struct upload *u, struct answered *ret)
 		r = fs_pread_all(u->fd, u->buffer, (size_t)size, u->offset);
 	if (r < 0)
 		return failure_set_errno(u->failure, r, "backup");
+	u->sent_bytes += size;
 	r = http_send_part(u->c->http, url, u->buffer, (size_t)size, u->offset, u->length,
 			   ANSWER_MAX_BYTES, &response);
 	if (r < 0)
 		return failure_set_http(u->failure, r, u->c->http, url);
 	return judge(u, &response, ret);
+}
+
+/* Bytes may cost money, and a server may want the same ones again and again. */
+static int check_sent(const struct upload *u)
+{
+	if (u->sent_bytes <= MAX_SENT * u->length + PART_MAX_BYTES)
+		return 0;
+	return failure_set(u->failure, -EPROTO, REASON_BAD_ANSWER,
+			   "the query server has been sent all of it %u times", MAX_SENT);
 }
 
 static bool is_worth_another(int error)
@@ -192,7 +203,11 @@ static int bring(struct upload *u, struct answered answered)
 
 	while (answered.word != WORD_HELD) {
 		uint64_t before = u->offset;
-		int r = is_asking ? tell(u, &answered) : send_part(u, &answered);
+		int r = check_sent(u);
+
+		if (r < 0)
+			return r;
+		r = is_asking ? tell(u, &answered) : send_part(u, &answered);
 
 		if (r >= 0) {
 			if (answered.word == WORD_WANTED)
@@ -256,6 +271,9 @@ static int upload(struct upload *u)
 		r = tell(u, &answered);
 	if (r < 0 || answered.word == WORD_HELD)
 		return r < 0 ? r : 1;
+	if (u->fd < 0)
+		return failure_set(u->failure, -ENOENT, REASON_BAD_ANSWER,
+				   "the query server has lost it, and it is not here any more");
 	u->offset = answered.offset;
 	r = network_admit(u->c->conf, u->length - u->offset, u->failure);
 	if (r < 0)

@@ -347,6 +347,7 @@ static int step_install(struct upgrade *u, cJSON **ret_result, struct failure *f
 	int r;
 
 	u->attempt.step = STEP_CHECK;
+	u->attempt.is_from_medium = u->medium;
 	if (!c->client)
 		return failure_set(failure, -ECONNREFUSED, REASON_IO,
 				   "the installer does not answer");

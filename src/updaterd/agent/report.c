@@ -28,6 +28,7 @@ int attempt_share(const struct attempt *a, char **ret_json)
 
 	if (!share || !cJSON_AddStringToObject(share, "kind", a->kind) ||
 	    (a->file && !cJSON_AddStringToObject(share, "file", a->file)) ||
+	    (a->is_from_medium && !cJSON_AddTrueToObject(share, "from_medium")) ||
 	    !json_add_u64(share, "started_sec", a->started_sec) ||
 	    !json_add_u64(share, "duration_ms", clock_now_msec(CLOCK_BOOTTIME) - a->started_msec) ||
 	    !json_add_u64(share, "bytes_fetched", a->bytes_fetched) ||

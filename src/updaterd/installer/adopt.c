@@ -5,6 +5,7 @@
 #include <stdbool.h>
 #include <string.h>
 
+#include "common/fsutil.h"
 #include "updaterd/stage.h"
 
 #define STAGE_NAME "factory"
@@ -66,8 +67,8 @@ int adopt_factory(const struct conf_program *program, struct store *store, struc
 	if (r < 0)
 		return r;
 	r = store_check_release(store, &version, NULL);
-	if (r == -ENOENT || r == -EUCLEAN)
-		r = copy_factory(factory_fd, store, &version, r == -EUCLEAN, failure);
+	if (r < 0 && !fs_is_accident(r))
+		r = copy_factory(factory_fd, store, &version, r != -ENOENT, failure);
 	else if (r < 0)
 		(void)failure_set_errno(failure, r, "checking '%s'", version.text);
 	if (r < 0)

@@ -92,9 +92,9 @@ int backup_make(struct store *store, const struct version *version, uint64_t max
 	int r;
 
 	r = store_check_release(store, version, &error);
-	if (r == -EUCLEAN)
+	if (r < 0 && !fs_is_accident(r))
 		return failure_set(failure, r, REASON_DAMAGED, "%s is damaged: %s", version->text,
-				   error ? error : "");
+				   error ? error : strerror(-r));
 	if (r == 0)
 		r = release_fd = store_open_release(store, version);
 	if (r >= 0)

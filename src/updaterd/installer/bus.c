@@ -18,6 +18,7 @@
 #include "updaterd/recover.h"
 #include "updaterd/release_version.h"
 #include "updaterd/status.h"
+#include "updaterd/updater_trial.h"
 #include "updaterd/worker.h"
 
 #define ERROR_BUSY     UPDATER_BUS_IFACE ".Error.Busy"
@@ -296,6 +297,21 @@ static int method_install(sd_bus_message *m, void *userdata, sd_bus_error *error
 	return r < 0 ? r : start_attempt(server, m, &request, error);
 }
 
+/* The way out of a trial is its end; that attempt is the answer. Nor does a person who wants another program
+ * back wait for the world to come back: that trial is for another night. */
+static int end_trial_for(struct server *server, sd_bus_message *m,
+			 const struct transaction_request *request, sd_bus_error *error)
+{
+	if (request->program == server->request.program) {
+		worker_call_off(server->worker, REASON_OPERATOR);
+		return sd_bus_reply_method_return(m, "s", server->request.txid);
+	}
+	worker_call_off(server->worker, REASON_INTERRUPTED);
+	return sd_bus_error_setf(error, ERROR_BUSY,
+				 "the trial of program %c is being ended for this; ask again",
+				 server->request.program);
+}
+
 static int method_rollback(sd_bus_message *m, void *userdata, sd_bus_error *error)
 {
 	struct transaction_request request = { .is_rollback = true,
@@ -318,11 +334,8 @@ static int method_rollback(sd_bus_message *m, void *userdata, sd_bus_error *erro
 	if (r < 0)
 		return sd_bus_error_set_errno(error, r);
 	request.program = *program;
-	/* The way out of a trial is its end; that attempt is the answer. */
-	if (is_on_trial(server) && request.program == server->request.program) {
-		worker_call_off(server->worker, REASON_OPERATOR);
-		return sd_bus_reply_method_return(m, "s", server->request.txid);
-	}
+	if (is_on_trial(server) && conf_program(server->conf, request.program))
+		return end_trial_for(server, m, &request, error);
 	return start_attempt(server, m, &request, error);
 }
 
@@ -495,8 +508,10 @@ static void recover_first(const struct conf *conf)
 	r = systemd_new(&systemd);
 	if (r == 0)
 		r = state_open(conf, STATE_WAIT, &s);
-	if (r == 0)
+	if (r == 0) {
+		updater_trial_stop_left(s, systemd_service(systemd));
 		r = recover(s, systemd_service(systemd), false);
+	}
 	if (r < 0)
 		log_error("cannot bring '%s' in order: %s", conf->installer_dir, strerror(-r));
 }

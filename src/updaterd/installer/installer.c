@@ -12,24 +12,39 @@
 #include "updaterd/until.h"
 #include "updaterd/verify.h"
 
+/* An attempt that is under way has what it knows in memory, and may last: a trial waits for a day. */
+static int open_state(const struct conf *conf, enum state_mode mode, struct state **ret)
+{
+	int r = state_open(conf, mode, ret);
+
+	if (r == -EBUSY)
+		log_error("an upgrade is under way; try again when it has ended");
+	else if (r < 0)
+		log_error("cannot open '%s': %s", conf->installer_dir, strerror(-r));
+	if (r < 0)
+		return r == -EBUSY ? EXIT_TEMPORARY : EXIT_FAILED;
+	return EXIT_OK;
+}
+
 /* Holds the state and brings it in order; *ret_recovered tells whether that went well. */
-static int enter(const struct conf *conf, struct state **ret, int *ret_recovered)
+static int enter(const struct conf *conf, enum state_mode mode, struct state **ret,
+		 int *ret_recovered)
 {
 	_cleanup_(systemd_freep) struct systemd *systemd = NULL;
 	_cleanup_(state_closep) struct state *s = NULL;
-	int r;
+	int code;
 
 	if (geteuid() != 0) {
 		log_error("only root may do this");
 		return EXIT_NOT_PERMITTED;
 	}
-	r = systemd_new(&systemd);
-	if (r == 0)
-		r = state_open(conf, STATE_WAIT, &s);
-	if (r < 0) {
-		log_error("cannot open '%s': %s", conf->installer_dir, strerror(-r));
+	if (systemd_new(&systemd) < 0) {
+		log_error("out of memory");
 		return EXIT_FAILED;
 	}
+	code = open_state(conf, mode, &s);
+	if (code != EXIT_OK)
+		return code;
 	*ret_recovered = recover(s, systemd_service(systemd), true);
 	*ret = TAKE_PTR(s);
 	return EXIT_OK;
@@ -40,15 +55,15 @@ int installer_recover(const struct conf *conf)
 	_cleanup_(state_closep) struct state *s = NULL;
 	int r, recovered;
 
-	r = enter(conf, &s, &recovered);
+	r = enter(conf, STATE_WAIT, &s, &recovered);
 	if (r != EXIT_OK)
 		return r;
 	return recovered < 0 ? EXIT_FAILED : EXIT_OK;
 }
 
 /* The same for what is about one program. */
-static int enter_for(const struct conf *conf, char letter, const struct conf_program **ret_program,
-		     struct state **ret)
+static int enter_for(const struct conf *conf, enum state_mode mode, char letter,
+		     const struct conf_program **ret_program, struct state **ret)
 {
 	const struct conf_program *program = conf_program(conf, letter);
 	int recovered;
@@ -58,7 +73,7 @@ static int enter_for(const struct conf *conf, char letter, const struct conf_pro
 		return EXIT_CONFIG;
 	}
 	*ret_program = program;
-	return enter(conf, ret, &recovered);
+	return enter(conf, mode, ret, &recovered);
 }
 
 static int adopt(const struct conf_program *program)
@@ -85,12 +100,20 @@ static int adopt(const struct conf_program *program)
 	return had_current < 0 ? EXIT_FAILED : EXIT_OK;
 }
 
+/* Where something runs the factory release is a pity only, and no reason to hold up dpkg for as long as an
+ * attempt may last. */
 int installer_adopt(const struct conf *conf, char program)
 {
 	_cleanup_(state_closep) struct state *s = NULL;
 	const struct conf_program *p = NULL;
-	int r = enter_for(conf, program, &p, &s);
+	struct version current;
+	bool has_current = state_current(conf, program, &current) == 0;
+	int r = enter_for(conf, has_current ? STATE_TRY : STATE_WAIT, program, &p, &s);
 
+	if (r == EXIT_TEMPORARY) {
+		log_notice("'%s' runs; the factory release is not copied now", current.text);
+		return EXIT_OK;
+	}
 	return r != EXIT_OK ? r : adopt(p);
 }
 
@@ -98,7 +121,7 @@ int installer_disown(const struct conf *conf, char program)
 {
 	_cleanup_(state_closep) struct state *s = NULL;
 	const struct conf_program *p = NULL;
-	int r = enter_for(conf, program, &p, &s);
+	int r = enter_for(conf, STATE_WAIT, program, &p, &s);
 
 	if (r != EXIT_OK)
 		return r;
@@ -163,30 +186,21 @@ int installer_clear_quarantine(const struct conf *conf, const struct version *ve
 	const struct conf_program *p = NULL;
 	int r, recovered;
 
-	r = version ? enter_for(conf, version->program, &p, &s) : enter(conf, &s, &recovered);
+	r = version ? enter_for(conf, STATE_TRY, version->program, &p, &s)
+		    : enter(conf, STATE_TRY, &s, &recovered);
 	if (r != EXIT_OK)
 		return r;
 	r = version ? clear_quarantine(s, version) : clear_quarantines(s);
 	return write_decision(s, r, "end the quarantine");
 }
 
-/* An attempt that is under way has what it knows in memory, and may last. */
 static int enter_to_decide(const struct conf *conf, struct state **ret)
 {
-	int r;
-
 	if (geteuid() != 0) {
 		log_error("only root may do this");
 		return EXIT_NOT_PERMITTED;
 	}
-	r = state_open(conf, STATE_TRY, ret);
-	if (r == -EBUSY) {
-		log_error("an upgrade is under way; try again when it has ended");
-		return EXIT_TEMPORARY;
-	}
-	if (r < 0)
-		log_error("cannot open '%s': %s", conf->installer_dir, strerror(-r));
-	return r < 0 ? EXIT_FAILED : EXIT_OK;
+	return open_state(conf, STATE_TRY, ret);
 }
 
 static int hold(struct state *s, char program, uint64_t until_sec)

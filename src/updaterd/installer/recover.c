@@ -13,11 +13,30 @@
 #include "updaterd/trial.h"
 #include "updaterd/updater_trial.h"
 
+/* ---- spaces ---- */
+
+static bool is_installed(const struct conf_program *program)
+{
+	return faccessat(AT_FDCWD, program->space, F_OK, AT_SYMLINK_NOFOLLOW) == 0 ||
+	       (program->factory && faccessat(AT_FDCWD, program->factory, F_OK, 0) == 0);
+}
+
+/* A space that is gone, or a directory of it, is made again where a program is installed. */
+static int open_space(const struct conf_program *program, struct store **ret)
+{
+	int r = store_open(program->space, ret);
+
+	if (r != -ENOENT || !is_installed(program))
+		return r;
+	log_error("'%s' is not whole; it is made again", program->space);
+	return store_create(program->space, ret);
+}
+
 /* ---- `current` ---- */
 
 /* 1 if `current` leads to a release, 0 if not; thorough: every byte of it, which takes its time. A
  * machine in need is no reason to flip anything, and is passed on. */
-static int look_at_current(const struct store *store, bool is_thorough)
+static int leads_to_release(const struct store *store, bool is_thorough)
 {
 	_cleanup_free_ char *error = NULL;
 	struct version current;
@@ -25,27 +44,15 @@ static int look_at_current(const struct store *store, bool is_thorough)
 
 	r = swap_read(store_dirfd(store), SWAP_CURRENT, &current);
 	if (r < 0)
-		return r == -ENOENT || r == -EUCLEAN ? 0 : r;
+		return fs_is_accident(r) ? r : 0;
 	if (!is_thorough)
 		return store_has_release(store, &current);
 	r = store_check_release(store, &current, &error);
-	if (r == 0)
-		return 1;
-	if (r != -EUCLEAN && r != -ENOENT && r != -EIO)
-		return r;
+	if (r == 0 || fs_is_accident(r))
+		return r == 0 ? 1 : r;
 	log_error("'%s/current' leads to '%s', which is damaged: %s", store_path(store),
 		  current.text, error ? error : strerror(-r));
-	return r == -EIO ? r : 0;
-}
-
-/* A block that is lost stays lost; an accident does not happen twice. */
-static int leads_to_release(const struct store *store, bool is_thorough)
-{
-	int r = look_at_current(store, is_thorough);
-
-	if (r == -EIO)
-		r = look_at_current(store, is_thorough);
-	return r == -EIO ? 0 : r;
+	return 0;
 }
 
 /* 1 if it is sound, 0 if it is not. */
@@ -53,9 +60,7 @@ static int is_sound(const struct store *store, const struct version *version)
 {
 	int r = store_check_release(store, version, NULL);
 
-	if (r == 0)
-		return 1;
-	return r == -EUCLEAN || r == -ENOENT || r == -EIO ? 0 : r;
+	return r == 0 ? 1 : fs_is_accident(r) ? r : 0;
 }
 
 static int find_newest(const struct store *store, struct version *ret)
@@ -85,22 +90,23 @@ static int find_previous(const struct store *store, struct version *ret)
 	int r;
 
 	r = swap_read(store_dirfd(store), SWAP_PREVIOUS, &version);
-	if (r < 0)
-		return r == -EUCLEAN ? -ENOENT : r;
-	r = is_sound(store, &version);
+	if (r == 0)
+		r = is_sound(store, &version);
 	if (r <= 0)
-		return r < 0 ? r : -ENOENT;
+		return fs_is_accident(r) ? r : -ENOENT;
 	*ret = version;
 	return 0;
 }
 
 /* The rescue program found nothing else that could run. */
-static bool leads_to_factory(const struct conf_program *program, const struct store *store)
+static int leads_to_factory(const struct conf_program *program, const struct store *store)
 {
 	_cleanup_free_ char *target = NULL;
+	int r = fs_read_link(store_dirfd(store), SWAP_CURRENT, &target);
 
-	return program->factory && fs_read_link(store_dirfd(store), SWAP_CURRENT, &target) == 0 &&
-	       strcmp(target, program->factory) == 0;
+	if (r < 0)
+		return fs_is_accident(r) ? r : 0;
+	return program->factory && strcmp(target, program->factory) == 0;
 }
 
 /* `previous`, else the newest complete release, else the factory's. */
@@ -108,12 +114,14 @@ static int find_replacement(const struct conf_program *program, struct store *st
 			    struct version *ret)
 {
 	struct failure failure;
-	int r = -ENOENT;
+	int r = leads_to_factory(program, store);
 
-	if (!leads_to_factory(program, store)) {
+	if (r == 0) {
 		r = find_previous(store, ret);
 		if (r == -ENOENT)
 			r = find_newest(store, ret);
+	} else if (r > 0) {
+		r = -ENOENT;
 	}
 	if (r != -ENOENT)
 		return r;
@@ -168,49 +176,6 @@ static void restart_program(struct service service, const struct conf_program *p
 		log_error("'%s' after recovery: %s", program->unit, failure.text);
 }
 
-/* What `previous` led to. 1, or 0 if it is not there any more: an attempt at it again may have removed
- * it. */
-static int read_before_previous(const struct recovery *rec, struct version *ret)
-{
-	const char *text = journal_get(rec->state->journal, RECORD_BEFORE_PREVIOUS);
-	_cleanup_close_ int fd = FD_NONE;
-
-	if (!text || version_parse(text, ret) < 0)
-		return 0;
-	fd = store_open_release(rec->store, ret);
-	if (fd < 0)
-		return fd == -ENOENT ? 0 : fd;
-	return 1;
-}
-
-/* Puts both links back to what they were before the attempt. 1 if the new release was `current`. Where
- * the old release is gone, recover_current() has to find what is left. */
-static int undo_flip(const struct recovery *rec)
-{
-	_cleanup_close_ int from_fd = FD_NONE;
-	struct version from, current, before;
-	bool was_flipped;
-	int r, had_previous;
-
-	if (version_parse(rec->result.from, &from) < 0)
-		return 0;
-	from_fd = store_open_release(rec->store, &from);
-	if (from_fd == -ENOENT) {
-		log_error("'%s' is gone from '%s'", from.text, rec->program->space);
-		return 0;
-	}
-	r = from_fd < 0 ? from_fd : read_before_previous(rec, &before);
-	if (r < 0)
-		return r;
-	had_previous = r;
-	r = swap_read(store_dirfd(rec->store), SWAP_CURRENT, &current);
-	if (r < 0 && r != -ENOENT && r != -EUCLEAN)
-		return r;
-	was_flipped = r < 0 || strcmp(current.text, from.text) != 0;
-	r = swap_back(store_dirfd(rec->store), &from, had_previous ? &before : NULL);
-	return r < 0 ? r : was_flipped;
-}
-
 static void set_interrupted(struct result *result, enum outcome outcome, enum step step)
 {
 	result->outcome = outcome;
@@ -219,12 +184,62 @@ static void set_interrupted(struct result *result, enum outcome outcome, enum st
 			  step_name(step));
 }
 
+/* 1 and the version to go back to; 0 if there is none. */
+static int find_way_back(const struct recovery *rec, struct version *ret)
+{
+	_cleanup_close_ int fd = FD_NONE;
+
+	if (!rec->store || version_parse(rec->result.from, ret) < 0)
+		return 0;
+	fd = store_open_release(rec->store, ret);
+	if (fd == -EIO)
+		fd = store_open_release(rec->store, ret);
+	if (fd >= 0)
+		return 1;
+	if (!fs_is_accident(fd))
+		log_error("'%s' is gone from '%s': %s", ret->text, rec->program->space,
+			  strerror(-fd));
+	return fs_is_accident(fd) ? fd : 0;
+}
+
+/* Should we be cut after the flip, the next one knows from this that there was one to undo. */
+static void note_way_back(struct recovery *rec)
+{
+	if (rec->result.failure.reason != REASON_NONE)
+		return;
+	set_interrupted(&rec->result, OUTCOME_NONE, STEP_PROBE);
+	if (record_durably(rec->state->journal, JOURNAL_TRIAL, &rec->result) < 0)
+		log_warning("cannot write down that '%s' was on trial", rec->result.to);
+}
+
+/* Puts both links back to what they were before the attempt. 1 if the new release was `current`. Where
+ * the old release is gone, recover_current() has to find what is left. */
+static int undo_flip(struct recovery *rec)
+{
+	const char *text = journal_get(rec->state->journal, RECORD_BEFORE_PREVIOUS);
+	struct version from, current, before;
+	bool was_flipped, had_previous = text && version_parse(text, &before) == 0;
+	int r;
+
+	r = find_way_back(rec, &from);
+	if (r <= 0)
+		return r;
+	r = swap_read(store_dirfd(rec->store), SWAP_CURRENT, &current);
+	if (r < 0 && r != -ENOENT && r != -EUCLEAN)
+		return r;
+	was_flipped = r < 0 || strcmp(current.text, from.text) != 0;
+	if (was_flipped)
+		note_way_back(rec);
+	r = swap_back(store_dirfd(rec->store), &from, had_previous ? &before : NULL);
+	return r < 0 ? r : was_flipped;
+}
+
 /* With an outcome in the journal it is not the attempt that was cut, but its end. */
 static int end_before_swap(struct recovery *rec, enum step step)
 {
 	if (rec->result.outcome == OUTCOME_NONE)
 		set_interrupted(&rec->result, OUTCOME_FAILED, step);
-	return rec->store ? undo_flip(rec) : 0;
+	return undo_flip(rec);
 }
 
 /* A release that takes the machine down with it must not get a chance every night. */
@@ -265,14 +280,12 @@ static int end_undone(struct recovery *rec)
 static int end_trial(struct recovery *rec)
 {
 	enum reason reason = rec->result.failure.reason;
-	int was_flipped = 0;
+	int was_flipped = undo_flip(rec);
 
-	if (rec->store) {
-		was_flipped = undo_flip(rec);
-		if (was_flipped < 0)
-			return was_flipped;
+	if (was_flipped < 0)
+		return was_flipped;
+	if (rec->store)
 		restart_program(rec->service, rec->program, rec->at_boot);
-	}
 	if (was_flipped || was_rescued(rec))
 		return end_undone(rec);
 	if (reason == REASON_NONE)
@@ -342,7 +355,7 @@ static int recover_attempt(struct recovery *rec)
 	rec->program = conf_program(s->conf, rec->result.program);
 	rec->store = NULL;
 	if (rec->program) {
-		r = store_open(rec->program->space, &rec->store);
+		r = open_space(rec->program, &rec->store);
 		if (r < 0 && r != -ENOENT)
 			return r;
 	}
@@ -360,24 +373,9 @@ static int recover_attempt(struct recovery *rec)
 
 /* ---- all of it ---- */
 
-static bool is_installed(const struct conf_program *program)
-{
-	return faccessat(AT_FDCWD, program->space, F_OK, AT_SYMLINK_NOFOLLOW) == 0 ||
-	       (program->factory && faccessat(AT_FDCWD, program->factory, F_OK, 0) == 0);
-}
-
-/* A space that is gone, or a directory of it, is made again where a program is installed. */
-static int open_space(const struct conf_program *program, struct store **ret)
-{
-	int r = store_open(program->space, ret);
-
-	if (r != -ENOENT || !is_installed(program))
-		return r;
-	log_error("'%s' is not whole; it is made again", program->space);
-	return store_create(program->space, ret);
-}
-
-static int recover_space(const struct conf_program *program, struct service service, bool at_boot)
+/* An attempt that could not be ended needs all that it left. */
+static int recover_space(const struct conf_program *program, struct service service, bool at_boot,
+			 bool is_ended)
 {
 	_cleanup_(store_closep) struct store *store = NULL;
 	int r, recovered;
@@ -390,8 +388,8 @@ static int recover_space(const struct conf_program *program, struct service serv
 		return recovered;
 	if (recovered > 0)
 		restart_program(service, program, at_boot);
-	r = swap_clear(store_dirfd(store));
-	if (r == 0)
+	r = is_ended ? swap_clear(store_dirfd(store)) : 0;
+	if (r == 0 && is_ended)
 		r = state_prune(store, NULL);
 	return r == 0 && recovered == -EUCLEAN ? recovered : r;
 }
@@ -429,13 +427,30 @@ static int end_attempt(struct state *s, struct service service, bool at_boot)
 	return r;
 }
 
-/* Every space gets its turn, whatever is wrong with another. */
-static int recover_spaces(const struct conf *conf, struct service service, bool at_boot)
+/* What a person left by the rescue program is not installed again. */
+static int quarantine_left(struct state *s)
+{
+	bool is_any = false;
+
+	for (size_t i = 0; i < s->conf->n_programs; i++) {
+		int r = state_quarantine_left(s, s->conf->programs[i].letter);
+
+		if (r < 0)
+			return r;
+		is_any = is_any || r > 0;
+	}
+	return is_any ? journal_write(s->journal) : 0;
+}
+
+/* Every space gets its turn, whatever is wrong with another. open: the program whose attempt is not ended,
+ * if any. */
+static int recover_spaces(const struct conf *conf, struct service service, bool at_boot, char open)
 {
 	int first = 0;
 
 	for (size_t i = 0; i < conf->n_programs; i++) {
-		int r = recover_space(&conf->programs[i], service, at_boot);
+		int r = recover_space(&conf->programs[i], service, at_boot,
+				      conf->programs[i].letter != open);
 
 		if (r >= 0)
 			continue;
@@ -460,6 +475,8 @@ static void provide(const struct state *s)
 
 int recover(struct state *s, struct service service, bool at_boot)
 {
+	const char *letter = journal_get(s->journal, "program");
+	char open = letter ? *letter : '\0';
 	int r, first = 0;
 
 	/* That it was removed with its attempt may not have reached the disk. */
@@ -467,8 +484,12 @@ int recover(struct state *s, struct service service, bool at_boot)
 	if (journal_is_damaged(s->journal))
 		first = renew_floors(s);
 	r = end_attempt(s, service, at_boot);
+	if (r == 0) {
+		open = '\0';
+		r = quarantine_left(s);
+	}
 	first = r < 0 ? r : first;
-	r = recover_spaces(s->conf, service, at_boot);
+	r = recover_spaces(s->conf, service, at_boot, open);
 	first = first ? first : r;
 	provide(s);
 	return first;

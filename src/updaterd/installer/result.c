@@ -64,8 +64,11 @@ int result_share_parse(const char *json, struct result_share *ret, char **ret_er
 		r = get_optional_u64(object, "segments_fetched", &share.segments_fetched, &error);
 	if (r == 0)
 		r = get_optional_u64(object, "segments_again", &share.segments_again, &error);
-	if (r == 0)
+	if (r == 0) {
 		share.file = result_file_from_name(json_text_or(object, "file", NULL));
+		share.is_from_medium = cJSON_IsTrue(
+			cJSON_GetObjectItemCaseSensitive(object, "from_medium"));
+	}
 	if (r < 0) {
 		if (ret_error && asprintf(ret_error, "%s%s%s", error.field,
 					  *error.field ? ": " : "", error.text) < 0)
@@ -160,13 +163,6 @@ static bool is_sound(const char *json, size_t size)
 	return json_parse(json, size, NULL, &object, NULL) == 0 && cJSON_IsObject(object);
 }
 
-/* Did the machine fail, and may do better the next time? */
-static bool is_accident(int error)
-{
-	return error == -ENOMEM || error == -EMFILE || error == -ENFILE || error == -EINTR ||
-	       error == -EAGAIN || error == -EACCES || error == -EPERM;
-}
-
 /* A history that is lost is worth less than a result that is kept, and counts as empty. */
 static int read_history(int dirfd, char **ret, size_t *ret_size)
 {
@@ -174,7 +170,7 @@ static int read_history(int dirfd, char **ret, size_t *ret_size)
 
 	if (r == -EIO)
 		r = fs_read_file(dirfd, HISTORY, HISTORY_MAX_BYTES, ret, ret_size);
-	if (r == 0 || is_accident(r))
+	if (r == 0 || fs_is_accident(r))
 		return r;
 	*ret = strdup("");
 	*ret_size = 0;

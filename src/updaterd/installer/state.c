@@ -9,6 +9,7 @@
 #include "common/fsutil.h"
 #include "updaterd/programs.h"
 #include "updaterd/record.h"
+#include "updaterd/rescue.h"
 #include "updaterd/swap.h"
 #include "updaterd/updater_trial.h"
 
@@ -271,6 +272,18 @@ int state_set_quarantine(struct state *s, const struct version *version)
 	return memorize(s, "quarantine", version->program, &m);
 }
 
+int state_quarantine_left(struct state *s, char letter)
+{
+	struct memory m = recall(s, RESCUE_LEFT, letter);
+	int r = 0;
+
+	for (size_t i = 0; i < m.n && r == 0; i++)
+		r = state_set_quarantine(s, &m.list[i].version);
+	if (r == 0)
+		r = journal_set(s->journal, key_of(RESCUE_LEFT, letter).text, NULL);
+	return r < 0 ? r : m.n > 0;
+}
+
 static int forget_version(struct state *s, const char *what, const struct version *version)
 {
 	struct memory m = recall(s, what, version->program);
@@ -352,7 +365,10 @@ uint64_t state_held_until(const struct state *s, char letter, uint64_t now_sec)
 
 int state_note_postponed(struct state *s, char letter, uint64_t now_sec)
 {
-	if (state_postponed_since(s, letter) > 0)
+	uint64_t since_sec = state_postponed_since(s, letter);
+
+	/* By a clock that was ahead it would not be told for years. */
+	if (since_sec > 0 && since_sec <= now_sec)
 		return 0;
 	return journal_set_u64(s->journal, key_of(POSTPONED, letter).text, now_sec);
 }

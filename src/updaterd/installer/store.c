@@ -322,31 +322,25 @@ int store_read_manifest(int release_fd, struct manifest **ret, char **ret_error)
 /* Does an error tell of a release, or of the machine that reads it? */
 static bool is_about_content(int error)
 {
-	switch (-error) {
-	case EIO:
-	case EINTR:
-	case EAGAIN:
-	case ENOMEM:
-	case EMFILE:
-	case ENFILE:
-	case ENOSPC:
-	case EDQUOT:
-	case EROFS:
-	case EPERM:
-	case EACCES: return false;
-	default: return true;
-	}
+	return error != -EIO && !fs_is_accident(error);
+}
+
+static int has_release(const struct store *s, const struct version *version)
+{
+	_cleanup_(manifest_freep) struct manifest *m = NULL;
+	_cleanup_close_ int fd = store_open_release(s, version);
+
+	return fd < 0 ? fd : store_read_manifest(fd, &m, NULL);
 }
 
 int store_has_release(const struct store *s, const struct version *version)
 {
-	_cleanup_(manifest_freep) struct manifest *m = NULL;
-	_cleanup_close_ int fd = store_open_release(s, version);
-	int r = fd < 0 ? fd : store_read_manifest(fd, &m, NULL);
+	int r = has_release(s, version);
 
-	if (r < 0)
-		return is_about_content(r) ? 0 : r;
-	return 1;
+	/* A block that is lost stays lost; an accident does not happen twice. */
+	if (r == -EIO)
+		r = has_release(s, version);
+	return r == 0 ? 1 : fs_is_accident(r) ? r : 0;
 }
 
 static int unclean(char **ret_error, const char *sentence)
@@ -356,7 +350,7 @@ static int unclean(char **ret_error, const char *sentence)
 	return -EUCLEAN;
 }
 
-int store_check_release(const struct store *s, const struct version *version, char **ret_error)
+static int check_release(const struct store *s, const struct version *version, char **ret_error)
 {
 	_cleanup_(manifest_freep) struct manifest *m = NULL;
 	_cleanup_close_ int fd = FD_NONE;
@@ -374,6 +368,20 @@ int store_check_release(const struct store *s, const struct version *version, ch
 		return unclean(ret_error, "is another version by its release.json");
 	r = manifest_check_tree(m, fd, ret_error);
 	return r < 0 && is_about_content(r) ? unclean(ret_error, "is not whole") : r;
+}
+
+int store_check_release(const struct store *s, const struct version *version, char **ret_error)
+{
+	_cleanup_free_ char *error = NULL;
+	int r = check_release(s, version, &error);
+
+	if (r == -EIO) {
+		free(TAKE_PTR(error));
+		r = check_release(s, version, &error);
+	}
+	if (ret_error)
+		*ret_error = TAKE_PTR(error);
+	return r;
 }
 
 /* The rename takes it out of sight as a whole, so a removal that is cut leaves no half release. */

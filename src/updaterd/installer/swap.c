@@ -43,7 +43,7 @@ int swap_read_text(int space_fd, const char *link, struct version *ret)
 	return 0;
 }
 
-int swap_read(int space_fd, const char *link, struct version *ret)
+static int read_link(int space_fd, const char *link, struct version *ret)
 {
 	struct link_target target;
 	struct version version;
@@ -62,6 +62,13 @@ int swap_read(int space_fd, const char *link, struct version *ret)
 	return 0;
 }
 
+int swap_read(int space_fd, const char *link, struct version *ret)
+{
+	int r = read_link(space_fd, link, ret);
+
+	return r == -EIO ? read_link(space_fd, link, ret) : r;
+}
+
 /* 1 if a link leads to this version, 0 if it does not. */
 static int leads_to(int space_fd, const char *link, const struct version *version)
 {
@@ -77,9 +84,22 @@ static int leads_to(int space_fd, const char *link, const struct version *versio
 
 static int unlink_if_there(int space_fd, const char *name)
 {
-	if (unlinkat(space_fd, name, 0) < 0 && errno != ENOENT)
-		return -errno;
-	return 0;
+	if (unlinkat(space_fd, name, 0) == 0 || errno == ENOENT)
+		return 0;
+	return errno == EISDIR ? fs_remove_tree(space_fd, name) : -errno;
+}
+
+/* Nothing can be renamed onto a directory, whoever has put that in the place of a link. */
+static int rename_link(int space_fd, const char *from, const char *to)
+{
+	int r;
+
+	if (renameat(space_fd, from, space_fd, to) == 0)
+		return 0;
+	r = errno == EISDIR ? fs_remove_tree(space_fd, to) : -errno;
+	if (r == 0 && renameat(space_fd, from, space_fd, to) < 0)
+		r = -errno;
+	return r;
 }
 
 /* version NULL: there shall be none. */
@@ -119,8 +139,10 @@ int swap_prepare(int space_fd, const struct version *to, const struct version *f
 
 static int rename_durably(int space_fd, const char *from, const char *to)
 {
-	if (renameat(space_fd, from, space_fd, to) < 0)
-		return -errno;
+	int r = rename_link(space_fd, from, to);
+
+	if (r < 0)
+		return r;
 	return fsync(space_fd) < 0 ? -errno : 0;
 }
 
@@ -131,7 +153,7 @@ int swap_previous(int space_fd)
 
 int swap_current(int space_fd)
 {
-	return renameat(space_fd, CURRENT_NEW, space_fd, SWAP_CURRENT) < 0 ? -errno : 0;
+	return rename_link(space_fd, CURRENT_NEW, SWAP_CURRENT);
 }
 
 int swap_settle(int space_fd, const struct version *current)
@@ -226,14 +248,22 @@ static int put_back(int space_fd, const struct version *current, const struct ve
 		return r;
 	if (!are_durable && (moves_current || moves_previous) && syncfs(space_fd) < 0)
 		return -errno;
-	if (moves_current && renameat(space_fd, CURRENT_BACK, space_fd, SWAP_CURRENT) < 0)
-		return -errno;
-	r = swap_settle(space_fd, current);
+	r = moves_current ? rename_link(space_fd, CURRENT_BACK, SWAP_CURRENT) : 0;
+	if (r == 0)
+		r = swap_settle(space_fd, current);
 	if (r < 0)
 		return r;
 	if (!previous)
 		return drop_previous(space_fd);
 	return moves_previous ? rename_durably(space_fd, PREVIOUS_BACK, SWAP_PREVIOUS) : 0;
+}
+
+/* Only if that is certain: a link to what is not there is nothing worse than no link. */
+static bool is_gone(int space_fd, const struct version *version)
+{
+	struct link_target target = target_of(version);
+
+	return faccessat(space_fd, target.text, F_OK, AT_SYMLINK_NOFOLLOW) < 0 && errno == ENOENT;
 }
 
 int swap_undo(int space_fd, const struct version *current, const struct version *previous)
@@ -243,7 +273,8 @@ int swap_undo(int space_fd, const struct version *current, const struct version 
 
 int swap_back(int space_fd, const struct version *current, const struct version *previous)
 {
-	return put_back(space_fd, current, previous, false);
+	return put_back(space_fd, current,
+			previous && is_gone(space_fd, previous) ? NULL : previous, false);
 }
 
 int swap_clear(int space_fd)

@@ -9,13 +9,14 @@
 #include "common/log.h"
 #include "updaterd/exit_codes.h"
 
-#define PROOF_BYTES	   64u
-#define PAUSE_MSEC	   1000u
+#define PROOF_BYTES	  64u
+#define PAUSE_MSEC	  1000u
 /* A pause is twice the one before it, up to so many times the first one. */
-#define MAX_PAUSES	   15u
-/* What systemd itself exits with for a process that it could not start. */
-#define FIRST_SYSTEMD_EXIT 200
-#define WAIT_PERCENT	   85u
+#define MAX_PAUSES	  15u
+/* What systemd itself exits with where the executable is missing, or none for this machine. Its other codes
+ * are about what the unit needs of the machine: room in /run, memory, a user. */
+#define SYSTEMD_EXIT_EXEC 203
+#define WAIT_PERCENT	  85u
 
 /* ---- the proof ---- */
 
@@ -117,6 +118,27 @@ static int name_helper(const char *unit, char **ret)
 	return asprintf(ret, "%.*s-installer%s", (int)length, unit, ending) < 0 ? -ENOMEM : 0;
 }
 
+/* What was on trial when the installer died may hang there, or run in circles, for ever. */
+static void stop_left(const struct conf_program *program, struct service service)
+{
+	_cleanup_free_ char *helper = NULL;
+
+	(void)!service.ops->stop(service.userdata, program->trial_unit);
+	if (name_helper(program->trial_unit, &helper) < 0)
+		helper = NULL;
+	else
+		(void)!service.ops->stop(service.userdata, helper);
+}
+
+void updater_trial_stop_left(const struct state *s, struct service service)
+{
+	if (journal_state(s->journal) == JOURNAL_IDLE)
+		return;
+	for (size_t i = 0; i < s->conf->n_programs; i++)
+		if (s->conf->programs[i].trial_unit)
+			stop_left(&s->conf->programs[i], service);
+}
+
 /* 1: the old updater reaches the server. 0: it does not, and what it said is in *end. */
 static int old_reaches(struct context *c, struct service_end *end, struct failure *failure)
 {
@@ -195,7 +217,7 @@ static int judge(struct context *c, const struct service_end *end, struct failur
 		return compare(c, end, failure);
 	if (!end->is_exited)
 		return bad(failure, REASON_CRASHED, end, "was killed by signal %d", end->status);
-	if (end->status >= FIRST_SYSTEMD_EXIT)
+	if (end->status == SYSTEMD_EXIT_EXEC)
 		return bad(failure, REASON_EXITED, end, "cannot be started (status %d)",
 			   end->status);
 	if (end->status != EXIT_OK)
@@ -218,6 +240,9 @@ static int try_once(struct context *c, struct failure *failure)
 	(void)!c->ops->stop(c->userdata, c->helper);
 	r = run_unit(c, c->program->trial_unit, &end, failure);
 	(void)!c->ops->stop(c->userdata, c->helper);
+	/* Whoever called it off was told that it ends so, however it ended meanwhile. */
+	if (r == 0 && is_called_off(c))
+		return end_called_off(c, failure);
 	return r < 0 ? r : judge(c, &end, failure);
 }
 

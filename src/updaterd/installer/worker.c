@@ -11,6 +11,7 @@
 #include "updaterd/recover.h"
 #include "updaterd/service.h"
 #include "updaterd/state.h"
+#include "updaterd/updater_trial.h"
 
 #define LINE_BYTES 512
 #define EXIT_KEPT  0
@@ -118,8 +119,10 @@ static int run_request(struct state *s, struct service service,
 static int put_in_order(struct state *s, struct service service,
 			const struct transaction_request *request, struct failure *failure)
 {
-	int r = recover(s, service, false);
+	int r;
 
+	updater_trial_stop_left(s, service);
+	r = recover(s, service, false);
 	if (r == 0 || (request && journal_state(s->journal) == JOURNAL_IDLE))
 		return 0;
 	return failure_set_errno(failure, r, "recovering what was cut before");

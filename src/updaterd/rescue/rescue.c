@@ -9,7 +9,7 @@
 
 #include "common/fsutil.h"
 #include "common/log.h"
-#include "space.h"
+#include "common/manifest.h"
 #include "updaterd/journal.h"
 #include "updaterd/record.h"
 #include "updaterd/swap.h"
@@ -31,62 +31,44 @@ static void session_done(struct session *s)
 	programs_done(&s->programs);
 }
 
-static int open_session(const struct rescue *r, struct session *s)
+/* Whoever else could write there could tell us where to flip to. */
+static int open_directory(const char *path)
 {
+	_cleanup_close_ int fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	struct stat st;
 
-	*s = (struct session){ .lock_fd = FD_NONE };
-	s->dirfd = open(r->installer_dir, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	/* Whoever else could write there could tell us where to flip to. */
-	if (s->dirfd >= 0 &&
-	    (fstat(s->dirfd, &st) < 0 || st.st_uid != geteuid() || (st.st_mode & 0022) != 0)) {
-		close_fd(&s->dirfd);
-		s->dirfd = -EPERM;
-		errno = EPERM;
-	}
-	if (s->dirfd < 0)
-		log_warning("'%s' does not count: %s", r->installer_dir, strerror(errno));
-	return programs_load(s->dirfd, r->defaults, &s->programs);
+	if (fd >= 0 && fstat(fd, &st) == 0 && st.st_uid == geteuid() && !(st.st_mode & 0022))
+		return TAKE_FD(fd);
+	log_warning("'%s' cannot be used", path);
+	return FD_NONE;
 }
 
-/* -EBUSY, or 0 also where it cannot be had at all: then nobody else has it. */
-static int take_lock(const struct session *s)
-{
-	const struct timespec pause = { .tv_nsec = 100000000 };
-
-	for (int i = 0; i < LOCK_TRIES; i++) {
-		if (flock(s->lock_fd, LOCK_EX | LOCK_NB) == 0 ||
-		    (errno != EWOULDBLOCK && errno != EINTR))
-			return 0;
-		(void)nanosleep(&pause, NULL);
-	}
-	return -EBUSY;
-}
-
+/* Where the lock cannot be had at all, nobody else has it. */
 static int begin(const struct rescue *r, struct session *s)
 {
-	int ret = open_session(r, s);
+	int ret;
 
+	*s = (struct session){ .dirfd = open_directory(r->installer_dir), .lock_fd = FD_NONE };
+	ret = programs_load(s->dirfd, r->defaults, &s->programs);
 	if (ret < 0 || s->dirfd < 0)
 		return ret;
 	s->lock_fd = openat(s->dirfd, "lock", O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-	ret = take_lock(s);
-	if (ret < 0 && r->end_installer) {
-		r->end_installer();
-		ret = take_lock(s);
+	for (int i = 0; flock(s->lock_fd, LOCK_EX | LOCK_NB) < 0 && errno == EWOULDBLOCK; i++) {
+		if (i == LOCK_TRIES) {
+			log_error("the installer is at work, and does not let go of its lock");
+			return -EBUSY;
+		}
+		(void)nanosleep(&(struct timespec){ .tv_nsec = 100000000 }, NULL);
 	}
-	if (ret < 0)
-		log_error("the installer is at work, and does not let go of its lock");
-	else if (journal_open(s->dirfd, &s->journal) < 0 && journal_load(s->dirfd, &s->journal) < 0)
+	if (journal_open(s->dirfd, &s->journal) < 0 && journal_load(s->dirfd, &s->journal) < 0)
 		log_warning("going on without the journal, which cannot be read");
-	return ret;
+	return 0;
 }
 
 /* What was put back is started when the lock is free again. */
 static int end(const struct rescue *r, struct session *s, int ret)
 {
-	close_fd(&s->lock_fd);
-	s->lock_fd = FD_NONE;
+	(void)flock(s->lock_fd, LOCK_UN);
 	for (size_t i = 0; i < s->programs.n; i++) {
 		const struct program *p = &s->programs.list[i];
 
@@ -95,6 +77,148 @@ static int end(const struct rescue *r, struct session *s, int ret)
 		ret = p->is_changed && ret >= 0 ? 1 : ret;
 	}
 	return ret;
+}
+
+/* ---- what can run: 1 or 0, or an error, which says that this could not be found out ---- */
+
+static int open_path(const char *path)
+{
+	int fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+
+	return fd < 0 ? -errno : fd;
+}
+
+/* One that is gone is made again if there is a factory release; else -ENOENT. */
+static int open_space(const struct program *p)
+{
+	int r, fd = open_path(p->space);
+
+	if (fd != -ENOENT || !p->factory || faccessat(AT_FDCWD, p->factory, F_OK, 0) < 0)
+		return fd;
+	r = fs_mkdir_p(AT_FDCWD, p->space, 0755);
+	return r < 0 ? r : open_path(p->space);
+}
+
+static int has_executable(int release_fd)
+{
+	_cleanup_dir_ DIR *d = NULL;
+	const char *name;
+	struct stat st;
+	int r = fs_open_dir(release_fd, "bin", &d);
+
+	if (r < 0)
+		return r;
+	while ((name = fs_next_name(d))) {
+		if (fstatat(dirfd(d), name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+			return -errno;
+		if (S_ISREG(st.st_mode) && (st.st_mode & S_IXUSR) && st.st_size > 0)
+			return 1;
+	}
+	return -errno;
+}
+
+/* What a lost block or a careless hand takes first: release.json, or the executables. It is not parsed:
+ * what we do not understand must not be the reason to leave what runs. */
+static int look_at(int dirfd, const char *release)
+{
+	_cleanup_close_ int fd = openat(dirfd, release,
+					O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	_cleanup_close_ int manifest_fd = FD_NONE;
+	char first;
+	int r;
+
+	if (fd < 0)
+		return -errno;
+	manifest_fd = fs_open_regular(fd, MANIFEST_NAME, NULL);
+	r = manifest_fd < 0 ? manifest_fd : fs_pread_all(manifest_fd, &first, 1, 0);
+	return r == 0 && first == '{' ? has_executable(fd) : r;
+}
+
+/* A block that is lost stays lost; an accident does not happen twice. */
+static int is_complete(int dirfd, const char *release)
+{
+	int r = look_at(dirfd, release);
+
+	if (r == -EIO)
+		r = look_at(dirfd, release);
+	return r >= 0 || fs_is_accident(r) ? r : 0;
+}
+
+/* Can it be run, by what is quickly seen? To read all of it is recovery's. */
+static int can_run(int space_fd, const struct version *version)
+{
+	char path[sizeof "releases/" + VERSION_LENGTH];
+
+	(void)snprintf(path, sizeof path, "releases/%s", version->text);
+	return is_complete(space_fd, path);
+}
+
+/* Of `current`, which has to lead to a release of the program, or to the factory's. */
+static int is_sound(int fd, const struct program *p)
+{
+	_cleanup_free_ char *target = NULL;
+	struct version current;
+	int r = fs_read_link(fd, SWAP_CURRENT, &target);
+
+	if (r == 0 && p->factory && strcmp(target, p->factory) == 0)
+		return is_complete(AT_FDCWD, p->factory);
+	if (!fs_is_accident(r))
+		r = swap_read(fd, SWAP_CURRENT, &current);
+	if (r < 0)
+		return fs_is_accident(r) ? r : 0;
+	return current.program == p->letter ? can_run(fd, &current) : 0;
+}
+
+static int fits(int fd, const struct program *p, const struct version *left,
+		const struct version *version)
+{
+	if (version->program != p->letter || (left && version_compare(version, left) >= 0))
+		return 0;
+	return can_run(fd, version);
+}
+
+static int find_newest(int fd, const struct program *p, const struct version *left,
+		       struct version *ret)
+{
+	struct version version, best = { .program = '\0' };
+	_cleanup_dir_ DIR *d = NULL;
+	const char *name;
+	int r = fs_open_dir(fd, "releases", &d);
+
+	if (r < 0)
+		return fs_is_accident(r) ? r : 0;
+	while ((name = fs_next_name(d))) {
+		if (version_parse(name, &version) < 0 || strcmp(version.text, best.text) <= 0)
+			continue;
+		r = fits(fd, p, left, &version);
+		if (r < 0)
+			return r;
+		if (r > 0)
+			best = version;
+	}
+	if (fs_is_accident(-errno))
+		return -errno;
+	*ret = best;
+	return best.program != '\0';
+}
+
+/* 1 and what can take the place of left (NULL: of what cannot run), and is older: `previous`, else the newest
+ * release, else program '\0', which stands for the factory's. */
+static int choose(int fd, const struct program *p, const struct version *left, struct version *ret)
+{
+	struct version version;
+	int r = swap_read(fd, SWAP_PREVIOUS, &version);
+
+	r = r == 0 ? fits(fd, p, left, &version) : fs_is_accident(r) ? r : 0;
+	if (r == 0)
+		r = find_newest(fd, p, left, &version);
+	if (r == 0) {
+		version.program = '\0';
+		r = p->factory ? is_complete(AT_FDCWD, p->factory) : 0;
+	}
+	if (r > 0)
+		*ret = version;
+	return r;
 }
 
 /* ---- the journal ---- */
@@ -112,27 +236,19 @@ static void write_down(struct journal *j, const char *const (*pairs)[2], size_t 
 		log_error("cannot write the journal: %s", strerror(-r));
 }
 
-/* What a person leaves is not installed again. In front: only the first words of the list count. */
-static void quarantine(struct journal *j, const struct version *version)
+/* A person leaves this version. Recovery sees to it that it is not installed again. */
+static void note_left(struct journal *j, const struct version *version)
 {
-	char key[] = "quarantine_?";
+	char key[] = RESCUE_LEFT "_?";
 	_cleanup_free_ char *list = NULL;
 	const char *old;
 
 	key[sizeof key - 2] = version->program;
 	old = journal_get(j, key);
-	if (old && strstr(old, version->text))
-		return;
-	if (asprintf(&list, "%s%s%s", version->text, old ? " " : "", old ? old : "") < 0 ||
-	    journal_set(j, key, list) < 0)
+	if (!(old && strstr(old, version->text)) &&
+	    (asprintf(&list, "%s %s", version->text, old ? old : "") < 0 ||
+	     journal_set(j, key, list) < 0))
 		log_warning("'%s' may be installed again", version->text);
-}
-
-static struct program *attempted(struct session *s)
-{
-	const char *letter = journal_get(s->journal, "program");
-
-	return letter && strlen(letter) == 1 ? programs_find(&s->programs, *letter) : NULL;
 }
 
 static bool get_version(const struct journal *j, const char *key, char letter, struct version *ret)
@@ -142,70 +258,70 @@ static bool get_version(const struct journal *j, const char *key, char letter, s
 	return text && version_parse(text, ret) == 0 && ret->program == letter;
 }
 
-/* ---- a trial that was cut ---- */
+/* ---- an attempt that was cut ---- */
 
-/* Should we be cut, what is noted first tells recovery that the release was on trial. */
-static int undo_flip(struct journal *j, struct program *p, int fd, const struct version *from,
-		     bool is_wanted)
-{
-	const char *const begun[][2] = { { RESCUE_KEY, "1" }, { "reason", "operator" } };
-	const char *const done[][2] = { { "state", "rolled-back" } };
-	struct version to, before;
-	bool had_previous = get_version(j, RECORD_BEFORE_PREVIOUS, p->letter, &before) &&
-			    space_is_complete(fd, &before) > 0;
-	int r;
-
-	if (is_wanted && get_version(j, "to", p->letter, &to))
-		quarantine(j, &to);
-	write_down(j, begun, is_wanted ? 2 : 1);
-	r = space_make_way(fd);
-	if (r == 0)
-		r = swap_back(fd, from, had_previous ? &before : NULL);
-	if (r < 0)
-		return r;
-	write_down(j, done, ELEMENTSOF(done));
-	p->is_changed = true;
-	log_notice("the trial in '%s' is over: '%s' is back", p->space, from->text);
-	return 0;
-}
-
-/* Where nothing was flipped yet, or there is nothing to go back to, recovery does what there is to do.
- * by_person: the program whose trial a person ends, NULL: none. */
-static int undo_trial(struct session *s, const struct program *by_person)
+/* The program of the attempt that is to be undone, NULL if there is none: one on trial; or any, if a person is
+ * in its way. The others are recovery's. */
+static struct program *find_attempt(struct session *s, char by_person)
 {
 	enum journal_state state = s->journal ? journal_state(s->journal) : JOURNAL_IDLE;
+	const char *letter = s->journal ? journal_get(s->journal, "program") : NULL;
+
+	if (state == JOURNAL_IDLE || state == JOURNAL_CONFIRMED || state == JOURNAL_ROLLED_BACK ||
+	    !letter || strlen(letter) != 1 || (state < JOURNAL_TRIAL && *letter != by_person))
+		return NULL;
+	return programs_find(&s->programs, *letter);
+}
+
+/* What has nothing to go back to, and what was not flipped yet, is recovery's as well. */
+static int undo_attempt(struct session *s, char by_person)
+{
+	const char *const begun[][2] = { { RESCUE_KEY, "1" } };
+	const char *const done[][2] = { { "state", "rolled-back" }, { "reason", "operator" } };
+	struct program *p = find_attempt(s, by_person);
+	bool is_wanted = p && p->letter == by_person, was_on_trial, had_previous;
+	struct version from, to, before, current;
 	_cleanup_close_ int fd = FD_NONE;
-	struct version from, current;
-	struct program *p;
 	int r;
 
-	if (state != JOURNAL_TRIAL && state != JOURNAL_UNKNOWN)
-		return 0;
-	p = attempted(s);
 	if (!p || !get_version(s->journal, "from", p->letter, &from))
 		return 0;
-	fd = space_open(p);
-	r = fd < 0 ? fd : space_is_complete(fd, &from);
+	fd = open_space(p);
+	r = fd < 0 ? fd : can_run(fd, &from);
 	if (r <= 0)
 		return r == -ENOENT ? 0 : r;
-	if (swap_read_text(fd, SWAP_CURRENT, &current) == 0 &&
-	    strcmp(current.text, from.text) == 0 && !journal_get(s->journal, RESCUE_KEY))
+	r = swap_read_text(fd, SWAP_CURRENT, &current);
+	if (fs_is_accident(r))
+		return r;
+	was_on_trial = r < 0 || strcmp(current.text, from.text) != 0 ||
+		       journal_get(s->journal, RESCUE_KEY);
+	if (!was_on_trial && !is_wanted)
 		return 0;
-	r = undo_flip(s->journal, p, fd, &from, p == by_person);
-	if (r < 0)
+	if (is_wanted && was_on_trial && get_version(s->journal, "to", p->letter, &to))
+		note_left(s->journal, &to);
+	/* Should we be cut, recovery knows from this that the release was on trial. */
+	if (was_on_trial)
+		write_down(s->journal, begun, ELEMENTSOF(begun));
+	had_previous = get_version(s->journal, RECORD_BEFORE_PREVIOUS, p->letter, &before);
+	r = swap_back(fd, &from, had_previous ? &before : NULL);
+	if (r < 0) {
 		log_error("cannot put '%s' back: %s", p->space, strerror(-r));
-	return r;
+		return r;
+	}
+	write_down(s->journal, done, is_wanted ? 2 : 1);
+	p->is_changed = was_on_trial;
+	log_notice("the attempt in '%s' is over: '%s' is back", p->space, from.text);
+	return 0;
 }
 
 /* ---- `current` ---- */
 
-static int flip(struct program *p, int fd, const struct version *to, const struct version *from)
+/* left: what becomes `previous`, if anything. */
+static int flip(struct program *p, int fd, const struct version *to, const struct version *left)
 {
-	int r = space_make_way(fd);
+	int r = left ? swap_prepare(fd, to, left, NULL) : 0;
 
-	if (r == 0 && to->program && from)
-		r = swap_prepare(fd, to, from, NULL);
-	if (r == 0 && to->program && from)
+	if (r == 0 && left)
 		r = swap_previous(fd);
 	if (r == 0)
 		r = to->program ? swap_point(fd, to) : swap_point_at(fd, p->factory);
@@ -216,18 +332,73 @@ static int flip(struct program *p, int fd, const struct version *to, const struc
 	return 0;
 }
 
+/* An attempt, of which recovery makes a result: its own, or, as long as another waits for its, none. */
+static void record(struct journal *j, const struct program *p, const struct version *from,
+		   const struct version *to)
+{
+	const char letter[] = { p->letter, '\0' };
+	_cleanup_free_ char *txid = NULL;
+	size_t n;
+
+	if (fs_read_file(AT_FDCWD, "/proc/sys/kernel/random/uuid", 64, &txid, &n) == 0)
+		txid[strcspn(txid, "\n")] = '\0';
+	const char *const pairs[][2] = {
+		{ "txid", txid },
+		{ "kind", RESULT_KIND_ROLLBACK },
+		{ "program", letter },
+		{ "from", from ? from->text : NULL },
+		{ "to", to->program ? to->text : NULL },
+		{ "step", "confirm" },
+		{ "reason", "operator" },
+		{ "detail", "by the rescue" },
+		{ RESCUE_KEY, "1" },
+		{ "state", "confirmed" },
+	};
+
+	if (from)
+		note_left(j, from);
+	if (journal_state(j) != JOURNAL_IDLE)
+		write_down(j, NULL, 0);
+	else if (journal_set_u64(j, "started_sec", (uint64_t)time(NULL)) == 0)
+		write_down(j, pairs, ELEMENTSOF(pairs));
+}
+
+/* left: what a person leaves, whatever it is; NULL: what cannot be run. */
+static int replace(struct program *p, int fd, const struct version *left, struct journal *record_in)
+{
+	struct version to;
+	int r = choose(fd, p, left, &to);
+
+	if (r <= 0)
+		return r < 0 ? r : -ENOENT;
+	if (record_in)
+		record(record_in, p, left, &to);
+	return flip(p, fd, &to, to.program ? left : NULL);
+}
+
 static int mend(struct program *p)
 {
-	_cleanup_close_ int fd = space_open(p);
-	struct version to;
-	int r;
+	_cleanup_close_ int fd = open_space(p);
+	int r = fd < 0 ? fd : is_sound(fd, p);
 
-	r = fd < 0 ? fd : space_is_sound(fd, p);
 	if (r != 0)
-		return r == -ENOENT || r > 0 ? 0 : r;
+		return r > 0 || fd == -ENOENT ? 0 : r;
 	log_error("'%s/current' leads to nothing that can be run", p->space);
-	r = space_choose(fd, p, NULL, &to);
-	return r > 0 ? flip(p, fd, &to, NULL) : r < 0 ? r : -ENOENT;
+	return replace(p, fd, NULL, NULL);
+}
+
+static int roll_back(struct program *p, struct journal *j)
+{
+	_cleanup_close_ int fd = open_space(p);
+	struct version left;
+	bool is_known;
+
+	if (fd < 0)
+		return fd;
+	is_known = swap_read_text(fd, SWAP_CURRENT, &left) == 0 && left.program == p->letter;
+	if (!is_known && is_sound(fd, p) > 0)
+		return -ENOENT; /* nothing is older than the factory's */
+	return replace(p, fd, is_known ? &left : NULL, j);
 }
 
 int rescue_run(const struct rescue *r)
@@ -237,7 +408,7 @@ int rescue_run(const struct rescue *r)
 
 	if (ret < 0)
 		return ret;
-	first = undo_trial(&s, NULL);
+	first = undo_attempt(&s, '\0');
 	/* Every space gets its turn, whatever is wrong with another. */
 	for (size_t i = 0; i < s.programs.n; i++) {
 		ret = mend(&s.programs.list[i]);
@@ -246,68 +417,6 @@ int rescue_run(const struct rescue *r)
 		first = first < 0 ? first : ret;
 	}
 	return end(r, &s, first);
-}
-
-/* ---- a person's way back ---- */
-
-/* Where nothing is under way, an attempt of its own, of which recovery makes a result. An attempt that has
- * not come to its flip must not take `current` back to where that was: it begins here. */
-static void record(struct session *s, const struct program *p, const struct version *from,
-		   const struct version *to)
-{
-	const char *from_text = from ? from->text : NULL, *to_text = to->program ? to->text : NULL;
-	const char letter[] = { p->letter, '\0' };
-	enum journal_state state = journal_state(s->journal);
-	_cleanup_free_ char *txid = NULL;
-	char seconds[24];
-	size_t n;
-
-	(void)snprintf(seconds, sizeof seconds, "%lld", (long long)time(NULL));
-	if (fs_read_file(AT_FDCWD, "/proc/sys/kernel/random/uuid", 64, &txid, &n) == 0)
-		txid[strcspn(txid, "\n")] = '\0';
-	const char *const own[][2] = {
-		{ "txid", txid },
-		{ "kind", RESULT_KIND_ROLLBACK },
-		{ "program", letter },
-		{ "from", from_text },
-		{ "to", to_text },
-		{ "outcome", "confirmed" },
-		{ "step", "confirm" },
-		{ "reason", "operator" },
-		{ "detail", "by the rescue" },
-		{ "started_sec", seconds },
-		{ RESCUE_KEY, "1" },
-		{ "state", "confirmed" },
-	};
-	const char *const other[][2] = { { "from", to_text },
-					 { RECORD_BEFORE_PREVIOUS, from_text } };
-	bool is_over = state == JOURNAL_CONFIRMED || state == JOURNAL_ROLLED_BACK;
-
-	if (from)
-		quarantine(s->journal, from);
-	if (state == JOURNAL_IDLE)
-		write_down(s->journal, own, ELEMENTSOF(own));
-	else
-		write_down(s->journal, other, is_over || attempted(s) != p ? 0 : ELEMENTSOF(other));
-}
-
-static int roll_back(struct session *s, struct program *p)
-{
-	_cleanup_close_ int fd = space_open(p);
-	struct version to, version, *from = &version;
-	int r;
-
-	if (fd < 0)
-		return fd;
-	if (swap_read_text(fd, SWAP_CURRENT, from) < 0 || from->program != p->letter)
-		from = NULL;
-	/* What is sound and no release is the factory's: nothing is older. */
-	r = !from && space_is_sound(fd, p) > 0 ? 0 : space_choose(fd, p, from, &to);
-	if (r <= 0)
-		return r < 0 ? r : -ENOENT;
-	if (s->journal)
-		record(s, p, from, &to);
-	return flip(p, fd, &to, from);
 }
 
 int rescue_rollback(const struct rescue *r, char letter)
@@ -319,46 +428,11 @@ int rescue_rollback(const struct rescue *r, char letter)
 	if (ret < 0)
 		return ret;
 	p = programs_find(&s.programs, letter);
-	ret = p ? undo_trial(&s, p) : -EINVAL;
+	ret = p ? undo_attempt(&s, letter) : -EINVAL;
 	if (ret == 0 && !p->is_changed)
-		ret = roll_back(&s, p);
+		ret = roll_back(p, s.journal);
 	if (ret < 0)
 		log_error("cannot roll %c back: %s", letter,
-			  ret == -ENOENT ? "there is nothing older" : strerror(-ret));
+			  ret == -ENOENT ? "there is nothing to go back to" : strerror(-ret));
 	return end(r, &s, ret);
-}
-
-/* ---- for people ---- */
-
-static void show(const struct program *p, FILE *out)
-{
-	_cleanup_close_ int fd = open(p->space, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-
-	for (const char *const *link = (const char *[]){ SWAP_CURRENT, SWAP_PREVIOUS, NULL }; *link;
-	     link++) {
-		struct version version = { .text = "none" };
-		int r = fd < 0 ? -ENOENT : swap_read(fd, *link, &version);
-
-		(void)fprintf(out, "%c %-9s %s\n", p->letter, *link,
-			      r == -ENOENT || (r == 0 && space_is_complete(fd, &version) == 1)
-				      ? version.text
-				      : "cannot be run");
-	}
-}
-
-void rescue_status(const struct rescue *r, FILE *out)
-{
-	static const char *const keys[] = { "state", "program", "kind",	    "from",
-					    "to",    "reason",	RESCUE_KEY, "txid" };
-	_cleanup_(session_done) struct session s;
-
-	if (open_session(r, &s) < 0)
-		return;
-	for (size_t i = 0; i < s.programs.n; i++)
-		show(&s.programs.list[i], out);
-	if (s.dirfd < 0 || journal_load(s.dirfd, &s.journal) < 0)
-		return;
-	for (size_t i = 0; i < ELEMENTSOF(keys); i++)
-		if (journal_get(s.journal, keys[i]))
-			(void)fprintf(out, "%-11s %s\n", keys[i], journal_get(s.journal, keys[i]));
 }

@@ -1,4 +1,4 @@
-# src/updaterd/installer/transaction.c
+# src/updaterd/installer/transaction_stage.c
 # read-back: what was unpacked is not read again
 # errors --scenario=upgrade-b --error=lost
-/^static int read_again(/,/^}/ s/if (t->is_staged)/if (t->is_staged || t->stage_fd >= 0)/
+/^int step_read_again(/,/^}/ s/if (t->is_staged)/if (t->is_staged || t->stage_fd >= 0)/

@@ -493,6 +493,43 @@ static void test_limits(void **state)
 	assert_int_equal(put(f, PATH, 0, 10), 413);
 }
 
+static struct backup_upload *begin_upload(struct fixture *f, const char *path)
+{
+	struct backup_upload *upload = NULL;
+	_cleanup_free_ char *whole = NULL;
+	struct request request = { .method = METHOD_PUT,
+				   .body = "",
+				   .announced_body = true,
+				   .content_range = "bytes 0-4999/5000" };
+
+	assert_true(asprintf(&whole, "%s/bytes", path) > 0);
+	request.path = whole;
+	answer_done(&f->answer);
+	(void)!service_begin_upload(&f->service, &request, &upload, &f->answer);
+	return upload;
+}
+
+/* Those that are under way have the room that they were promised, and nobody else has it. */
+static void test_limit_of_many_at_once(void **state)
+{
+	struct fixture *f = *state;
+	struct backup_upload *one, *other;
+
+	f->conf->backup_max_total_bytes = 9999;
+	assert_int_equal(tell(f, PATH, TAR, TAR, 5000), 202);
+	assert_int_equal(tell(f, OTHER_PATH, OTHER_TAR, OTHER_TAR, 5000), 202);
+	one = begin_upload(f, PATH);
+	assert_non_null(one);
+	other = begin_upload(f, OTHER_PATH);
+	assert_null(other);
+	assert_int_equal(f->answer.status, 507);
+	/* It goes away, and has sent nothing. */
+	assert_null(backups_abort(one));
+	other = begin_upload(f, OTHER_PATH);
+	assert_non_null(other);
+	assert_null(backups_abort(other));
+}
+
 static void test_oldest_makes_room(void **state)
 {
 	struct fixture *f = *state;
@@ -623,6 +660,7 @@ int main(void)
 		TEST(test_asking_whether_it_is_held),
 		TEST(test_malformed),
 		TEST(test_limits),
+		TEST(test_limit_of_many_at_once),
 		TEST(test_oldest_makes_room),
 		TEST(test_retention),
 		TEST(test_what_a_crash_leaves),

@@ -94,7 +94,6 @@ static void test_refuses_what_it_does_not_know(void **state)
 	assert_int_equal(call("--rollback", NULL, NULL, NULL), 2);
 	assert_int_equal(call("--rollback", "", NULL, NULL), 2);
 	assert_int_equal(call("--rollback", "AB", NULL, NULL), 2);
-	assert_int_equal(call("--rollback", "A", "--status", NULL), 2);
 	assert_int_equal(call("--rollback", "A", "B", NULL), 2);
 	assert_int_equal(call("--force", NULL, NULL, NULL), 2);
 	assert_int_equal(call("--forward", NULL, NULL, NULL), 2);
@@ -112,7 +111,6 @@ static void test_does_as_the_command_line_says(void **state)
 	(void)snprintf(dir, sizeof dir, "A %s/a -\nB %s/b -\n", s->path, s->path);
 	scratch_text(s->dirfd, "installer/programs", dir, 0600);
 	(void)snprintf(dir, sizeof dir, "--installer-dir=%s/installer", s->path);
-	assert_int_equal(call(dir, "--status", NULL, NULL), 0);
 	assert_int_equal(call(dir, NULL, NULL, NULL), 0);
 	assert_string_equal(target(s, "b/current"), "releases/" B3);
 	assert_int_equal(call(dir, "--rollback", "B", NULL), 0);

@@ -183,7 +183,7 @@ static void describe(const struct scratch *s, char ret[4096])
 	static const char *const links[] = { "a/current", "a/previous", "b/current", "b/previous" };
 	static const char *const keys[] = { "state",  "kind",	 "program",	    "from",
 					    "to",     "reason",	 "before_previous", "rescued",
-					    "zeta",   "floor_B", "quarantine_A",    "quarantine_B",
+					    "zeta",   "floor_B", "left_A",	    "left_B",
 					    "outcome" };
 	size_t used = 0;
 

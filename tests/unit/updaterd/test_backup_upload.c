@@ -34,6 +34,7 @@ enum trouble {
 	ELSEWHERE, /* 409 and the offset */
 	SAME,	   /* 202, and the offset does not move */
 	BACK,	   /* 202 with an offset before what was sent */
+	TEASE,	   /* one byte of each part is kept */
 	BEYOND,	   /* 202 with an offset beyond the end */
 	JUNK,
 	WRONG, /* 422 */
@@ -48,8 +49,9 @@ static struct play {
 	enum trouble troubles[64]; /* of each part in turn */
 	unsigned n_troubles;
 	unsigned n_tells, n_parts, n_pauses;
-	uint64_t largest, odd; /* parts; those that do not end where a segment does */
-	bool knows_file;       /* what is told has sha256 and length */
+	uint64_t sent, largest,
+		odd;	 /* in parts; the largest; that do not end where a segment does */
+	bool knows_file; /* what is told has sha256 and length */
 	struct client_backup backups[2];
 	int n_backups;
 	char held[128]; /* the versions that the installer was told of */
@@ -174,6 +176,7 @@ int __wrap_http_send_part(struct http *h, const char *url, const void *bytes, si
 	assert_non_null(strstr(url, "/bytes"));
 	assert_int_equal(total, SIZE);
 	assert_int_equal(first, play.offset);
+	play.sent += size;
 	if (size > play.largest)
 		play.largest = size;
 	play.odd += (first + size) % 4096 && first + size != SIZE;
@@ -186,6 +189,7 @@ int __wrap_http_send_part(struct http *h, const char *url, const void *bytes, si
 		return answer(ret, 409, "{\"error\":\"x\",\"offset\":%ju}", (uintmax_t)play.offset);
 	case SAME: return answer_state(ret);
 	case BACK: play.offset = 0; return answer_state(ret);
+	case TEASE: play.offset++; return answer_state(ret);
 	case BEYOND: return answer(ret, 202, "{\"state\":\"wanted\",\"offset\":%u}", SIZE);
 	case JUNK: return answer(ret, 200, "<html>");
 	case WRONG: play.offset = 0; return answer(ret, 422, "{\"error\":\"sha256: wrong\"}");
@@ -251,6 +255,13 @@ static void assert_brought(void)
 	assert_true(play.is_held);
 	assert_memory_equal(play.arrived, play.bytes, SIZE);
 	assert_string_equal(play.held, VERSION0 " ");
+}
+
+static void assert_brought_second(void)
+{
+	assert_true(play.is_held);
+	assert_memory_equal(play.arrived, play.bytes, SIZE);
+	assert_string_equal(play.held, VERSION1 " ");
 }
 
 /* ---- tests ---- */
@@ -370,6 +381,30 @@ static void test_only_asked_without_the_file(void **state)
 	assert_int_equal(play.n_parts, 0);
 }
 
+/* A server that wants what is only noted here asks for what nobody has. */
+static void test_wanted_without_the_file(void **state)
+{
+	(void)state;
+	play.n_backups = 2;
+	play.backups[0].is_here = false;
+	run();
+	assert_brought_second();
+	assert_int_equal(play.n_tells, 2);
+	assert_true(play.n_parts < 10);
+}
+
+/* Bytes cost money: a server that loses what it is sent gets it twice, and no more. */
+static void test_sends_not_for_ever(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < ELEMENTSOF(play.troubles); i++)
+		play.troubles[i] = i % 2 ? TEASE : BACK;
+	play.n_troubles = ELEMENTSOF(play.troubles);
+	run();
+	assert_string_equal(play.held, "");
+	assert_in_range(play.sent, 1, 3 * SIZE);
+}
+
 static void test_where_and_what_each_byte_costs(void **state)
 {
 	struct conf conf = conf_of();
@@ -422,6 +457,8 @@ int main(void)
 		TEST(test_troubles_that_stay),
 		TEST(test_no_server_no_failure),
 		TEST(test_only_asked_without_the_file),
+		TEST(test_wanted_without_the_file),
+		TEST(test_sends_not_for_ever),
 		TEST(test_where_and_what_each_byte_costs),
 		TEST(test_segments_of_any_size),
 	};

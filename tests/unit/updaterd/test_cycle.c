@@ -693,6 +693,7 @@ static void test_upgrades_by_patch(void **state)
 	assert_int_equal(run_once(), EXIT_OK);
 	assert_string_equal(play.installed, "patch ");
 	assert_non_null(strstr(play.share, "\"kind\":\"upgrade\",\"file\":\"patch\""));
+	assert_null(strstr(play.share, "from_medium"));
 	assert_int_equal(count("agent/inbox"), 0);
 }
 
@@ -828,6 +829,7 @@ static void test_repairs_from_a_medium(void **state)
 	play.is_b_damaged = true;
 	play.has_patch = true;
 	assert_int_equal(install_from_medium(&conf), EXIT_OK);
+	assert_non_null(strstr(play.share, "\"from_medium\":true"));
 	assert_string_equal(play.installed, OLD_B " " NEW_B " ");
 }
 

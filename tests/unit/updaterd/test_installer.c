@@ -126,6 +126,19 @@ static void test_decides_nothing_during_an_attempt(void **state)
 	expect_status(g, 'B', "held", "");
 }
 
+/* A trial may wait for a day, and dpkg with it. */
+static void test_nobody_waits_for_an_attempt(void **state)
+{
+	_cleanup_(state_closep) struct state *s = NULL;
+	struct version version = gateway_version(NEW_B);
+	struct gateway *g = *state;
+
+	assert_int_equal(state_open(&g->conf, STATE_TRY, &s), 0);
+	assert_int_equal(installer_adopt(&g->conf, 'B'), EXIT_OK);
+	assert_int_equal(installer_clear_quarantine(&g->conf, &version), EXIT_TEMPORARY);
+	assert_int_equal(installer_clear_quarantine(&g->conf, NULL), EXIT_TEMPORARY);
+}
+
 static void test_only_root_decides(void **state)
 {
 	struct gateway *g = *state;
@@ -182,6 +195,7 @@ int main(void)
 		TEST(test_holds_all_of_them),
 		TEST(test_what_is_not_understood_holds),
 		TEST(test_decides_nothing_during_an_attempt),
+		TEST(test_nobody_waits_for_an_attempt),
 		TEST(test_only_root_decides),
 		TEST(test_clears_the_quarantine),
 		TEST(test_tells_since_when_it_is_postponed),

@@ -55,6 +55,8 @@ WRAP(int, fchmod, (int a, mode_t b), (a, b))
 WRAP(ssize_t, write, (int a, const void *b, size_t c), (a, b, c))
 WRAP(ssize_t, pwrite64, (int a, const void *b, size_t c, off_t d), (a, b, c, d))
 
+static bool does_fsync_fail, does_fdatasync_fail, does_syncfs_fail;
+
 /* It is processes that die here, not the machine: nothing has to reach the disk. */
 #define WRAP_SYNC(name)                                                                            \
 	int __wrap_##name(int fd);                                                                 \
@@ -62,7 +64,10 @@ WRAP(ssize_t, pwrite64, (int a, const void *b, size_t c, off_t d), (a, b, c, d))
 	{                                                                                          \
 		(void)fd;                                                                          \
 		mutation();                                                                        \
-		return 0;                                                                          \
+		if (!does_##name##_fail)                                                           \
+			return 0;                                                                  \
+		errno = EIO;                                                                       \
+		return -1;                                                                         \
 	}
 
 WRAP_SYNC(fsync)
@@ -72,6 +77,7 @@ WRAP_SYNC(syncfs)
 static int setup(void **state)
 {
 	die_before = 0;
+	does_fsync_fail = does_fdatasync_fail = does_syncfs_fail = false;
 	return gateway_setup(state);
 }
 
@@ -310,6 +316,37 @@ static void test_trial_at_boot(void **state)
 	assert_int_equal(g->n_restarts, 0);
 }
 
+/* The way back fails: all that it needs stays, until a later recovery can go it. */
+static void expect_failed_way_back(struct gateway *g, bool *does_fail)
+{
+	put_release(g, FORMER_B);
+	put_release(g, NEW_B);
+	set_links(g, NEW_B, OLD_B);
+	leave_journal(g, JOURNAL_TRIAL, FORMER_B);
+	*does_fail = true;
+	assert_int_equal(run_recover(g, true), -EIO);
+	*does_fail = false;
+	expect_journal(g, "state", "trial");
+	assert_int_equal(gateway_count(g, "b/releases"), 3);
+	assert_int_equal(run_recover(g, true), 0);
+	gateway_expect_links(g, 'B', OLD_B, FORMER_B);
+	gateway_expect_order(g);
+	expect_result(g, "\"outcome\":\"rolled_back\"");
+	expect_result(g, "\"reason\":\"interrupted\"");
+	expect_journal(g, "failures_B", NEW_B ":1");
+}
+
+static void test_a_way_back_that_fails_before_its_flip(void **state)
+{
+	expect_failed_way_back(*state, &does_syncfs_fail);
+}
+
+/* `current` is the old release already, but there was a trial all the same. */
+static void test_a_way_back_that_fails_after_its_flip(void **state)
+{
+	expect_failed_way_back(*state, &does_fsync_fail);
+}
+
 /* A release that takes the machine down each time is not tried for ever. */
 static void test_three_cut_trials_are_enough(void **state)
 {
@@ -496,6 +533,20 @@ static void test_a_person_went_back_by_the_rescue(void **state)
 	expect_journal(g, "quarantine_B", "");
 }
 
+/* By the rescue program: what they came from is not what the next night brings. */
+static void test_what_a_person_left_is_quarantined(void **state)
+{
+	struct gateway *g = *state;
+
+	set_key(g, "left_A", "A209901010001");
+	set_key(g, "left_B", NEXT_B " " NEW_B " ../x");
+	assert_int_equal(run_recover(g, true), 0);
+	expect_journal(g, "quarantine_A", "A209901010001");
+	expect_journal(g, "quarantine_B", NEXT_B " " NEW_B);
+	expect_journal(g, "left_A", "");
+	expect_journal(g, "left_B", "");
+}
+
 /* It runs what the package shipped, and nothing else: that is what becomes a release of the space. */
 static void test_current_that_leads_to_the_factory_is_adopted(void **state)
 {
@@ -537,7 +588,7 @@ static void test_tells_the_rescue_where_the_spaces_are(void **state)
 	free(TAKE_PTR(text));
 	assert_int_equal(
 		fs_read_file(g->scratch->dirfd, "installer/" PROGRAMS_FILE, 4096, &text, &size), 0);
-	assert_null(strchr(text, 'B'));
+	assert_null(strstr(text, "\nB "));
 }
 
 /* The old one judged nothing: a proof that lies there is worth nothing any more. */
@@ -1050,6 +1101,8 @@ int main(void)
 		TEST(test_a_way_back_before_its_flip),
 		TEST(test_a_way_back_after_its_flip),
 		TEST(test_trial_at_boot),
+		TEST(test_a_way_back_that_fails_before_its_flip),
+		TEST(test_a_way_back_that_fails_after_its_flip),
 		TEST(test_three_cut_trials_are_enough),
 		TEST(test_a_state_of_the_future_is_undone),
 		TEST(test_what_a_newer_updaterd_wrote_is_read),
@@ -1059,6 +1112,7 @@ int main(void)
 		TEST(test_a_rescue_that_was_cut),
 		TEST(test_a_rescued_trial_that_was_judged),
 		TEST(test_a_person_went_back_by_the_rescue),
+		TEST(test_what_a_person_left_is_quarantined),
 		TEST(test_current_that_leads_to_the_factory_is_adopted),
 		TEST(test_tells_the_rescue_where_the_spaces_are),
 		TEST(test_a_proof_goes_with_its_attempt),

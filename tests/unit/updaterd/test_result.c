@@ -310,6 +310,13 @@ static void test_reads_the_agents_share(void **state)
 	assert_true(share.started_sec == 12 && share.bytes_fetched == 34);
 	assert_true(share.segments_fetched == 5 && share.segments_again == 1);
 	assert_true(share.duration_ms == 0);
+	/* Only its own word counts: nothing fetched in this run may all have come in the one before. */
+	assert_false(share.is_from_medium);
+	assert_int_equal(result_share_parse("{\"bytes_fetched\":0}", &share, NULL), 0);
+	assert_false(share.is_from_medium);
+	assert_int_equal(
+		result_share_parse("{\"from_medium\":true,\"bytes_fetched\":34}", &share, NULL), 0);
+	assert_true(share.is_from_medium);
 	assert_int_equal(result_share_parse("{\"bytes_fetched\":-1}", &share, &error), -EBADMSG);
 	assert_non_null(strstr(error, "bytes_fetched"));
 	assert_true(share.bytes_fetched == 34);

@@ -42,6 +42,8 @@ int __wrap_unlinkat(int dirfd, const char *name, int flags)
 
 /* The next file that is opened below a release, and the next link that is read. */
 static int fail_openat, fail_readlink;
+/* After so many it goes well again; 0: never. */
+static unsigned fail_times;
 
 int __real_openat64(int dirfd, const char *name, int flags, mode_t mode);
 int __wrap_openat64(int dirfd, const char *name, int flags, mode_t mode);
@@ -50,6 +52,8 @@ int __wrap_openat64(int dirfd, const char *name, int flags, mode_t mode)
 	if (!fail_openat)
 		return __real_openat64(dirfd, name, flags, mode);
 	errno = fail_openat;
+	if (fail_times > 0 && --fail_times == 0)
+		fail_openat = 0;
 	return -1;
 }
 
@@ -454,7 +458,7 @@ static void test_a_backup_tells_what_it_is_of(void **state)
 /* Not to be able to look is not to know that it is bad. */
 static void test_trouble_of_the_machine_is_no_damage(void **state)
 {
-	static const int troubles[] = { EIO, EMFILE, ENOMEM, EINTR, EROFS };
+	static const int troubles[] = { EMFILE, ENOMEM, EINTR, EROFS, EACCES };
 	struct version v1 = version_of(V1), v2 = version_of(V2);
 	struct space *s = *state;
 
@@ -475,6 +479,26 @@ static void test_trouble_of_the_machine_is_no_damage(void **state)
 	assert_int_equal(unlinkat(store_dirfd(s->store), "releases/" V1 "/" MANIFEST_NAME, 0), 0);
 	assert_int_equal(store_has_release(s->store, &v1), 0);
 	assert_int_equal(store_check_release(s->store, &v1, NULL), -EUCLEAN);
+}
+
+/* A block that is lost stays lost, also at a second look. */
+static void test_looks_twice_at_what_cannot_be_read(void **state)
+{
+	struct version v1 = version_of(V1);
+	struct space *s = *state;
+
+	add_release(s, V1);
+	for (fail_times = 1; fail_times <= 2; fail_times++) {
+		unsigned times = fail_times;
+
+		fail_openat = EIO;
+		assert_int_equal(store_check_release(s->store, &v1, NULL), times == 1 ? 0 : -EIO);
+		fail_times = times;
+		fail_openat = EIO;
+		assert_int_equal(store_has_release(s->store, &v1), times == 1);
+		fail_times = times;
+	}
+	fail_times = 0;
 }
 
 static void expect_space(struct space *s, uint64_t bytes, uint64_t inodes, uint64_t all_inodes,
@@ -547,6 +571,7 @@ int main(void)
 		TEST(test_a_backup_has_its_name_when_it_is_whole),
 		TEST(test_a_backup_tells_what_it_is_of),
 		TEST(test_trouble_of_the_machine_is_no_damage),
+		TEST(test_looks_twice_at_what_cannot_be_read),
 		TEST(test_asks_for_room_for_two),
 		TEST(test_tells_what_a_release_would_free),
 	};

@@ -9,7 +9,7 @@
 /* ---- the order of what is done to the disk ---- */
 
 static char trace[512];
-static int fail_syncfs, fail_fsync, fail_readlink;
+static int fail_syncfs, fail_fsync, fail_readlink, fail_faccessat;
 
 static void note(const char *what, const char *name)
 {
@@ -69,6 +69,13 @@ ssize_t __wrap_readlinkat(int dirfd, const char *name, char *buffer, size_t size
 	return -1;
 }
 
+int __real_faccessat(int dirfd, const char *name, int mode, int flags);
+int __wrap_faccessat(int dirfd, const char *name, int mode, int flags);
+int __wrap_faccessat(int dirfd, const char *name, int mode, int flags)
+{
+	return fail_or(&fail_faccessat, __real_faccessat(dirfd, name, mode, flags));
+}
+
 /* ---- a space with two releases ---- */
 
 static struct version old, new, former;
@@ -88,7 +95,7 @@ static int setup(void **state)
 	assert_int_equal(symlinkat("releases/B202108010001", s->dirfd, "current"), 0);
 	assert_int_equal(symlinkat("releases/B202107010001", s->dirfd, "previous"), 0);
 	trace[0] = '\0';
-	fail_syncfs = fail_fsync = fail_readlink = 0;
+	fail_syncfs = fail_fsync = fail_readlink = fail_faccessat = 0;
 	return 0;
 }
 
@@ -214,6 +221,44 @@ static void test_makes_what_is_gone(void **state)
 	assert_int_equal(swap_back(s->dirfd, &old, NULL), 0);
 }
 
+/* There is no way back to what is gone; but only if that is certain. */
+static void test_puts_previous_back_unless_it_is_gone(void **state)
+{
+	struct scratch *s = *state;
+	struct version found;
+
+	assert_int_equal(unlinkat(s->dirfd, "releases/B202107010001", AT_REMOVEDIR), 0);
+	flip(s, &former);
+	fail_faccessat = EMFILE;
+	assert_int_equal(swap_back(s->dirfd, &old, &former), 0);
+	assert_int_equal(swap_read_text(s->dirfd, "previous", &found), 0);
+	assert_string_equal(found.text, former.text);
+	fail_faccessat = 0;
+	assert_int_equal(swap_back(s->dirfd, &old, &former), 0);
+	assert_int_equal(swap_read_text(s->dirfd, "previous", &found), -ENOENT);
+	expect(s, "current", &old);
+}
+
+/* Nothing can be renamed onto a directory. */
+static void test_removes_directories_that_are_in_the_way(void **state)
+{
+	struct scratch *s = *state;
+
+	assert_int_equal(unlinkat(s->dirfd, "current", 0), 0);
+	scratch_text(s->dirfd, "current/bin/x", "x", 0644);
+	scratch_text(s->dirfd, "current.new/x", "x", 0644);
+	assert_int_equal(swap_point(s->dirfd, &new), 0);
+	expect(s, "current", &new);
+	assert_int_equal(unlinkat(s->dirfd, "current", 0), 0);
+	scratch_text(s->dirfd, "current/x", "x", 0644);
+	assert_int_equal(unlinkat(s->dirfd, "previous", 0), 0);
+	scratch_text(s->dirfd, "previous/x", "x", 0644);
+	scratch_text(s->dirfd, "previous.back/x", "x", 0644);
+	assert_int_equal(swap_back(s->dirfd, &old, &former), 0);
+	expect(s, "current", &old);
+	expect(s, "previous", &former);
+}
+
 static void test_points_current_anywhere(void **state)
 {
 	struct scratch *s = *state;
@@ -335,6 +380,8 @@ int main(void)
 		TEST(test_undoes_what_was_done_only),
 		TEST(test_syncs_what_it_finds_before_it_goes_back),
 		TEST(test_makes_what_is_gone),
+		TEST(test_puts_previous_back_unless_it_is_gone),
+		TEST(test_removes_directories_that_are_in_the_way),
 		TEST(test_points_current_anywhere),
 		TEST(test_reads_the_text_of_a_link),
 		TEST(test_an_error_is_no_broken_link),

@@ -1208,6 +1208,25 @@ static void test_a_long_wait_is_told(void **state)
 	expect_journal(g, "postponed_B", "");
 }
 
+/* The clock of the first time was ahead: from then on it would not have been told for years. */
+static void test_a_long_wait_survives_the_clock(void **state)
+{
+	struct gateway *g = *state;
+	struct result r;
+
+	g->conf.programs[1].postpone_max_sec = 604800;
+	g->before = PROBE_NOT_NOW;
+	g->before_output = "{}";
+	gateway_publish(g, NEW_B, NULL);
+	now_sec = REPO_NOW_SEC + 3600;
+	assert_int_equal(gateway_upgrade(g, NEW_B, &r), 0);
+	expect_journal_number(g, "postponed_B", REPO_NOW_SEC + 3600);
+	now_sec = REPO_NOW_SEC;
+	assert_int_equal(gateway_upgrade(g, NEW_B, &r), 0);
+	assert_null(strstr(r.failure.text, "hours"));
+	expect_journal_number(g, "postponed_B", REPO_NOW_SEC);
+}
+
 /* ---- room ---- */
 
 /* Room for what is asked for, if only the older release went. */
@@ -1390,6 +1409,7 @@ int main(void)
 		TEST(test_what_is_held_is_not_upgraded),
 		TEST(test_what_is_held_is_rolled_back_and_repaired),
 		TEST(test_a_long_wait_is_told),
+		TEST(test_a_long_wait_survives_the_clock),
 		TEST(test_a_backup_goes_to_make_room),
 		TEST(test_the_older_release_goes_to_make_room),
 		TEST(test_what_does_not_help_stays),

@@ -36,10 +36,11 @@ static struct play {
 	struct scratch *scratch;
 	struct run trials[MAX_RUN], reaches[MAX_RUN]; /* the last one is played again and again */
 	size_t n_trials, n_reaches, n_tried, n_asked, n_stopped;
-	uint64_t now_msec, run_msec; /* a trial takes so long */
+	uint64_t now_msec, run_msec, stop_msec; /* a trial and a stop take so long */
 	enum reason called_off;
 	uint64_t called_off_at_msec;
-	size_t n_waits;
+	size_t n_waits, n_trials_stopped;
+	bool may_stop_trial;
 	struct conf_program program;
 } play;
 
@@ -99,7 +100,11 @@ static int play_run(void *userdata, const struct service_job *job, struct servic
 static int play_stop(void *userdata, const char *unit)
 {
 	(void)userdata;
-	assert_string_equal(unit, "updaterd-trial-installer.service");
+	if (play.may_stop_trial && strcmp(unit, "updaterd-trial.service") == 0)
+		play.n_trials_stopped++;
+	else
+		assert_string_equal(unit, "updaterd-trial-installer.service");
+	play.now_msec += play.stop_msec;
 	play.n_stopped++;
 	return -ENOENT; /* is nobody's failure */
 }
@@ -253,6 +258,25 @@ static void test_not_executable(void **state)
 	assert_int_equal(play.n_asked, 0);
 }
 
+static void test_no_room_for_its_unit(void **state)
+{
+	struct failure failure = { 0 };
+
+	(void)state;
+	/* $RUNTIME_DIRECTORY cannot be made, nor the namespace; nor those of the old one. */
+	PLAY(trials, exits(233), exits(226), good);
+	PLAY(reaches, exits(233), exits(226));
+	assert_int_equal(run_trial(false, &failure), 0);
+	assert_int_equal(play.n_waits, 2);
+	/* Only the new one's. */
+	play.n_tried = play.n_asked = 0;
+	PLAY(trials, exits(233));
+	PLAY(reaches, reached);
+	assert_int_equal(run_trial(false, &failure), -EIO);
+	assert_int_equal(failure.reason, REASON_EXITED);
+	assert_non_null(strstr(failure.text, "233"));
+}
+
 /* Each of these fails twice before it is bad: the world may have come back in between. */
 static void test_worse_than_the_old_one(void **state)
 {
@@ -386,6 +410,27 @@ static void test_called_off(void **state)
 	assert_false(trial_reason_blames_release(failure.reason));
 }
 
+/* A person who was told that the trial ends must not find the new one confirmed. And what is killed because
+ * the machine goes down has not crashed. */
+static void test_called_off_when_it_has_ended(void **state)
+{
+	struct failure failure = { 0 };
+
+	(void)state;
+	PLAY(trials, good, ((struct run){ .end = { .status = 15 } }));
+	play.stop_msec = 5000;
+	play.called_off = REASON_OPERATOR;
+	play.called_off_at_msec = play.now_msec + 7000;
+	assert_int_equal(run_trial(false, &failure), -ECANCELED);
+	assert_int_equal(failure.reason, REASON_OPERATOR);
+
+	play.called_off = REASON_INTERRUPTED;
+	play.called_off_at_msec = play.now_msec + 7000;
+	assert_int_equal(run_trial(false, &failure), -ECANCELED);
+	assert_int_equal(failure.reason, REASON_INTERRUPTED);
+	assert_int_equal(play.n_tried, 2);
+}
+
 static void test_systemd_does_not_run_it(void **state)
 {
 	struct failure failure = { 0 };
@@ -422,6 +467,27 @@ static void test_proof_file(void **state)
 	assert_int_equal(play.n_tried, 0);
 }
 
+/* One that hangs when the installer dies would do so for ever. */
+static void test_stops_what_a_crash_left(void **state)
+{
+	_cleanup_(journal_closep) struct journal *journal = NULL;
+	const struct service service = { .ops = &ops };
+	struct conf conf = { .n_programs = 2 };
+	struct state s = { .conf = &conf };
+
+	(void)state;
+	conf.programs[0] = play.program;
+	play.may_stop_trial = true;
+	assert_int_equal(journal_open(play.scratch->dirfd, &journal), 0);
+	s.journal = journal;
+	updater_trial_stop_left(&s, service);
+	assert_int_equal(play.n_stopped, 0);
+	assert_int_equal(journal_set(journal, "state", "trial"), 0);
+	updater_trial_stop_left(&s, service);
+	assert_int_equal(play.n_trials_stopped, 1);
+	assert_int_equal(play.n_stopped, 2);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -433,6 +499,7 @@ int main(void)
 		TEST(test_proof_is_cleared),
 		TEST(test_killed),
 		TEST(test_not_executable),
+		TEST(test_no_room_for_its_unit),
 		TEST(test_worse_than_the_old_one),
 		TEST(test_world_comes_back_in_between),
 		TEST(test_world_down),
@@ -441,8 +508,10 @@ int main(void)
 		TEST(test_old_one_fails_otherwise),
 		TEST(test_from_a_medium),
 		TEST(test_called_off),
+		TEST(test_called_off_when_it_has_ended),
 		TEST(test_systemd_does_not_run_it),
 		TEST(test_proof_file),
+		TEST(test_stops_what_a_crash_left),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
