@@ -17,7 +17,7 @@
 /* As long a part as one request carries; what a broken connection costs of it is asked for again. */
 #define PART_MAX_BYTES	 (256u << 10)
 #define FIRST_PART_BYTES (32u << 10)
-#define ATTEMPTS	 4 /* failures in a row without a byte that stays */
+#define ATTEMPTS	 4  /* failures in a row without a byte that stays */
 #define MAX_SENT	 2u /* times its length, and some */
 #define MAX_FILE_BYTES	 (UINT64_C(1) << 53)
 

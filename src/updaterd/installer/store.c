@@ -467,10 +467,10 @@ int store_backup_note(struct store *s, const struct version *version,
 		      const uint8_t tar_sha256[SHA256_BYTES])
 {
 	struct name name = name_of("", version->text, NOTE_SUFFIX);
-	char text[SHA256_HEX_LENGTH + sizeof NOTE_REST];
+	char hex[SHA256_HEX_LENGTH + 1], text[SHA256_HEX_LENGTH + sizeof NOTE_REST];
 
-	hex_encode(tar_sha256, SHA256_BYTES, text);
-	(void)strcpy(text + SHA256_HEX_LENGTH, NOTE_REST);
+	hex_encode(tar_sha256, SHA256_BYTES, hex);
+	(void)snprintf(text, sizeof text, "%s%s", hex, NOTE_REST);
 	return fs_write_file_atomic(s->backups_fd, name.text, text, strlen(text), 0644);
 }
 

@@ -102,14 +102,13 @@ static int rename_link(int space_fd, const char *from, const char *to)
 	return r;
 }
 
-/* version NULL: there shall be none. */
 static int make_link(int space_fd, const char *name, const struct version *version)
 {
 	struct link_target target;
 	int r;
 
 	r = unlink_if_there(space_fd, name);
-	if (r < 0 || !version)
+	if (r < 0)
 		return r;
 	target = target_of(version);
 	return symlinkat(target.text, space_fd, name) < 0 ? -errno : 0;
@@ -129,7 +128,9 @@ int swap_prepare(int space_fd, const struct version *to, const struct version *f
 	};
 
 	for (size_t i = 0; i < ELEMENTSOF(links); i++) {
-		int r = make_link(space_fd, links[i].name, links[i].version);
+		const struct version *version = links[i].version;
+		int r = version ? make_link(space_fd, links[i].name, version)
+				: unlink_if_there(space_fd, links[i].name);
 
 		if (r < 0)
 			return r;

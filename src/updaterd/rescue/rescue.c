@@ -157,7 +157,7 @@ static int can_run(int space_fd, const struct version *version)
 static int is_sound(int fd, const struct program *p)
 {
 	_cleanup_free_ char *target = NULL;
-	struct version current;
+	struct version current = { .program = '\0' };
 	int r = fs_read_link(fd, SWAP_CURRENT, &target);
 
 	if (r == 0 && p->factory && strcmp(target, p->factory) == 0)

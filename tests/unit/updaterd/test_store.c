@@ -425,9 +425,9 @@ static void test_a_backup_has_its_name_when_it_is_whole(void **state)
 
 static void test_a_backup_tells_what_it_is_of(void **state)
 {
-	static const char *const bad[] = { "", "00",
-					   "rubbish of the right length is not hex digits, it is "
-					   "said, so no  -\n" };
+	static const char rubbish[] = "rubbish of the right length is not hex digits, it is "
+				      "said, so no  -\n";
+	static const char *const bad[] = { "", "00", rubbish };
 	struct version v1 = version_of(V1), v2 = version_of(V2);
 	uint8_t sha256[SHA256_BYTES] = { 1, 2, 3 }, found[SHA256_BYTES] = { 0 };
 	struct space *s = *state;
