@@ -365,9 +365,11 @@ static int start_daemon(struct server *s, int fd, bool tls)
 				      conf->connections_per_address);
 	if (conf->threads > 1)
 		options[n++] = number(MHD_OPTION_THREAD_POOL_SIZE, conf->threads);
-	/* With epoll, libmicrohttpd 0.9.75 asks again and again while a TLS handshake waits for its
-	 * client: a few that say nothing more would keep every thread busy. */
-	flags |= tls ? MHD_USE_POLL_INTERNAL_THREAD : MHD_USE_EPOLL_INTERNAL_THREAD;
+	/* Never epoll: libmicrohttpd 0.9.75 asks again and again while a TLS handshake waits for its
+	 * client, so that a few that say nothing more keep every thread busy; and where bytes and the end
+	 * of the connection come together it misses the end, and an upload that was cut keeps the next one
+	 * out until the timeout. */
+	flags |= MHD_USE_POLL_INTERNAL_THREAD;
 	if (tls) {
 		flags |= MHD_USE_TLS;
 		options[n++] = pointer(MHD_OPTION_HTTPS_MEM_CERT, s->cert);
