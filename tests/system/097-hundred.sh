@@ -80,7 +80,11 @@ for space in updaterd bmsd; do
   equal "and one backup, of the one before" "$(gw readlink "/opt/$space/previous" | cut -d/ -f2)" \
     "$(gw sh -c "ls -A /opt/$space/backups" | sed 's/\..*//' | sort -u)"
 done
-check "the journal is at rest" gw sh -c 'updaterd-rescue --status | grep -qE "^state +(idle|confirmed)$"'
+# The newer of the two slots says; a slot begins with its format and its sequence.
+state=$(gw sh -c 'cd /var/lib/updaterd/installer && for slot in journal.?; do
+  echo "$(head -n 1 $slot | cut -d" " -f3) $(grep -axm 1 "state=.*" $slot)"
+done' | sort | tail -n 1 | cut -d' ' -f2)
+check "the journal is at rest ($state)" grep -qxE 'state=(idle|confirmed)' <<<"$state"
 for place in agent/inbox agent/outbox installer/results; do
   equal "$place is empty" "" "$(gw sh -c "find /var/lib/updaterd/$place -type f 2>/dev/null")"
 done
