@@ -10,11 +10,8 @@
 #include <systemd/sd-event.h>
 
 #include "bmsd/facts.h"
-#include "bmsd/sample.h"
+#include "bmsd/service.h"
 #include "common/cleanup.h"
-
-struct events;
-struct history;
 
 #define BATTERY_BUS_NAME   "org.bmsgateway.Battery1"
 #define BATTERY_BUS_PATH   "/org/bmsgateway/Battery1"
@@ -35,31 +32,10 @@ _must_check_ int bus_new(sd_event *event, bus_facts_fn facts, bus_settled_fn set
 struct bus *bus_free(struct bus *b);
 DEFINE_CLEANUP(struct bus *, bus_free);
 
-/* What SetFet asks for. The texts are borrowed from the message. */
-struct bus_fet_command {
-	bool discharge; /* which one: else the charge FET */
-	bool on;
-	const char *reason; /* not empty */
-	uint32_t lease_sec; /* 0: until somebody says otherwise */
-	uint32_t uid;	    /* of the caller */
-};
-
-/* What the methods beside Status and Health need. pack is the index in facts, not the number. A
- * function that is NULL, or answers NULL, gives the caller of the method "not supported". */
-struct bus_handlers {
-	struct events *(*events)(void *userdata);
-	struct history *(*history)(void *userdata, size_t pack);
-	/* A negative answer refuses; ret_reason says why, for people. Root only: checked here too. */
-	int (*set_fet)(void *userdata, size_t pack, const struct bus_fet_command *command,
-		       char ret_reason[SAMPLE_REASON_BYTES]);
-	/* An operator has seen the latched alarms; how many were cleared. Root only. */
-	int (*reset_alarms)(void *userdata, size_t pack);
-	/* All that is in memory alone is on the medium when it answers. Root only. */
-	int (*quiesce)(void *userdata, uint64_t *ret_event_sequence);
-};
-
-/* handlers is copied; userdata is that of bus_new(). */
-void bus_set_handlers(struct bus *b, const struct bus_handlers *handlers);
+/* What the methods beside Status and Health need; without it they are "not supported". service is
+ * borrowed; its userdata is that of bus_new(). Who may command is checked here too, not by the bus's
+ * policy alone: root. */
+void bus_set_service(struct bus *b, const struct service *service);
 
 /* Sends change signals for what differs from the last call. */
 void bus_publish(struct bus *b);

@@ -14,6 +14,7 @@
 #include <systemd/sd-event.h>
 
 #include "bmsd/facts.h"
+#include "bmsd/service.h"
 #include "common/cleanup.h"
 
 #define METRICS_MAX_CLIENTS	8
@@ -28,10 +29,8 @@ _must_check_ int metrics_build(const struct facts *f, char **ret_text);
 
 struct metrics;
 
-typedef void (*metrics_facts_fn)(void *userdata, struct facts *ret);
-
-/* Without any socket: does nothing, at no cost. */
-_must_check_ int metrics_new(sd_event *event, metrics_facts_fn facts, void *userdata,
+/* service is borrowed. Without any socket it does nothing, at no cost. */
+_must_check_ int metrics_new(sd_event *event, const struct service *service, void *userdata,
 			     struct metrics **ret);
 struct metrics *metrics_free(struct metrics *m);
 DEFINE_CLEANUP(struct metrics *, metrics_free);
