@@ -159,8 +159,7 @@ struct estimator_memory_anchor {
 	uint32_t error_centipercent;
 	int64_t counter_uah; /* charge_counter then */
 	uint64_t error_uah;  /* uncertainty counted then */
-	uint64_t age_sec;
-	bool cold;
+	bool cold;	     /* below 10 degrees: teaches nothing */
 };
 
 /* All that must outlive bmsd; plain numbers, for the state file. Every member that is not there
