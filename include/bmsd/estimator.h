@@ -165,9 +165,13 @@ struct estimator_memory_anchor {
 /* All that must outlive bmsd; plain numbers, for the state file. Every member that is not there
  * (an older state) may be left at zero: it then counts as not known. */
 struct estimator_memory {
-	bool valid; /* there is a state of charge */
-	uint32_t soc_centipercent;
+	bool valid; /* there is a state of charge: charge_now / charge_full */
+	uint64_t charge_now_uah;
 	uint32_t margin_centipercent;
+	/* What the margin is made of: the last correction, and error_uah then. */
+	uint32_t reference_soc_centipercent;
+	uint32_t reference_error_centipercent;
+	uint64_t reference_error_uah;
 	int64_t charge_counter_uah;	     /* signed, counted since the very beginning */
 	uint64_t error_uah;		     /* the same for the uncertainty */
 	uint64_t charge_full_uah;	     /* learned or assumed; 0 unknown */
