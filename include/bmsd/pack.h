@@ -19,12 +19,18 @@
 
 struct pack;
 
+struct gate_counts {
+	uint64_t n[SAMPLE_GATE_COUNT];
+};
+
 /* A copy of all that a reader may want, as of one moment. */
 struct pack_view {
 	const char *name; /* borrowed from the pack */
 	const char *driver;
 	char model[SAMPLE_MODEL_BYTES]; /* "" until the board has said it */
+	bool line_open;			/* the device is there; false: a pulled cable, or not yet */
 	bool link_up;			/* the board answers */
+	bool asleep;			/* it answers, but does not measure */
 	bool refused;			/* but its last answer was implausible */
 	char detail[PACK_DETAIL_BYTES]; /* why not, or why there is no sample; "" if all is well */
 	bool present;			/* sample is valid and fresh */
@@ -36,7 +42,9 @@ struct pack_view {
 	uint64_t polls_failed;
 	unsigned recent_polls; /* at most PACK_RECENT_POLLS */
 	unsigned recent_failed;
+	uint64_t lines_lost; /* how often the device went away */
 	struct link_errors errors;
+	struct gate_counts gates; /* refused samples, by what refused them */
 };
 
 /* name and driver are copied. A sample older than stale_msec counts no more. */
@@ -47,9 +55,12 @@ DEFINE_CLEANUP(struct pack *, pack_free);
 
 /* The outcome of one poll: exactly one of these is called for each. */
 void pack_poll_good(struct pack *p, const struct sample *s, int64_t now_msec);
-void pack_poll_refused(struct pack *p, const char *reason); /* answered, but implausible */
-void pack_poll_failed(struct pack *p, const char *reason);  /* no usable answer */
+void pack_poll_refused(struct pack *p, enum sample_gate gate, const char *reason); /* implausible */
+void pack_poll_failed(struct pack *p, const char *reason); /* no usable answer */
+void pack_poll_asleep(struct pack *p, const char *reason); /* the same, and we know why */
 
+/* The line is open; whether a board answers is another question. */
+void pack_line_opened(struct pack *p);
 /* The line itself is gone: no device, no permission, unplugged. */
 void pack_link_lost(struct pack *p, const char *reason);
 

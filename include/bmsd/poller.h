@@ -19,11 +19,14 @@
 struct poller;
 
 struct poller_settings {
-	const char *device; /* borrowed, as long as the poller lives */
+	const char *device; /* link.h; borrowed, as long as the poller lives */
 	unsigned baud;
 	uint64_t interval_msec;
 	uint64_t timeout_msec; /* for one answer */
 	struct sample_limits limits;
+	const char
+		*capture; /* file that the session is recorded in (capture.h), borrowed; or NULL */
+	uint64_t capture_max_bytes;
 };
 
 /* Called after every poll and every change of the link. */
@@ -35,6 +38,16 @@ _must_check_ int poller_new(sd_event *event, const struct driver *driver,
 			    poller_changed_fn changed, void *userdata, struct poller **ret);
 struct poller *poller_free(struct poller *p);
 DEFINE_CLEANUP(struct poller *, poller_free);
+
+/* error: 0, the board took the command; -EREMOTEIO, it refused it; -ETIMEDOUT; -ENOTCONN, the line went
+ * away meanwhile. */
+typedef void (*poller_command_fn)(void *userdata, int error);
+
+/* Switches a FET when the poll that is under way has ended, then polls at once. The policy is not here
+ * (fet.h). done is called once, unless this fails or the poller is freed. -EOPNOTSUPP if the driver
+ * cannot, -EBUSY while a command waits, -ENOTCONN without a line, -ENODATA before the first sample. */
+_must_check_ int poller_set_fet(struct poller *p, enum fet fet, bool on, poller_command_fn done,
+				void *userdata);
 
 /* When the poller last did something (monotonic). */
 int64_t poller_progress_msec(const struct poller *p);

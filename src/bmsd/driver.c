@@ -16,6 +16,7 @@ static const char *const error_names[LINK_ERROR_COUNT] = {
 	[LINK_ERROR_JUNK] = "junk",
 	[LINK_ERROR_IMPLAUSIBLE] = "implausible",
 	[LINK_ERROR_IO] = "io",
+	[LINK_ERROR_ASLEEP] = "asleep",
 };
 
 const char *link_error_name(unsigned error)

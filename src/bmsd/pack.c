@@ -10,18 +10,23 @@ struct pack {
 	char *name;
 	char *driver;
 	int64_t stale_msec;
+	bool line_open;
 	bool link_up;
+	bool asleep;
 	bool refused;
 	unsigned failed_in_a_row;
 	char detail[PACK_DETAIL_BYTES];
 	struct sample sample;
 	int64_t sample_msec; /* -1: none yet */
 	int64_t first_sample_msec;
+	int64_t counters_msec; /* when the board was asked for those in sample; -1: never */
+	uint64_t lines_lost;
 	uint64_t samples_ok;
 	uint64_t polls;
 	uint64_t polls_failed;
 	bool recent[PACK_RECENT_POLLS]; /* a ring; true: failed */
 	struct link_errors errors;
+	struct gate_counts gates;
 };
 
 int pack_new(const char *name, const char *driver, uint64_t stale_msec, struct pack **ret)
@@ -35,7 +40,7 @@ int pack_new(const char *name, const char *driver, uint64_t stale_msec, struct p
 	if (!p->name || !p->driver)
 		return -ENOMEM;
 	p->stale_msec = (int64_t)stale_msec;
-	p->sample_msec = p->first_sample_msec = -1;
+	p->sample_msec = p->first_sample_msec = p->counters_msec = -1;
 	(void)snprintf(p->detail, sizeof p->detail, "not asked yet");
 	*ret = TAKE_PTR(p);
 	return 0;
@@ -64,45 +69,70 @@ static void set_detail(struct pack *p, const char *text)
 	(void)snprintf(p->detail, sizeof p->detail, "%s", text);
 }
 
+/* Which of the counters' readings a sample has is for us to know: a driver has no clock. */
+static void note_counters(struct pack *p, int64_t now_msec)
+{
+	if (!sample_has(&p->sample, SAMPLE_COUNTERS))
+		return;
+	if (p->sample.counters_age_msec != SAMPLE_COUNTERS_KEPT || p->counters_msec < 0)
+		p->counters_msec = now_msec;
+}
+
 void pack_poll_good(struct pack *p, const struct sample *s, int64_t now_msec)
 {
 	count_poll(p, false);
 	p->failed_in_a_row = 0;
-	p->refused = false;
-	p->link_up = true;
+	p->refused = p->asleep = false;
+	p->line_open = p->link_up = true;
 	set_detail(p, "");
 	p->sample = *s;
 	p->sample_msec = now_msec;
+	note_counters(p, now_msec);
 	if (p->samples_ok++ == 0)
 		p->first_sample_msec = now_msec;
 }
 
-void pack_poll_refused(struct pack *p, const char *reason)
+void pack_poll_refused(struct pack *p, enum sample_gate gate, const char *reason)
 {
 	count_poll(p, true);
 	p->failed_in_a_row = 0;
 	p->refused = true;
-	p->link_up = true;
+	p->asleep = gate == SAMPLE_GATE_ASLEEP;
+	p->line_open = p->link_up = true;
 	p->errors.n[LINK_ERROR_IMPLAUSIBLE]++;
+	if ((size_t)gate < SAMPLE_GATE_COUNT)
+		p->gates.n[gate]++;
 	set_detail(p, reason);
 }
 
 void pack_poll_failed(struct pack *p, const char *reason)
 {
-	p->refused = false;
+	p->refused = p->asleep = false;
 	count_poll(p, true);
 	if (++p->failed_in_a_row >= LINK_DOWN_AFTER_FAILED)
 		p->link_up = false;
 	set_detail(p, reason);
 }
 
+void pack_poll_asleep(struct pack *p, const char *reason)
+{
+	pack_poll_failed(p, reason);
+	p->asleep = true;
+}
+
+void pack_line_opened(struct pack *p)
+{
+	p->line_open = true;
+}
+
 void pack_link_lost(struct pack *p, const char *reason)
 {
-	p->refused = false;
-	p->link_up = false;
+	if (p->line_open)
+		p->lines_lost++;
+	p->line_open = p->link_up = p->refused = p->asleep = false;
 	p->failed_in_a_row = 0;
 	/* Another pack may be on the other end when the line comes back. */
-	p->sample_msec = -1;
+	p->sample_msec = p->counters_msec = -1;
 	set_detail(p, reason);
 }
 
@@ -119,6 +149,8 @@ static void look_at_sample(const struct pack *p, int64_t now_msec, struct pack_v
 		v->sample = p->sample;
 	else
 		v->sample.capacity_percent = -1;
+	if (sample_has(&v->sample, SAMPLE_COUNTERS))
+		v->sample.counters_age_msec = now_msec - p->counters_msec;
 	memcpy(v->model, p->sample.model, sizeof v->model);
 }
 
@@ -127,13 +159,17 @@ void pack_look(const struct pack *p, int64_t now_msec, struct pack_view *ret)
 	struct pack_view v = {
 		.name = p->name,
 		.driver = p->driver,
+		.line_open = p->line_open,
 		.link_up = p->link_up,
+		.asleep = p->asleep,
 		.refused = p->refused,
 		.first_sample_msec = p->first_sample_msec,
 		.samples_ok = p->samples_ok,
 		.polls = p->polls,
 		.polls_failed = p->polls_failed,
+		.lines_lost = p->lines_lost,
 		.errors = p->errors,
+		.gates = p->gates,
 	};
 
 	memcpy(v.detail, p->detail, sizeof v.detail);

@@ -30,6 +30,7 @@ struct poller {
 	void *driver_state;
 	struct poller_settings settings;
 	struct pack *pack;
+	struct sample_gates gates;
 	poller_changed_fn changed;
 	void *userdata;
 
@@ -97,6 +98,7 @@ static void poll_good(struct poller *p)
 {
 	struct sample s = {};
 	char reason[SAMPLE_REASON_BYTES] = "";
+	enum sample_gate gate = SAMPLE_GATE_ASLEEP;
 	int r;
 
 	p->failed_in_a_row = 0;
@@ -105,8 +107,9 @@ static void poll_good(struct poller *p)
 	if (r < 0) {
 		pack_errors(p->pack)->n[LINK_ERROR_MALFORMED]++;
 		pack_poll_failed(p->pack, "the board's answers do not fit each other");
-	} else if (sample_check(&s, &p->settings.limits, reason) < 0) {
-		pack_poll_refused(p->pack, reason);
+	} else if (sample_admit(&p->gates, &s, &p->settings.limits, now_msec(p), &gate, reason) <
+		   0) {
+		pack_poll_refused(p->pack, gate, reason);
 	} else {
 		pack_poll_good(p->pack, &s, now_msec(p));
 	}
@@ -161,6 +164,7 @@ static void follow(struct poller *p, enum driver_step step, const char *reason)
 		break;
 	case DRIVER_DONE: poll_good(p); break;
 	case DRIVER_FAILED: poll_failed(p, reason); break;
+	case DRIVER_ASLEEP: poll_failed(p, "the board is asleep"); break;
 	}
 }
 

@@ -13,6 +13,11 @@
 
 /* A board that never answers for its model is asked a few times, then left in peace. */
 #define MODEL_TRIES 3
+#define JBD_FIELDS                                                                                 \
+	(1u << SAMPLE_VOLTAGE | 1u << SAMPLE_CURRENT | 1u << SAMPLE_CHARGE |                       \
+	 1u << SAMPLE_CHARGE_FULL_DESIGN | 1u << SAMPLE_CAPACITY | 1u << SAMPLE_CYCLES |           \
+	 1u << SAMPLE_CELLS | 1u << SAMPLE_TEMPERATURES | 1u << SAMPLE_PROTECTIONS |               \
+	 1u << SAMPLE_BALANCING | 1u << SAMPLE_CHARGE_FET | 1u << SAMPLE_DISCHARGE_FET)
 
 struct jbd {
 	uint8_t window[JBD_FRAME_BYTES];
@@ -213,7 +218,7 @@ static void decode_basic(const uint8_t *d, struct sample *s)
 static int jbd_commit(void *state, struct sample *ret)
 {
 	const struct jbd *j = state;
-	struct sample s = {};
+	struct sample s = { .valid = JBD_FIELDS };
 
 	if (!j->done)
 		return -ENODATA;

@@ -114,7 +114,7 @@ static void test_a_refused_sample_keeps_the_link_and_the_older_sample(void **sta
 
 	pack_poll_good(*state, &s, 0);
 	for (unsigned i = 0; i < 10; i++)
-		pack_poll_refused(*state, "nonsense");
+		pack_poll_refused(*state, SAMPLE_GATE_SUM, "nonsense");
 	v = look(*state, STALE_MSEC);
 	assert_true(v.link_up);
 	assert_true(v.refused);
@@ -152,7 +152,7 @@ static void test_error_rate_looks_back_over_recent_polls(void **state)
 	pack_poll_failed(*state, "");
 	pack_poll_good(*state, &s, 0);
 	pack_poll_good(*state, &s, 0);
-	pack_poll_refused(*state, "");
+	pack_poll_refused(*state, SAMPLE_GATE_SUM, "");
 	v = look(*state, 0);
 	assert_int_equal(v.recent_polls, 4);
 	assert_int_equal(v.recent_failed, 2);
