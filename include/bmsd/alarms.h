@@ -14,6 +14,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "bmsd/ocv.h"
 #include "bmsd/sample.h"
 #include "common/cleanup.h"
 
@@ -72,11 +73,6 @@ struct alarm_rule {
 	bool latch; /* stays set until alarms_reset() */
 };
 
-enum alarm_chemistry {
-	ALARM_CHEMISTRY_NMC,
-	ALARM_CHEMISTRY_LFP,
-};
-
 struct alarms_settings {
 	/* From this current on, either way, a pack counts as loaded: its cells may differ by
 	 * load_factor_percent of what they may at rest. Below it, neither charging nor riding. */
@@ -87,7 +83,7 @@ struct alarms_settings {
 
 /* The preset of a chemistry. charge_max_ua and discharge_max_ua are what the board allows
  * (magnitudes); 0: not known, the rules about current are off then. */
-void alarms_preset(enum alarm_chemistry chemistry, int64_t charge_max_ua, int64_t discharge_max_ua,
+void alarms_preset(enum chemistry chemistry, int64_t charge_max_ua, int64_t discharge_max_ua,
 		   struct alarms_settings *ret);
 
 /* "cell-overvoltage"; also the section's name in bmsd.conf. Never NULL. */
@@ -107,7 +103,7 @@ _must_check_ int alarms_check_settings(const struct alarms_settings *s,
 /* What the samples alone do not say. -1: not known. */
 struct alarm_derived {
 	int soc_centipercent;
-	int resistance_growth_percent; /* 200: twice what it was when new */
+	int resistance_growth_permille; /* 2000: twice what it was in the beginning */
 };
 
 struct alarm_state {

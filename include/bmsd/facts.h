@@ -9,8 +9,11 @@
 
 #include "bmsd/alarms.h"
 #include "bmsd/conf.h"
+#include "bmsd/estimator.h"
 #include "bmsd/events.h"
 #include "bmsd/fet.h"
+#include "bmsd/lifetime.h"
+#include "bmsd/limits.h"
 #include "bmsd/pack.h"
 #include "bmsd/state.h"
 
@@ -25,6 +28,9 @@ struct pack_facts {
 	const struct alarms_settings *alarm_settings;
 	const struct fet_memory *fet;
 	bool fet_allowed; /* by the configuration, and the driver is able to */
+	struct estimator_view estimator;
+	struct limits_view limits;
+	const struct lifetime *lifetime; /* borrowed, as above */
 };
 
 struct facts {

@@ -3,8 +3,8 @@
  * May an operator switch one of a board's two switches (FETs), and what is to be sent to the board
  * now? Policy only; the driver sends. Pure: time and samples come from the caller.
  *
- * - Only on request, with a reason, and for at most a lease, after which the switch is given back to
- *   the board. What a request holds off is a lock; it survives a restart, and is asserted again if
+ * - Only on request, with a reason, and for a lease, after which the switch is given back to the
+ *   board (or until somebody says otherwise). What a request holds off is a lock; it survives a restart, and is asserted again if
  *   the board forgets it.
  * - A switch is never opened while the current is not known. The discharge switch is never opened while more
  *   than open_max_ua flows either way (somebody rides, or brakes into the pack); the charge switch not while
@@ -18,15 +18,11 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "bmsd/driver.h"
 #include "bmsd/sample.h"
 #include "common/cleanup.h"
 
-enum fet {
-	FET_CHARGE,
-	FET_DISCHARGE,
-	FET_COUNT,
-};
-
+#define FET_COUNT	  2
 #define FET_REASON_BYTES  96
 #define FET_REFUSAL_BYTES 160
 
@@ -40,6 +36,7 @@ struct fet_lock {
 	bool locked; /* held off */
 	char reason[FET_REASON_BYTES];
 	uint64_t since_sec; /* by the wall clock */
+	bool endless;	    /* until somebody says otherwise */
 	uint64_t lease_left_msec;
 };
 
@@ -52,7 +49,7 @@ struct fet_request {
 	enum fet which;
 	bool on;
 	const char *reason;
-	uint64_t lease_sec; /* 1 … lease_max_sec; means nothing with on */
+	uint64_t lease_sec; /* at most lease_max_sec; 0: until somebody says otherwise */
 };
 
 enum fet_change {

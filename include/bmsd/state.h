@@ -9,8 +9,13 @@
  * every missing one is noticed. The valid file with the higher sequence counts. If we die while
  * saving, the file of the save before is untouched.
  *
- * Members that this version does not know are kept and written back: after a rollback the older
- * bmsd loses nothing of the newer one's.
+ * Members that this version does not know, also inside the sections, are kept and written back: after a
+ * rollback the older bmsd loses nothing of the newer one's. A member's meaning never changes; what must
+ * mean something else gets another name. A section with a number that cannot be is not believed, as
+ * if it were not there, and that is said.
+ *
+ * Counters that only grow are copied to lifetime.copy (the same format) once a day: never less than that
+ * comes back, whatever happened to the two files.
  */
 #ifndef BMSD_STATE_H
 #define BMSD_STATE_H
@@ -18,18 +23,28 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "bmsd/alarms.h"
+#include "bmsd/estimator.h"
+#include "bmsd/fet.h"
+#include "bmsd/lifetime.h"
 #include "bmsd/sample.h"
 #include "common/cleanup.h"
+
+#define STATE_BOOT_ID_BYTES 33
 
 struct state;
 
 /* The members, as last restored or noted. */
 struct state_view {
-	bool restored;		  /* a valid file was there at start */
-	bool on_disk;		  /* restored, or saved since */
-	int damaged;		  /* files that were set aside at start: 0, 1, 2 */
-	int soc_percent;	  /* -1 unknown */
-	int soc_restored_percent; /* what the start found; -1 nothing */
+	bool restored;		       /* a valid file was there at start */
+	bool on_disk;		       /* restored, or saved since */
+	int damaged;		       /* files that were set aside at start: 0, 1, 2 */
+	bool copy_used;		       /* counters came back from lifetime.copy */
+	const char *refused;	       /* the first member that was not believed; NULL: none */
+	int soc_percent;	       /* the board's; -1 unknown */
+	int soc_restored_percent;      /* what the start found; -1 nothing */
+	int soc_restored_centipercent; /* bmsd's own; -1 nothing */
+	uint64_t sequence;	       /* of the last save */
 	uint64_t charge_uah;
 	uint64_t samples_total; /* over all the years */
 	uint64_t cycles;
@@ -37,6 +52,23 @@ struct state_view {
 	char writer[32];    /* release that saved last */
 	char model[SAMPLE_MODEL_BYTES];
 	uint64_t cells;
+};
+
+/* The sections. */
+struct state_kept {
+	struct estimator_memory estimator; /* .valid: there is one */
+	struct lifetime lifetime;
+	struct alarms_memory alarms;
+	struct fet_memory fet;
+	uint64_t event_sequence; /* at least so many events were numbered */
+};
+
+/* When, and by whom. */
+struct state_stamp {
+	const char *writer; /* release */
+	uint64_t wall_sec;
+	uint64_t boottime_msec; /* CLOCK_BOOTTIME */
+	const char *boot_id;	/* which boot that counts from */
 };
 
 /* Opens (makes) the directory name below dirfd and restores. A damaged file is copied to
@@ -47,14 +79,30 @@ struct state *state_free(struct state *s);
 DEFINE_CLEANUP(struct state *, state_free);
 
 /* Takes over what a good sample says. True if it comes from another board than the state was of
- * (another model or number of cells): the counters then start anew, and what was is kept as
- * state.replaced at the next save. */
+ * (another model, serial number or number of cells): all then starts anew, and what was is kept
+ * as state.replaced at the next save. */
 bool state_note(struct state *s, const struct sample *sample);
+
+/* As restored, or as written there since. */
+const struct state_kept *state_kept(const struct state *s);
+/* The same, to be changed; goes with the next save. */
+struct state_kept *state_keep(struct state *s);
+
+/* How long ago the state was saved: by the time since boot if it was this boot, else by the wall clock
+ * if that can be; -1: nobody knows. */
+int64_t state_elapsed_msec(const struct state *s, const struct state_stamp *now);
+
+/* Is it worth a write, msec after the last one? Every interval_msec when the charge has moved by 0.1 %
+ * (four times as often below 15 %), else every 10 minutes if there is anything new. */
+bool state_is_due(const struct state *s, uint64_t since_save_msec, uint64_t interval_msec);
 
 /* Writes if anything was noted since the last save. 1 written, 0 nothing to do. On failure the next
  * call tries again. */
-_must_check_ int state_save(struct state *s, const char *writer, uint64_t now_sec);
+_must_check_ int state_save(struct state *s, const struct state_stamp *stamp);
 
 void state_look(const struct state *s, struct state_view *ret);
+
+/* The pack's directory, for what else is kept there; borrowed. */
+int state_dirfd(const struct state *s);
 
 #endif
