@@ -18,11 +18,15 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "bmsd/driver.h"
 #include "bmsd/sample.h"
 #include "common/cleanup.h"
 
-#define FET_COUNT	  2
+enum fet {
+	FET_CHARGE,
+	FET_DISCHARGE,
+	FET_COUNT,
+};
+
 #define FET_REASON_BYTES  96
 #define FET_REFUSAL_BYTES 160
 
