@@ -10,6 +10,11 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "bmsd/alarms.h"
+#include "bmsd/estimator.h"
+#include "bmsd/events.h"
+#include "bmsd/fet.h"
+#include "bmsd/limits.h"
 #include "common/cleanup.h"
 
 #define BMSD_CONF_PATH "/etc/bmsd/bmsd.conf"
@@ -21,12 +26,16 @@ struct bmsd_conf_pack {
 	unsigned number; /* 0 … BMSD_MAX_PACKS - 1 */
 	char *name;	 /* of its state directory; default: the number */
 	char *driver;
-	char *device;
+	char *device; /* a path, tcp:HOST:PORT or replay:PATH */
 	char *baud;
 	unsigned baud_rate; /* baud as a number */
 	uint64_t poll_interval_msec;
 	uint64_t timeout_msec;
 	uint64_t cells; /* 0: as many as the board says */
+	/* The presets of the pack's chemistry with what the file says otherwise. */
+	struct estimator_settings estimator;
+	struct limits_settings limits;
+	struct alarms_settings alarms;
 };
 
 struct bmsd_conf {
@@ -39,13 +48,25 @@ struct bmsd_conf {
 	/* [state] */
 	char *state_dir;
 	uint64_t save_interval_sec;
+	struct events_settings events; /* [events] */
+	struct fet_settings fet;       /* [fet] */
+	/* [capture] */
+	char *capture_dir; /* NULL: nothing is captured */
+	uint64_t capture_max_bytes;
+	/* [metrics] */
+	char *metrics_socket; /* NULL: only what systemd hands over */
 
 	struct bmsd_conf_pack packs[BMSD_MAX_PACKS]; /* sorted by number */
 	size_t n_packs;
 };
 
-/* Defaults, then the file. -EINVAL, -ENOENT with a sentence in *ret_error (caller frees). */
-_must_check_ int bmsd_conf_load(const char *path, struct bmsd_conf **ret, char **ret_error);
+/* What the file has and this bmsd does not know, a sentence for each. */
+typedef void (*bmsd_conf_unknown_fn)(const char *sentence, void *userdata);
+
+/* Defaults, then the file. Unknown sections and keys are errors if unknown is NULL; else they are told
+ * and skipped: after a rollback an older bmsd must start with a newer one's file. -EINVAL, -ENOENT with a sentence in *ret_error (caller frees). */
+_must_check_ int bmsd_conf_load(const char *path, bmsd_conf_unknown_fn unknown, void *userdata,
+				struct bmsd_conf **ret, char **ret_error);
 struct bmsd_conf *bmsd_conf_free(struct bmsd_conf *c);
 DEFINE_CLEANUP(struct bmsd_conf *, bmsd_conf_free);
 

@@ -5,16 +5,102 @@
 #include <string.h>
 
 #include "bmsd/driver.h"
+#include "bmsd/ocv.h"
 #include "bmsd/sample.h"
 #include "common/config.h"
 #include "common/fsutil.h"
 
-#define SECTION_PREFIX "pack "
+#define PACK_PREFIX  "pack "
+#define ALARM_PREFIX "alarm "
+#define NOT_GIVEN    UINT64_MAX
+#define NO_VALUE     INT64_MIN
 
 static const char *const bauds[] = { "9600", "19200", "38400", "57600", "115200", NULL };
+static const char *const chemistries[] = { "nmc", "lfp", NULL };
+static const char *const levels[] = { "info", "warning", "alarm", NULL };
+static const char *const yes_no[] = { "yes", "no", NULL };
 
-#define GENERAL(member) offsetof(struct bmsd_conf, member)
-#define PACK(member)	offsetof(struct bmsd_conf_pack, member)
+/* Keys of [pack N] whose defaults come with the chemistry: key, member of struct bmsd_conf_pack, min,
+ * max. They are put over the preset when all of the file is known. */
+#define PRESET_KEYS(X)                                                                             \
+	X(capacity_mah, estimator.capacity_design_mah, 100, 10000000)                              \
+	X(cell_full_mv, estimator.cell_full_mv, 1000, 5000)                                        \
+	X(cell_empty_mv, estimator.cell_empty_mv, 1000, 5000)                                      \
+	X(full_tolerance_mv, estimator.full_tolerance_mv, 0, 200)                                  \
+	X(full_current_permille, estimator.full_current_permille, 1, 500)                          \
+	X(full_hold_sec, estimator.full_hold_sec, 1, 3600)                                         \
+	X(empty_current_permille, estimator.empty_current_permille, 1, 2000)                       \
+	X(empty_hold_sec, estimator.empty_hold_sec, 1, 3600)                                       \
+	X(rest_current_ma, estimator.rest_current_ma, 1, 5000)                                     \
+	X(rest_sec, estimator.rest_sec, 60, 86400)                                                 \
+	X(ocv_tolerance_mv, estimator.ocv_tolerance_mv, 1, 100)                                    \
+	X(charge_efficiency_permille, estimator.charge_efficiency_permille, 900, 1000)             \
+	X(current_deadband_ma, estimator.current_deadband_ma, 0, 1000)                             \
+	X(current_error_permille, estimator.current_error_permille, 0, 100)                        \
+	X(offset_max_ma, estimator.offset_max_ma, 0, 5000)                                         \
+	X(capacity_error_permille, estimator.capacity_error_permille, 1, 500)                      \
+	X(end_of_life_percent, estimator.end_of_life_percent, 10, 99)                              \
+	X(cycles_to_end_of_life, estimator.cycles_to_end_of_life, 10, 100000)                      \
+	X(charge_max_ma, limits.charge_current_max_ma, 100, 2000000)                               \
+	X(discharge_max_ma, limits.discharge_current_max_ma, 100, 2000000)                         \
+	X(cell_charge_max_mv, limits.cell_charge_max_mv, 1000, 5000)                               \
+	X(limit_hold_sec, limits.hold_sec, 0, 3600)                                                \
+	X(limit_rise_ma_per_sec, limits.rise_ma_per_sec, 1, 1000000)
+
+/* As the file has it. */
+struct pack_text {
+	struct bmsd_conf_pack pack;
+	char *chemistry;
+	char *ocv_table;
+	bool ocv_verified;
+#define MEMBER(key, member, min, max) uint64_t key;
+	PRESET_KEYS(MEMBER)
+#undef MEMBER
+};
+
+/* set and clear, in each of the units. */
+struct alarm_text {
+	char *enabled, *level, *latch;
+	int64_t set[ALARM_UNIT_COUNT], clear[ALARM_UNIT_COUNT];
+	uint64_t set_delay_msec, clear_delay_msec;
+};
+
+struct text {
+	struct bmsd_conf conf;
+	uint64_t events_max_kib;
+	uint64_t capture_max_kib;
+	uint64_t fet_open_max_ma;
+	uint64_t load_min_ma;
+	uint64_t load_factor_percent;
+	struct pack_text packs[BMSD_MAX_PACKS];
+	struct alarm_text alarms[ALARM_COUNT];
+	bmsd_conf_unknown_fn unknown;
+	void *userdata;
+};
+
+static const struct alarm_unit_text {
+	const char *set_key, *clear_key;
+	int64_t factor;
+} units[ALARM_UNIT_COUNT] = {
+	[ALARM_UNIT_UV] = { "set_mv", "clear_mv", 1000 },
+	[ALARM_UNIT_UA] = { "set_ma", "clear_ma", 1000 },
+	[ALARM_UNIT_DECICELSIUS] = { "set_decicelsius", "clear_decicelsius", 1 },
+	[ALARM_UNIT_CENTIPERCENT] = { "set_percent", "clear_percent", 100 },
+	[ALARM_UNIT_MSEC] = { "set_sec", "clear_sec", 1000 },
+};
+
+#define GENERAL(member) offsetof(struct text, conf.member)
+#define TEXT(member)	offsetof(struct text, member)
+#define PACK(member)	offsetof(struct pack_text, pack.member)
+#define PACK_TEXT(key)	offsetof(struct pack_text, key)
+#define ALARM(member)	offsetof(struct alarm_text, member)
+/* A value and the one at which it is over, of one unit. */
+#define ALARM_PAIR(unit, suffix, min, max)                                                         \
+	{ "alarm *", "set_" suffix, CONFIG_S64, ALARM(set[unit]), (uint64_t)(min), max, NULL },    \
+	{                                                                                          \
+		"alarm *", "clear_" suffix, CONFIG_S64, ALARM(clear[unit]), (uint64_t)(min), max,  \
+			NULL                                                                       \
+	}
 
 static const struct config_key keys[] = {
 	{ "limits", "cell_min_mv", CONFIG_U64, GENERAL(cell_min_mv), 100, 5000, NULL },
@@ -25,13 +111,38 @@ static const struct config_key keys[] = {
 	{ "limits", "stale_msec", CONFIG_U64, GENERAL(stale_msec), 500, 600000, NULL },
 	{ "state", "dir", CONFIG_PATH, GENERAL(state_dir), 0, 0, NULL },
 	{ "state", "save_interval_sec", CONFIG_U64, GENERAL(save_interval_sec), 5, 3600, NULL },
+	{ "events", "max_kib", CONFIG_U64, TEXT(events_max_kib), 64, 65536, NULL },
+	{ "fet", "allowed", CONFIG_BOOL, GENERAL(fet.allowed), 0, 0, NULL },
+	{ "fet", "open_max_ma", CONFIG_U64, TEXT(fet_open_max_ma), 0, 5000, NULL },
+	{ "fet", "lease_max_sec", CONFIG_U64, GENERAL(fet.lease_max_sec), 1, 2592000, NULL },
+	{ "capture", "dir", CONFIG_PATH, GENERAL(capture_dir), 0, 0, NULL },
+	{ "capture", "max_kib", CONFIG_U64, TEXT(capture_max_kib), 16, 1048576, NULL },
+	{ "metrics", "socket", CONFIG_PATH, GENERAL(metrics_socket), 0, 0, NULL },
+	{ "alarms", "load_min_ma", CONFIG_U64, TEXT(load_min_ma), 0, 2000000, NULL },
+	{ "alarms", "load_factor_percent", CONFIG_U64, TEXT(load_factor_percent), 100, 1000, NULL },
+	{ "alarm *", "enabled", CONFIG_CHOICE, ALARM(enabled), 0, 0, yes_no },
+	{ "alarm *", "level", CONFIG_CHOICE, ALARM(level), 0, 0, levels },
+	{ "alarm *", "latch", CONFIG_CHOICE, ALARM(latch), 0, 0, yes_no },
+	{ "alarm *", "set_delay_msec", CONFIG_U64, ALARM(set_delay_msec), 0, 3600000, NULL },
+	{ "alarm *", "clear_delay_msec", CONFIG_U64, ALARM(clear_delay_msec), 0, 3600000, NULL },
+	ALARM_PAIR(ALARM_UNIT_UV, "mv", 0, 5000),
+	ALARM_PAIR(ALARM_UNIT_UA, "ma", 0, 2000000),
+	ALARM_PAIR(ALARM_UNIT_DECICELSIUS, "decicelsius", -400, 1250),
+	ALARM_PAIR(ALARM_UNIT_CENTIPERCENT, "percent", 0, 1000),
+	ALARM_PAIR(ALARM_UNIT_MSEC, "sec", 0, 86400),
 	{ "pack *", "name", CONFIG_STRING, PACK(name), 0, 0, NULL },
 	{ "pack *", "driver", CONFIG_CHOICE, PACK(driver), 0, 0, driver_names },
-	{ "pack *", "device", CONFIG_PATH, PACK(device), 0, 0, NULL },
+	{ "pack *", "device", CONFIG_STRING, PACK(device), 0, 0, NULL },
 	{ "pack *", "baud", CONFIG_CHOICE, PACK(baud), 0, 0, bauds },
 	{ "pack *", "poll_interval_msec", CONFIG_U64, PACK(poll_interval_msec), 100, 60000, NULL },
 	{ "pack *", "timeout_msec", CONFIG_U64, PACK(timeout_msec), 50, 5000, NULL },
 	{ "pack *", "cells", CONFIG_U64, PACK(cells), 0, SAMPLE_MAX_CELLS, NULL },
+	{ "pack *", "chemistry", CONFIG_CHOICE, PACK_TEXT(chemistry), 0, 0, chemistries },
+	{ "pack *", "ocv_table", CONFIG_CHOICE, PACK_TEXT(ocv_table), 0, 0, ocv_names },
+	{ "pack *", "ocv_verified", CONFIG_BOOL, PACK_TEXT(ocv_verified), 0, 0, NULL },
+#define KEY(key, member, min, max) { "pack *", #key, CONFIG_U64, PACK_TEXT(key), min, max, NULL },
+	PRESET_KEYS(KEY)
+#undef KEY
 };
 
 static int _printf_(2, 3) invalid(char **ret_error, const char *format, ...)
@@ -47,8 +158,11 @@ static int _printf_(2, 3) invalid(char **ret_error, const char *format, ...)
 	return -EINVAL;
 }
 
-static void set_pack_defaults(struct bmsd_conf_pack *p, unsigned number)
+/* ---- before the file is read ---- */
+
+static void set_pack_defaults(struct pack_text *t, unsigned number)
 {
+	struct bmsd_conf_pack *p = &t->pack;
 	char name[4];
 
 	(void)snprintf(name, sizeof name, "%u", number % BMSD_MAX_PACKS);
@@ -59,49 +173,197 @@ static void set_pack_defaults(struct bmsd_conf_pack *p, unsigned number)
 	p->baud = strdup("9600");
 	p->poll_interval_msec = 1000;
 	p->timeout_msec = 500;
+	t->chemistry = strdup("nmc");
+#define NONE(key, member, min, max) t->key = NOT_GIVEN;
+	PRESET_KEYS(NONE)
+#undef NONE
+}
+
+static void set_alarm_defaults(struct alarm_text *a)
+{
+	for (size_t unit = 0; unit < ALARM_UNIT_COUNT; unit++)
+		a->set[unit] = a->clear[unit] = NO_VALUE;
+	a->set_delay_msec = a->clear_delay_msec = NOT_GIVEN;
+}
+
+static struct text *new_with_defaults(void)
+{
+	struct text *t = calloc(1, sizeof *t);
+
+	if (!t)
+		return NULL;
+	t->conf.cell_min_mv = 1000;
+	t->conf.cell_max_mv = 5000;
+	t->conf.current_max_ma = 500000;
+	t->conf.update_current_max_ma = 1000;
+	t->conf.stale_msec = 5000;
+	t->conf.save_interval_sec = 60;
+	t->conf.state_dir = strdup("/var/lib/bmsd");
+	t->conf.fet.lease_max_sec = 86400;
+	t->fet_open_max_ma = 500;
+	t->events_max_kib = 1024;
+	t->capture_max_kib = 16384;
+	t->load_min_ma = t->load_factor_percent = NOT_GIVEN;
+	for (size_t i = 0; i < ALARM_COUNT; i++)
+		set_alarm_defaults(&t->alarms[i]);
+	return t;
+}
+
+/* Whose keys a section has. */
+
+static void *resolve_pack(struct text *t, const char *number)
+{
+	unsigned n;
+
+	if (*number < '0' || *number >= '0' + BMSD_MAX_PACKS || number[1] != '\0')
+		return NULL;
+	n = (unsigned)(*number - '0');
+	if (!t->packs[n].pack.used)
+		set_pack_defaults(&t->packs[n], n);
+	return &t->packs[n];
 }
 
 static void *resolve(const char *section, void *userdata)
 {
-	struct bmsd_conf *c = userdata;
-	const char *digit = section + strlen(SECTION_PREFIX);
-	unsigned number;
+	struct text *t = userdata;
+	enum alarm_id id;
 
-	if (strncmp(section, SECTION_PREFIX, strlen(SECTION_PREFIX)) != 0 || *digit < '0' ||
-	    *digit >= '0' + BMSD_MAX_PACKS || digit[1] != '\0')
+	if (strncmp(section, PACK_PREFIX, strlen(PACK_PREFIX)) == 0)
+		return resolve_pack(t, section + strlen(PACK_PREFIX));
+	if (strncmp(section, ALARM_PREFIX, strlen(ALARM_PREFIX)) != 0 ||
+	    alarm_find(section + strlen(ALARM_PREFIX), &id) < 0)
 		return NULL;
-	number = (unsigned)(*digit - '0');
-	if (!c->packs[number].used)
-		set_pack_defaults(&c->packs[number], number);
-	return &c->packs[number];
+	return &t->alarms[id];
 }
 
-static struct bmsd_conf *new_with_defaults(void)
+static void tell_unknown(const char *sentence, void *userdata)
 {
-	struct bmsd_conf *c = calloc(1, sizeof *c);
+	struct text *t = userdata;
 
-	if (!c)
-		return NULL;
-	c->cell_min_mv = 1000;
-	c->cell_max_mv = 5000;
-	c->current_max_ma = 500000;
-	c->update_current_max_ma = 1000;
-	c->stale_msec = 5000;
-	c->save_interval_sec = 60;
-	c->state_dir = strdup("/var/lib/bmsd");
-	return c;
+	t->unknown(sentence, t->userdata);
 }
 
-static void close_gaps(struct bmsd_conf *c)
-{
-	for (size_t i = 0; i < BMSD_MAX_PACKS; i++) {
-		struct bmsd_conf_pack pack = c->packs[i];
+/* ---- presets, and what the file says otherwise ---- */
 
-		if (!pack.used)
+static int alarm_value(enum alarm_id id, const char *key_name, const int64_t values[],
+		       bool is_clear, int64_t *slot, char **ret_error)
+{
+	enum alarm_unit unit = alarm_unit_of(id);
+
+	for (unsigned i = 0; i < ALARM_UNIT_COUNT; i++) {
+		if (values[i] == NO_VALUE)
 			continue;
-		c->packs[i] = (struct bmsd_conf_pack){};
-		c->packs[c->n_packs++] = pack;
+		if (i != unit)
+			return invalid(ret_error, "[alarm %s]: %s does not fit what it watches%s%s",
+				       alarm_name(id),
+				       is_clear ? units[i].clear_key : units[i].set_key,
+				       units[unit].set_key ? "; it has " : "",
+				       units[unit].set_key ? key_name : "");
+		*slot = values[i] * units[i].factor;
 	}
+	return 0;
+}
+
+static int apply_alarm(const struct alarm_text *a, enum alarm_id id, struct alarm_rule *rule,
+		       char **ret_error)
+{
+	const struct alarm_unit_text *unit = &units[alarm_unit_of(id)];
+	int r;
+
+	r = alarm_value(id, unit->set_key, a->set, false, &rule->set, ret_error);
+	if (r < 0)
+		return r;
+	r = alarm_value(id, unit->clear_key, a->clear, true, &rule->clear, ret_error);
+	if (r < 0)
+		return r;
+	if (a->enabled)
+		rule->enabled = strcmp(a->enabled, "yes") == 0;
+	if (a->latch)
+		rule->latch = strcmp(a->latch, "yes") == 0;
+	if (a->level && alarm_level_find(a->level, &rule->level) < 0)
+		return invalid(ret_error, "[alarm %s]: level '%s'", alarm_name(id), a->level);
+	if (a->set_delay_msec != NOT_GIVEN)
+		rule->set_delay_msec = a->set_delay_msec;
+	if (a->clear_delay_msec != NOT_GIVEN)
+		rule->clear_delay_msec = a->clear_delay_msec;
+	return 0;
+}
+
+static int apply_alarms(const struct text *t, struct alarms_settings *alarms, char **ret_error)
+{
+	if (t->load_min_ma != NOT_GIVEN)
+		alarms->load_min_ua = (int64_t)t->load_min_ma * 1000;
+	if (t->load_factor_percent != NOT_GIVEN)
+		alarms->load_factor_percent = (unsigned)t->load_factor_percent;
+	for (unsigned id = 0; id < ALARM_COUNT; id++) {
+		int r = apply_alarm(&t->alarms[id], id, &alarms->rules[id], ret_error);
+
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+static int64_t rated_ua(uint64_t given_ma)
+{
+	return given_ma == NOT_GIVEN ? 0 : (int64_t)given_ma * 1000;
+}
+
+/* More than the larger of the two rated currents cannot have flowed while nobody looked. */
+static void limit_unseen_current(const struct pack_text *t, struct estimator_settings *e)
+{
+	if (t->charge_max_ma == NOT_GIVEN || t->discharge_max_ma == NOT_GIVEN)
+		return;
+	e->current_max_ma = t->discharge_max_ma > t->charge_max_ma ? t->discharge_max_ma
+								   : t->charge_max_ma;
+}
+
+static int apply_presets(const struct text *t, struct pack_text *p, char **ret_error)
+{
+	struct bmsd_conf_pack *pack = &p->pack;
+	enum chemistry chemistry = CHEMISTRY_NMC;
+
+	if (!p->chemistry || chemistry_parse(p->chemistry, &chemistry) < 0)
+		return invalid(ret_error, "[pack %u]: chemistry may not be empty", pack->number);
+	pack->estimator = estimator_settings_default(chemistry);
+	pack->limits = limits_settings_default(chemistry);
+	alarms_preset(chemistry, rated_ua(p->charge_max_ma), rated_ua(p->discharge_max_ma),
+		      &pack->alarms);
+#define APPLY(key, member, min, max)                                                               \
+	if (p->key != NOT_GIVEN)                                                                   \
+		pack->member = p->key;
+	PRESET_KEYS(APPLY)
+#undef APPLY
+	limit_unseen_current(p, &pack->estimator);
+	pack->estimator.ocv_table = p->ocv_table ? ocv_find(p->ocv_table) : NULL;
+	pack->estimator.ocv_verified = p->ocv_verified;
+	return apply_alarms(t, &pack->alarms, ret_error);
+}
+
+/* ---- checks of what belongs together ---- */
+
+static bool is_device(const char *text)
+{
+	const char *port;
+
+	if (strncmp(text, "replay:", 7) == 0)
+		return text[7] == '/';
+	if (strncmp(text, "tcp:", 4) != 0)
+		return text[0] == '/';
+	port = strrchr(text + 4, ':');
+	return port && port > text + 4 && port[1] &&
+	       strspn(port + 1, "0123456789") == strlen(port + 1);
+}
+
+static int check_settings(const struct bmsd_conf_pack *p, char **ret_error)
+{
+	char reason[SAMPLE_REASON_BYTES] = "";
+
+	if (estimator_settings_check(&p->estimator, reason) < 0 ||
+	    limits_settings_check(&p->limits, reason) < 0 ||
+	    alarms_check_settings(&p->alarms, reason) < 0)
+		return invalid(ret_error, "[pack %u]: %s", p->number, reason);
+	return 0;
 }
 
 static int check_pack(const struct bmsd_conf *c, struct bmsd_conf_pack *p, char **ret_error)
@@ -111,6 +373,11 @@ static int check_pack(const struct bmsd_conf *c, struct bmsd_conf_pack *p, char 
 			       p->number);
 	if (!p->device)
 		return invalid(ret_error, "[pack %u]: device is missing", p->number);
+	if (!is_device(p->device))
+		return invalid(ret_error,
+			       "[pack %u]: device is neither an absolute path, tcp:HOST:PORT nor "
+			       "replay:PATH",
+			       p->number);
 	if (!fs_is_safe_name(p->name))
 		return invalid(ret_error, "[pack %u]: name is not a file name", p->number);
 	p->baud_rate = (unsigned)strtoul(p->baud, NULL, 10);
@@ -123,7 +390,7 @@ static int check_pack(const struct bmsd_conf *c, struct bmsd_conf_pack *p, char 
 		return invalid(ret_error,
 			       "[pack %u]: poll_interval_msec must be at most half of stale_msec",
 			       p->number);
-	return 0;
+	return check_settings(p, ret_error);
 }
 
 static int check(struct bmsd_conf *c, char **ret_error)
@@ -141,35 +408,99 @@ static int check(struct bmsd_conf *c, char **ret_error)
 	return 0;
 }
 
-int bmsd_conf_load(const char *path, struct bmsd_conf **ret, char **ret_error)
+/* ---- load ---- */
+
+static void pack_done(struct bmsd_conf_pack *p)
 {
-	_cleanup_(bmsd_conf_freep) struct bmsd_conf *c = new_with_defaults();
+	free(p->name);
+	free(p->driver);
+	free(p->device);
+	free(p->baud);
+}
+
+static void conf_done(struct bmsd_conf *c)
+{
+	for (size_t i = 0; i < BMSD_MAX_PACKS; i++)
+		pack_done(&c->packs[i]);
+	free(c->state_dir);
+	free(c->capture_dir);
+	free(c->metrics_socket);
+}
+
+static void text_free(struct text **text)
+{
+	struct text *t = *text;
+
+	if (!t)
+		return;
+	for (size_t i = 0; i < BMSD_MAX_PACKS; i++) {
+		pack_done(&t->packs[i].pack);
+		free(t->packs[i].chemistry);
+		free(t->packs[i].ocv_table);
+	}
+	for (size_t i = 0; i < ALARM_COUNT; i++) {
+		free(t->alarms[i].enabled);
+		free(t->alarms[i].level);
+		free(t->alarms[i].latch);
+	}
+	conf_done(&t->conf);
+	free(t);
+}
+
+/* Moves the packs over, by number and without gaps. */
+static int finish(struct text *t, char **ret_error)
+{
+	struct bmsd_conf *c = &t->conf;
+
+	c->events.max_bytes = t->events_max_kib * 1024;
+	c->capture_max_bytes = t->capture_max_kib * 1024;
+	c->fet.open_max_ua = (int64_t)t->fet_open_max_ma * 1000;
+	for (size_t i = 0; i < BMSD_MAX_PACKS; i++) {
+		struct pack_text *p = &t->packs[i];
+		int r;
+
+		if (!p->pack.used)
+			continue;
+		r = apply_presets(t, p, ret_error);
+		if (r < 0)
+			return r;
+		c->packs[c->n_packs++] = p->pack;
+		p->pack = (struct bmsd_conf_pack){};
+	}
+	return check(c, ret_error);
+}
+
+int bmsd_conf_load(const char *path, bmsd_conf_unknown_fn unknown, void *userdata,
+		   struct bmsd_conf **ret, char **ret_error)
+{
+	_cleanup_(text_free) struct text *t = new_with_defaults();
+	struct bmsd_conf *c;
 	int r;
 
+	if (!t)
+		return -ENOMEM;
+	t->unknown = unknown;
+	t->userdata = userdata;
+	r = config_load_lenient(path, keys, ELEMENTSOF(keys), t, resolve,
+				unknown ? tell_unknown : NULL, t, ret_error);
+	if (r < 0)
+		return r;
+	r = finish(t, ret_error);
+	if (r < 0)
+		return r;
+	c = malloc(sizeof *c);
 	if (!c)
 		return -ENOMEM;
-	r = config_load(path, keys, ELEMENTSOF(keys), c, resolve, c, ret_error);
-	if (r < 0)
-		return r;
-	close_gaps(c);
-	r = check(c, ret_error);
-	if (r < 0)
-		return r;
-	*ret = TAKE_PTR(c);
+	*c = t->conf;
+	t->conf = (struct bmsd_conf){};
+	*ret = c;
 	return 0;
 }
 
 struct bmsd_conf *bmsd_conf_free(struct bmsd_conf *c)
 {
-	if (!c)
-		return NULL;
-	for (size_t i = 0; i < BMSD_MAX_PACKS; i++) {
-		free(c->packs[i].name);
-		free(c->packs[i].driver);
-		free(c->packs[i].device);
-		free(c->packs[i].baud);
-	}
-	free(c->state_dir);
+	if (c)
+		conf_done(c);
 	free(c);
 	return NULL;
 }

@@ -39,10 +39,17 @@ static const char help[] =
 	"      --help           this text\n"
 	"      --version        the release, and the project's version\n";
 
-static int load_conf(const char *path, struct bmsd_conf **ret)
+/* The daemon starts with the file of a newer one, as after a rollback; what it does not know it says. */
+static void warn_unknown(const char *sentence, void *userdata)
+{
+	(void)userdata;
+	log_warning("%s; left out", sentence);
+}
+
+static int load_conf(const char *path, bmsd_conf_unknown_fn unknown, struct bmsd_conf **ret)
 {
 	_cleanup_free_ char *error = NULL;
-	int r = bmsd_conf_load(path, ret, &error);
+	int r = bmsd_conf_load(path, unknown, NULL, ret, &error);
 
 	if (r < 0)
 		log_error("%s", error ? error : "out of memory");
@@ -53,7 +60,7 @@ static int run_daemon(const struct arguments *a)
 {
 	_cleanup_(bmsd_conf_freep) struct bmsd_conf *conf = NULL;
 
-	if (load_conf(a->config, &conf) < 0)
+	if (load_conf(a->config, warn_unknown, &conf) < 0)
 		return EX_CONFIG;
 	return daemon_run(conf) < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
 }
@@ -62,7 +69,7 @@ static int run_check_config(const struct arguments *a)
 {
 	_cleanup_(bmsd_conf_freep) struct bmsd_conf *conf = NULL;
 
-	return load_conf(a->config, &conf) < 0 ? EX_CONFIG : EXIT_SUCCESS;
+	return load_conf(a->config, NULL, &conf) < 0 ? EX_CONFIG : EXIT_SUCCESS;
 }
 
 static int run_status(const struct arguments *a)

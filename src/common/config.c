@@ -24,8 +24,10 @@ struct load {
 	size_t n_keys;
 	void *target;
 	config_resolve_fn resolve;
+	config_unknown_fn unknown; /* NULL: what is not known is an error */
 	void *userdata;
 
+	bool skipping;	      /* a section that is not known */
 	const char *at, *end; /* the text that is not read yet */
 	unsigned line;
 	char **seen; /* "section\nkey" of each key that was set */
@@ -62,6 +64,30 @@ static int fail(struct load *l, int r, const char *format, ...)
 	if (!text || asprintf(&l->error, "%s:%u: %s", l->path, l->line, text) < 0)
 		l->error = NULL;
 	return r;
+}
+
+/* Unknown to this version: an error, or told and skipped (0). */
+static int refuse_unknown(struct load *l, const char *format, ...) _printf_(2, 3);
+
+static int refuse_unknown(struct load *l, const char *format, ...)
+{
+	_cleanup_free_ char *text = NULL, *sentence = NULL;
+	va_list args;
+
+	va_start(args, format);
+	if (vasprintf(&text, format, args) < 0)
+		text = NULL;
+	va_end(args);
+	if (!text)
+		return fail(l, -ENOMEM, "%s", no_memory);
+	if (!l->unknown)
+		return fail(l, -EINVAL, "%s", text);
+	if (asprintf(&sentence, "%s:%u: %s", l->path, l->line, text) < 0) {
+		sentence = NULL;
+		return fail(l, -ENOMEM, "%s", no_memory);
+	}
+	l->unknown(sentence, l->userdata);
+	return 0;
 }
 
 static size_t smallest(size_t a, size_t b, size_t c)
@@ -143,7 +169,7 @@ static const struct config_key *find_key(const struct load *l, const char *secti
 	return NULL;
 }
 
-static int fail_unknown_section(struct load *l, const char *section)
+static int refuse_section(struct load *l, const char *section)
 {
 	const char *nearest = NULL;
 	size_t least = 3;
@@ -157,12 +183,12 @@ static int fail_unknown_section(struct load *l, const char *section)
 		}
 	}
 	if (nearest)
-		return fail(l, -EINVAL, "[%s]: unknown section; did you mean [%s]?", section,
-			    nearest);
-	return fail(l, -EINVAL, "[%s]: unknown section", section);
+		return refuse_unknown(l, "[%s]: unknown section; did you mean [%s]?", section,
+				      nearest);
+	return refuse_unknown(l, "[%s]: unknown section", section);
 }
 
-static int fail_unknown_key(struct load *l, const char *section, const char *name)
+static int refuse_key(struct load *l, const char *section, const char *name)
 {
 	const struct config_key *nearest = NULL, *elsewhere = NULL;
 	size_t least = 3;
@@ -179,15 +205,15 @@ static int fail_unknown_key(struct load *l, const char *section, const char *nam
 		}
 	}
 	if (elsewhere)
-		return fail(l, -EINVAL, "[%s] %s: unknown key here; it belongs in [%s]", section,
-			    name, elsewhere->section);
+		return refuse_unknown(l, "[%s] %s: unknown key here; it belongs in [%s]", section,
+				      name, elsewhere->section);
 	if (nearest)
-		return fail(l, -EINVAL, "[%s] %s: unknown key; did you mean %s?", section, name,
-			    nearest->key);
-	return fail(l, -EINVAL, "[%s] %s: unknown key", section, name);
+		return refuse_unknown(l, "[%s] %s: unknown key; did you mean %s?", section, name,
+				      nearest->key);
+	return refuse_unknown(l, "[%s] %s: unknown key", section, name);
 }
 
-/* The structure that the keys of a section are stored in; NULL after an error. */
+/* The structure that the keys of a section are stored in; NULL if there can be none. */
 static void *section_base(struct load *l, const struct config_key *key, const char *section)
 {
 	void *base;
@@ -196,7 +222,7 @@ static void *section_base(struct load *l, const struct config_key *key, const ch
 		return l->target;
 	base = l->resolve ? l->resolve(section, l->userdata) : NULL;
 	if (!base)
-		(void)fail(l, -EINVAL, "[%s]: there can be no such section", section);
+		(void)refuse_unknown(l, "[%s]: there can be no such section", section);
 	return base;
 }
 
@@ -287,6 +313,31 @@ static const char *set_u64(const struct config_key *key, uint64_t *slot, const c
 	return sentence;
 }
 
+static bool parse_s64(const char *text, int64_t *ret)
+{
+	bool negative = *text == '-';
+	uint64_t value;
+
+	if (!parse_u64(text + negative, &value) || value > INT64_MAX)
+		return false;
+	*ret = negative ? -(int64_t)value : (int64_t)value;
+	return true;
+}
+
+static const char *set_s64(const struct config_key *key, int64_t *slot, const char *value,
+			   char *sentence, size_t sentence_size)
+{
+	int64_t min = (int64_t)key->min, max = (int64_t)key->max, number;
+
+	if (parse_s64(value, &number) && number >= min && number <= max) {
+		*slot = number;
+		return NULL;
+	}
+	(void)snprintf(sentence, sentence_size, "must be between %" PRId64 " and %" PRId64, min,
+		       max);
+	return sentence;
+}
+
 static const char *set_choice(const struct config_key *key, char **slot, const char *value,
 			      char *sentence, size_t sentence_size)
 {
@@ -311,6 +362,7 @@ static const char *set_value(const struct config_key *key, void *base, const cha
 	case CONFIG_STRING: return set_string(slot, value);
 	case CONFIG_PATH: return set_path(slot, value);
 	case CONFIG_U64: return set_u64(key, slot, value, sentence, sentence_size);
+	case CONFIG_S64: return set_s64(key, slot, value, sentence, sentence_size);
 	case CONFIG_BOOL: return set_bool(slot, value);
 	case CONFIG_CHOICE: return set_choice(key, slot, value, sentence, sentence_size);
 	}
@@ -327,10 +379,12 @@ static int store_key(struct load *l, const char *section, const char *name, cons
 	void *base;
 	int r;
 
+	if (l->skipping)
+		return 0;
 	if (*section == '\0' && !key)
 		return fail(l, -EINVAL, "%s: comes before the first [section]", name);
 	if (!key)
-		return fail_unknown_key(l, section, name);
+		return refuse_key(l, section, name);
 	r = note_key(l, section, name);
 	if (r < 0)
 		return r;
@@ -371,9 +425,8 @@ static int check_section_line(struct load *l, const char *line)
 	memcpy(section, line + 1, length);
 	section[length] = '\0';
 	key = find_section(l, section);
-	if (!key)
-		return fail_unknown_section(l, section);
-	return section_base(l, key, section) ? 0 : l->r;
+	l->skipping = !key || !section_base(l, key, section);
+	return key ? l->r : refuse_section(l, section);
 }
 
 static int check_line(struct load *l, const char *line, size_t length)
@@ -434,14 +487,16 @@ static int parse(struct load *l)
 	return r < 0 ? fail(l, -ENOMEM, "%s", no_memory) : 0;
 }
 
-int config_load(const char *path, const struct config_key *keys, size_t n_keys, void *target,
-		config_resolve_fn resolve, void *userdata, char **ret_error)
+int config_load_lenient(const char *path, const struct config_key *keys, size_t n_keys,
+			void *target, config_resolve_fn resolve, config_unknown_fn unknown,
+			void *userdata, char **ret_error)
 {
 	_cleanup_(load_done) struct load l = { .path = path,
 					       .keys = keys,
 					       .n_keys = n_keys,
 					       .target = target,
 					       .resolve = resolve,
+					       .unknown = unknown,
 					       .userdata = userdata };
 	_cleanup_free_ char *bytes = NULL;
 	size_t size = 0;
@@ -463,4 +518,10 @@ int config_load(const char *path, const struct config_key *keys, size_t n_keys, 
 	if (r < 0 && ret_error)
 		*ret_error = TAKE_PTR(l.error);
 	return r;
+}
+
+int config_load(const char *path, const struct config_key *keys, size_t n_keys, void *target,
+		config_resolve_fn resolve, void *userdata, char **ret_error)
+{
+	return config_load_lenient(path, keys, n_keys, target, resolve, NULL, userdata, ret_error);
 }

@@ -9,7 +9,7 @@ static int load(const struct scratch *s, const char *text, struct bmsd_conf **re
 
 	scratch_text(s->dirfd, "bmsd.conf", text, 0644);
 	(void)snprintf(path, sizeof path, "%s/bmsd.conf", s->path);
-	return bmsd_conf_load(path, ret, ret_error);
+	return bmsd_conf_load(path, NULL, NULL, ret, ret_error);
 }
 
 static void test_defaults(void **state)
