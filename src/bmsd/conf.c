@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "bmsd/driver.h"
+#include "bmsd/link.h"
 #include "bmsd/ocv.h"
 #include "bmsd/sample.h"
 #include "common/config.h"
@@ -342,19 +343,6 @@ static int apply_presets(const struct text *t, struct pack_text *p, char **ret_e
 
 /* ---- checks of what belongs together ---- */
 
-static bool is_device(const char *text)
-{
-	const char *port;
-
-	if (strncmp(text, "replay:", 7) == 0)
-		return text[7] == '/';
-	if (strncmp(text, "tcp:", 4) != 0)
-		return text[0] == '/';
-	port = strrchr(text + 4, ':');
-	return port && port > text + 4 && port[1] &&
-	       strspn(port + 1, "0123456789") == strlen(port + 1);
-}
-
 static int check_settings(const struct bmsd_conf_pack *p, char **ret_error)
 {
 	char reason[SAMPLE_REASON_BYTES] = "";
@@ -368,16 +356,15 @@ static int check_settings(const struct bmsd_conf_pack *p, char **ret_error)
 
 static int check_pack(const struct bmsd_conf *c, struct bmsd_conf_pack *p, char **ret_error)
 {
+	const char *why = "";
+
 	if (!p->name || !p->driver || !p->baud)
 		return invalid(ret_error, "[pack %u]: name, driver and baud may not be empty",
 			       p->number);
 	if (!p->device)
 		return invalid(ret_error, "[pack %u]: device is missing", p->number);
-	if (!is_device(p->device))
-		return invalid(ret_error,
-			       "[pack %u]: device is neither an absolute path, tcp:HOST:PORT nor "
-			       "replay:PATH",
-			       p->number);
+	if (link_check(p->device, &why) < 0)
+		return invalid(ret_error, "[pack %u]: device: %s", p->number, why);
 	if (!fs_is_safe_name(p->name))
 		return invalid(ret_error, "[pack %u]: name is not a file name", p->number);
 	p->baud_rate = (unsigned)strtoul(p->baud, NULL, 10);
