@@ -72,7 +72,7 @@ LIBS_delta    := -ldivsufsort
 
 # Every part is one archive of its modules; the files that hold a main() stay out of it.
 MAINS := src/updaterd/main.c src/updaterd/rescue/main.c src/bmsd/main.c \
-	src/bmsd/boardsim_main.c src/queryd/main.c src/queryd/queryctl_main.c src/release/main.c
+	src/bmsd/sim/boardsim_main.c src/queryd/main.c src/queryd/queryctl_main.c src/release/main.c
 sources  = $(sort $(shell find src/$(1) -name '*.c' 2>/dev/null))
 MODULES_OF = $(filter-out $(MAINS) src/%/release_version.c,$(call sources,$(1)))
 objects  = $(patsubst %.c,$(B)/obj/%.o,$(1))
@@ -118,7 +118,7 @@ TREE_A := $(B)/tree/$(RELEASE_A)
 TREE_B := $(B)/tree/$(RELEASE_B)
 $(eval $(call link_rule,$(TREE_A)/bin/updaterd,src/updaterd/main.c,updaterd,$(B)/obj/updaterd-release-$(RELEASE_A).o))
 $(eval $(call link_rule,$(TREE_B)/bin/bmsd,src/bmsd/main.c,bmsd,$(B)/obj/bmsd-release-$(RELEASE_B).o))
-$(eval $(call link_rule,$(B)/bin/bms-boardsim,src/bmsd/boardsim_main.c,bmsd,))
+$(eval $(call link_rule,$(B)/bin/bms-boardsim,src/bmsd/sim/boardsim_main.c,bmsd,))
 $(eval $(call link_rule,$(B)/bin/queryd,src/queryd/main.c,queryd,))
 $(eval $(call link_rule,$(B)/bin/queryctl,src/queryd/queryctl_main.c,queryd,))
 $(eval $(call link_rule,$(B)/bin/bms-release,src/release/main.c,release,))

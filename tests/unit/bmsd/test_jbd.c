@@ -773,7 +773,9 @@ static void test_simulated_board_refuses_what_it_does_not_know(void **state)
 	assert_int_equal(tell(b, "DD A5 10 00 FF F0 77", frame), 7);
 	assert_memory_equal(frame, hex("DD 10 80 00 FF 80 77").at, 7);
 	assert_int_equal(tell(b, "DD 5A E1 02 00 02 FF 1B 77", frame), 7);
-	assert_memory_equal(frame, hex("DD E1 80 00 FF 80 77").at, 7);
+	assert_memory_equal(frame, hex("DD E1 00 00 00 00 77").at, 7);
+	assert_int_equal(tell(b, "DD 5A E2 02 00 02 FF 1A 77", frame), 7);
+	assert_memory_equal(frame, hex("DD E2 80 00 FF 80 77").at, 7);
 	assert_int_equal(tell(b, "DD A5 03 00 FF FE 77", frame), 0);
 	assert_int_equal(tell(b, "00 A5 DD DD A5 05 00 FF FB 77", frame), 10);
 	assert_int_equal(tell(b, "DD A5 AA 00 FF 56 77", frame), 31);
