@@ -29,29 +29,6 @@
 
 struct link;
 
-/* A kind of link: adding one is a file src/bmsd/link_<name>.c and a line in the table of link.c. */
-struct link_ops {
-	const char *name;
-	const char *prefix; /* of the device; "" is the last resort */
-	/* 0 if what follows the prefix can be right, else -EINVAL with a sentence. Touches nothing. */
-	int (*check)(const char *address, const char **ret_error);
-	/* ret->fd and ret->priv, to be released by close(). -EINPROGRESS never: see connecting. */
-	int (*open)(struct link *l, const char *address, unsigned baud);
-	int (*finish)(struct link *l); /* NULL: open() is enough */
-	ssize_t (*read)(struct link *l, void *bytes, size_t size);
-	ssize_t (*write)(struct link *l, const void *bytes, size_t size);
-	void (*discard)(struct link *l); /* what has arrived and was not read */
-	void (*close)(struct link *l);
-};
-
-struct link {
-	const struct link_ops *ops;
-	int fd;
-	bool connecting;
-	bool is_directory; /* fd is the directory; there are no bytes */
-	void *priv;
-};
-
 /* -EINVAL with a sentence (static) if no link can be made of this device, whatever is there. */
 _must_check_ int link_check(const char *device, const char **ret_error);
 
@@ -61,15 +38,21 @@ _must_check_ int link_open(const char *device, unsigned baud, struct link **ret)
 struct link *link_free(struct link *l);
 DEFINE_CLEANUP(struct link *, link_free);
 
+/* Still on the way: link_events() is EPOLLOUT, and link_finish() is to be called then. */
+bool link_is_connecting(const struct link *l);
 /* What epoll is to look for. A directory cannot be watched: 0. */
 uint32_t link_events(const struct link *l);
 /* After EPOLLOUT: connected, or why not. */
 _must_check_ int link_finish(struct link *l);
-/* Bytes, 0 at the end of the line (it hung up), -EAGAIN if there are none yet. */
+/* Bytes, -EAGAIN if there are none yet, -ENODATA at the end of a recording, else the line is lost. */
 _must_check_ ssize_t link_read(struct link *l, void *bytes, size_t size);
 _must_check_ ssize_t link_write(struct link *l, const void *bytes, size_t size);
+/* Throws away what has arrived and was not read. */
 void link_discard(struct link *l);
 
-extern const struct link_ops link_serial, link_tcp, link_replay, link_replay_fast;
+/* The link is a directory without bytes: its descriptor; else -ENOTDIR. */
+int link_directory(const struct link *l);
+/* For epoll. */
+int link_fd(const struct link *l);
 
 #endif

@@ -11,6 +11,7 @@
 #include <stdint.h>
 #include <systemd/sd-event.h>
 
+#include "bmsd/capture.h"
 #include "bmsd/driver.h"
 #include "bmsd/pack.h"
 #include "bmsd/sample.h"
@@ -24,9 +25,7 @@ struct poller_settings {
 	uint64_t interval_msec;
 	uint64_t timeout_msec; /* for one answer */
 	struct sample_limits limits;
-	const char
-		*capture; /* file that the session is recorded in (capture.h), borrowed; or NULL */
-	uint64_t capture_max_bytes;
+	struct capture *capture; /* records the session, borrowed; or NULL */
 };
 
 /* Called after every poll and every change of the link. */

@@ -1,9 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "bmsd/link_serial.h"
-
+/*
+ * A serial line: raw, 8N1, never a controlling terminal, for us alone. The modem lines are left as
+ * they are (CLOCAL, no HUPCL), since some adapters reset the board when DTR moves. What the driver of
+ * the port held before is discarded.
+ */
 #include <fcntl.h>
+#include <sys/file.h>
 #include <sys/ioctl.h>
 #include <termios.h>
+
+#include "link_ops.h"
 
 static const struct {
 	unsigned baud;
@@ -42,37 +48,76 @@ static int make_raw(int fd, speed_t speed)
 	return 0;
 }
 
-int link_serial_open(const char *path, unsigned baud)
+/* TIOCEXCL keeps others from opening the line, but not root, and not who has it open already: so each
+ * of us takes the lock as well. */
+static int take(int fd)
 {
-	_cleanup_close_ int fd = FD_NONE;
+	if (ioctl(fd, TIOCEXCL) < 0)
+		return -errno;
+	if (flock(fd, LOCK_EX | LOCK_NB) < 0)
+		return errno == EWOULDBLOCK ? -EBUSY : -errno;
+	return 0;
+}
+
+static void serial_discard(struct link *l)
+{
+	(void)tcflush(l->fd, TCIOFLUSH);
+}
+
+static int serial_open(struct link *l, const char *address, unsigned baud)
+{
 	speed_t speed = B9600;
 	int r;
 
 	r = find_speed(baud, &speed);
 	if (r < 0)
 		return r;
-	fd = open(path, O_RDWR | O_NOCTTY | O_NONBLOCK | O_CLOEXEC);
-	if (fd < 0)
+	l->fd = open(address, O_RDWR | O_NOCTTY | O_NONBLOCK | O_CLOEXEC);
+	if (l->fd < 0)
 		return -errno;
-	if (ioctl(fd, TIOCEXCL) < 0)
-		return -errno;
-	r = make_raw(fd, speed);
+	r = take(l->fd);
+	if (r < 0) {
+		/* It is not ours: close() must not touch it. */
+		close_fd(&l->fd);
+		l->fd = FD_NONE;
+		return r;
+	}
+	r = make_raw(l->fd, speed);
 	if (r < 0)
 		return r;
-	link_serial_discard(fd);
-	return TAKE_FD(fd);
+	serial_discard(l);
+	return 0;
 }
 
-void link_serial_close(int fd)
+static void serial_close(struct link *l)
 {
-	if (fd < 0)
-		return;
 	/* Exclusive use would outlive us where someone else keeps the line open too. */
-	(void)ioctl(fd, TIOCNXCL);
-	close_fd(&fd);
+	if (l->fd >= 0)
+		(void)ioctl(l->fd, TIOCNXCL);
 }
 
-void link_serial_discard(int fd)
+static ssize_t serial_read(struct link *l, void *bytes, size_t size)
 {
-	(void)tcflush(fd, TCIOFLUSH);
+	ssize_t n = read(l->fd, bytes, size);
+
+	if (n < 0)
+		return -errno;
+	/* Raw with VMIN 0: nothing there; that the line hung up is for epoll to say. */
+	return n == 0 ? -EAGAIN : n;
 }
+
+static ssize_t serial_write(struct link *l, const void *bytes, size_t size)
+{
+	ssize_t n = write(l->fd, bytes, size);
+
+	return n < 0 ? -errno : n;
+}
+
+const struct link_ops link_ops_serial = {
+	.prefix = "/",
+	.open = serial_open,
+	.read = serial_read,
+	.write = serial_write,
+	.discard = serial_discard,
+	.close = serial_close,
+};

@@ -5,8 +5,7 @@
 #include <sys/epoll.h>
 #include <time.h>
 
-#include "bmsd/link_serial.h"
-#include "common/log.h"
+#include "bmsd/link.h"
 
 /* A frame that was under way when the line was opened has passed by then. */
 #define SETTLE_MSEC	    50
@@ -15,14 +14,26 @@
 #define STUCK_AFTER_MSEC    5000
 /* An adapter may be wedged in a way that only opening it anew cures. */
 #define REOPEN_AFTER_FAILED 8
-#define READ_BYTES	    256
+#define READ_BYTES	    512
 #define READS_PER_WAKE_UP   8
 
 enum phase {
-	PHASE_CLOSED,  /* open at due time */
-	PHASE_SETTLE,  /* discard until due time */
-	PHASE_IDLE,    /* next poll at due time */
-	PHASE_WAITING, /* an answer by due time */
+	PHASE_CLOSED,	  /* open at due time */
+	PHASE_CONNECTING, /* connected by due time */
+	PHASE_SETTLE,	  /* discard until due time */
+	PHASE_IDLE,	  /* next poll or command at due time */
+	PHASE_QUIET,	  /* next request of this poll at due time */
+	PHASE_WAITING,	  /* an answer by due time */
+};
+
+/* A FET to be switched, from poller_set_fet() until it is done. */
+struct command {
+	bool waiting;
+	bool sent;
+	enum fet fet;
+	bool on;
+	poller_command_fn done;
+	void *userdata;
 };
 
 struct poller {
@@ -31,13 +42,14 @@ struct poller {
 	struct poller_settings settings;
 	struct pack *pack;
 	struct sample_gates gates;
+	struct command command;
 	poller_changed_fn changed;
 	void *userdata;
 
 	sd_event *event;
 	sd_event_source *timer;
 	sd_event_source *io;
-	int fd;
+	struct link *link;
 	enum phase phase;
 	int64_t due_msec;
 	int64_t progress_msec;
@@ -66,8 +78,16 @@ static void enter(struct poller *p, enum phase phase, int64_t due_msec)
 static void close_line(struct poller *p)
 {
 	p->io = sd_event_source_disable_unref(p->io);
-	link_serial_close(p->fd);
-	p->fd = FD_NONE;
+	p->link = link_free(p->link);
+}
+
+static void end_command(struct poller *p, int error)
+{
+	struct command c = p->command;
+
+	p->command = (struct command){};
+	if (c.waiting)
+		c.done(c.userdata, error);
 }
 
 static void line_lost(struct poller *p, int error)
@@ -81,17 +101,27 @@ static void line_lost(struct poller *p, int error)
 	pack_link_lost(p->pack, reason);
 	enter(p, PHASE_CLOSED, now_msec(p) + (int64_t)p->retry_msec);
 	p->retry_msec = p->retry_msec * 2 < RETRY_MAX_MSEC ? p->retry_msec * 2 : RETRY_MAX_MSEC;
+	end_command(p, -ENOTCONN);
 	p->changed(p->userdata);
+}
+
+/* As soon as the board may be asked again. */
+static void poll_soon(struct poller *p)
+{
+	int64_t quiet_msec = p->driver->quiet_msec ? (int64_t)p->driver->quiet_msec : 1;
+
+	enter(p, PHASE_IDLE, now_msec(p) + quiet_msec);
 }
 
 /* The next poll is due one interval after the last one began; periods that were missed are not
  * made up for. */
 static void wait_for_next_poll(struct poller *p)
 {
-	int64_t now = now_msec(p);
 	int64_t due = p->poll_started_msec + (int64_t)p->settings.interval_msec;
 
-	enter(p, PHASE_IDLE, due > now ? due : now + 1);
+	poll_soon(p);
+	if (!p->command.waiting && due > p->due_msec)
+		enter(p, PHASE_IDLE, due);
 }
 
 static void poll_good(struct poller *p)
@@ -117,31 +147,97 @@ static void poll_good(struct poller *p)
 	p->changed(p->userdata);
 }
 
-static void poll_failed(struct poller *p, const char *reason)
+static void forget_board(struct poller *p)
 {
-	pack_poll_failed(p->pack, reason);
+	p->driver->init(p->driver_state);
+	p->gates = (struct sample_gates){};
+}
+
+static void poll_failed(struct poller *p, enum driver_step step, const char *reason)
+{
+	if (step == DRIVER_ASLEEP)
+		pack_poll_asleep(p->pack, "the board is asleep: it answers, but measures nothing");
+	else
+		pack_poll_failed(p->pack, reason);
 	if (++p->failed_in_a_row < REOPEN_AFTER_FAILED) {
 		wait_for_next_poll(p);
 	} else {
 		p->failed_in_a_row = 0;
 		/* After such a silence it may be another board that answers. */
-		p->driver->init(p->driver_state);
+		forget_board(p);
 		close_line(p);
 		enter(p, PHASE_CLOSED, now_msec(p) + (int64_t)p->settings.interval_msec);
+		end_command(p, -ENOTCONN);
 	}
 	p->changed(p->userdata);
 }
 
 static void send_request(struct poller *p, const uint8_t *request, size_t size)
 {
-	ssize_t n = write(p->fd, request, size);
+	ssize_t n = link_write(p->link, request, size);
 
-	if (n < 0 && errno != EAGAIN) {
-		line_lost(p, -errno);
+	if (n < 0 && n != -EAGAIN) {
+		line_lost(p, (int)n);
 		return;
 	}
+	capture_note(p->settings.capture, CAPTURE_TX, request, size, now_msec(p));
 	/* A line that takes no bytes gives no answer either: the timeout says so. */
 	enter(p, PHASE_WAITING, now_msec(p) + (int64_t)p->settings.timeout_msec);
+}
+
+static void send_next(struct poller *p)
+{
+	uint8_t request[DRIVER_REQUEST_BYTES];
+
+	send_request(p, request, p->driver->next(p->driver_state, request));
+}
+
+/* The board took the command or did not; what came of it the next poll shows. */
+static void follow_command(struct poller *p, enum driver_step step, int error)
+{
+	if (step == DRIVER_WAIT)
+		return;
+	poll_soon(p);
+	end_command(p, step == DRIVER_DONE ? 0 : error);
+}
+
+static void follow_poll(struct poller *p, enum driver_step step, const char *reason)
+{
+	switch (step) {
+	case DRIVER_WAIT: break;
+	case DRIVER_SEND:
+		if (p->driver->quiet_msec)
+			enter(p, PHASE_QUIET, now_msec(p) + (int64_t)p->driver->quiet_msec);
+		else
+			send_next(p);
+		break;
+	case DRIVER_DONE: poll_good(p); break;
+	case DRIVER_FAILED:
+	case DRIVER_ASLEEP: poll_failed(p, step, reason); break;
+	}
+}
+
+static void feed(struct poller *p, const uint8_t *bytes, size_t size)
+{
+	for (size_t i = 0; i < size && p->phase == PHASE_WAITING; i++) {
+		enum driver_step step = p->driver->rx(p->driver_state, bytes[i],
+						      pack_errors(p->pack));
+
+		if (p->command.sent)
+			follow_command(p, step, -EREMOTEIO);
+		else
+			follow_poll(p, step, "the board refuses the request, or answers nonsense");
+	}
+}
+
+static void nothing_came(struct poller *p)
+{
+	enum driver_step step = p->driver->timeout(p->driver_state, pack_errors(p->pack));
+
+	if (p->command.sent)
+		follow_command(p, step, -ETIMEDOUT);
+	else
+		follow_poll(p, step, "the board does not answer");
 }
 
 static void begin_poll(struct poller *p)
@@ -149,73 +245,117 @@ static void begin_poll(struct poller *p)
 	uint8_t request[DRIVER_REQUEST_BYTES];
 
 	p->poll_started_msec = now_msec(p);
-	link_serial_discard(p->fd);
+	if (p->driver->read_directory) {
+		follow_poll(p,
+			    p->driver->read_directory(p->driver_state, link_directory(p->link),
+						      pack_errors(p->pack)),
+			    "no battery is there, or it says nothing");
+		return;
+	}
+	link_discard(p->link);
 	send_request(p, request, p->driver->begin(p->driver_state, request));
 }
 
-static void follow(struct poller *p, enum driver_step step, const char *reason)
+static void begin_command(struct poller *p)
 {
 	uint8_t request[DRIVER_REQUEST_BYTES];
+	ssize_t size = p->driver->set_fet(p->driver_state, p->command.fet, p->command.on, request);
 
-	switch (step) {
-	case DRIVER_WAIT: break;
-	case DRIVER_SEND:
-		send_request(p, request, p->driver->next(p->driver_state, request));
-		break;
-	case DRIVER_DONE: poll_good(p); break;
-	case DRIVER_FAILED: poll_failed(p, reason); break;
-	case DRIVER_ASLEEP: poll_failed(p, "the board is asleep"); break;
+	if (size < 0) {
+		end_command(p, (int)size);
+		begin_poll(p);
+		return;
 	}
+	p->command.sent = true;
+	link_discard(p->link);
+	send_request(p, request, (size_t)size);
 }
 
-static void feed(struct poller *p, const uint8_t *bytes, size_t size)
+static void begin(struct poller *p)
 {
-	for (size_t i = 0; i < size && p->phase == PHASE_WAITING; i++)
-		follow(p, p->driver->rx(p->driver_state, bytes[i], pack_errors(p->pack)),
-		       "the board refuses the request, or answers nonsense");
+	if (p->command.waiting)
+		begin_command(p);
+	else
+		begin_poll(p);
 }
 
-static int on_readable(sd_event_source *source, int fd, uint32_t events, void *userdata)
+/* ---- the line ---- */
+
+static void line_is_open(struct poller *p)
+{
+	forget_board(p);
+	capture_note(p->settings.capture, CAPTURE_OPEN, NULL, 0, now_msec(p));
+	pack_line_opened(p->pack);
+	enter(p, PHASE_SETTLE, now_msec(p) + SETTLE_MSEC);
+}
+
+static void line_connects(struct poller *p)
+{
+	int r = link_finish(p->link);
+
+	if (r >= 0)
+		r = sd_event_source_set_io_events(p->io, link_events(p->link));
+	if (r < 0)
+		line_lost(p, r);
+	else
+		line_is_open(p);
+}
+
+static int on_ready(sd_event_source *source, int fd, uint32_t events, void *userdata)
 {
 	struct poller *p = userdata;
 	uint8_t bytes[READ_BYTES];
 
-	(void)source;
+	(void)source, (void)fd;
+	if (link_is_connecting(p->link)) {
+		line_connects(p);
+		return 0;
+	}
 	/* Bounded, so that a line gone mad cannot keep the loop from everything else. */
 	for (unsigned i = 0; i < READS_PER_WAKE_UP; i++) {
-		ssize_t n = read(fd, bytes, sizeof bytes);
+		ssize_t n = link_read(p->link, bytes, sizeof bytes);
 
-		if (n < 0 && (errno == EAGAIN || errno == EINTR))
+		if (n == -EAGAIN && events & (EPOLLHUP | EPOLLERR))
+			n = -EIO;
+		if (n == -EAGAIN || n == -EINTR)
 			return 0;
-		if (n <= 0) {
-			/* Raw with VMIN 0: end of file is "nothing there" unless the line hung up. */
-			if (n < 0 || events & (EPOLLHUP | EPOLLERR))
-				line_lost(p, n < 0 ? -errno : -EIO);
+		if (n < 0) {
+			line_lost(p, (int)n);
 			return 0;
 		}
+		capture_note(p->settings.capture, CAPTURE_RX, bytes, (size_t)n, now_msec(p));
 		feed(p, bytes, (size_t)n);
-		if (p->fd < 0)
+		if (!p->link)
 			return 0;
 	}
 	return 0;
 }
 
+/* A driver that reads directories needs one, and the others need bytes. */
+static int watch_line(struct poller *p)
+{
+	bool is_directory = link_directory(p->link) >= 0;
+
+	if (is_directory != (p->driver->read_directory != NULL))
+		return is_directory ? -EISDIR : -ENOTDIR;
+	if (is_directory)
+		return 0;
+	return sd_event_add_io(p->event, &p->io, link_fd(p->link), link_events(p->link), on_ready,
+			       p);
+}
+
 static void open_line(struct poller *p)
 {
-	int r;
+	int r = link_open(p->settings.device, p->settings.baud, &p->link);
 
-	p->fd = link_serial_open(p->settings.device, p->settings.baud);
-	if (p->fd < 0) {
-		line_lost(p, p->fd);
-		return;
-	}
-	p->driver->init(p->driver_state);
-	r = sd_event_add_io(p->event, &p->io, p->fd, EPOLLIN, on_readable, p);
-	if (r < 0) {
+	if (r >= 0)
+		r = watch_line(p);
+	if (r < 0)
 		line_lost(p, r);
-		return;
-	}
-	enter(p, PHASE_SETTLE, now_msec(p) + SETTLE_MSEC);
+	else if (link_is_connecting(p->link))
+		enter(p, PHASE_CONNECTING, now_msec(p) + LINK_CONNECT_MSEC);
+	else
+		line_is_open(p);
 }
 
 static int on_due(sd_event_source *source, uint64_t usec, void *userdata)
@@ -226,13 +366,33 @@ static int on_due(sd_event_source *source, uint64_t usec, void *userdata)
 	(void)usec;
 	switch (p->phase) {
 	case PHASE_CLOSED: open_line(p); break;
+	case PHASE_CONNECTING: line_lost(p, -ETIMEDOUT); break;
 	case PHASE_SETTLE:
-	case PHASE_IDLE: begin_poll(p); break;
-	case PHASE_WAITING:
-		follow(p, p->driver->timeout(p->driver_state, pack_errors(p->pack)),
-		       "the board does not answer");
-		break;
+	case PHASE_IDLE: begin(p); break;
+	case PHASE_QUIET: send_next(p); break;
+	case PHASE_WAITING: nothing_came(p); break;
 	}
+	return 0;
+}
+
+int poller_set_fet(struct poller *p, enum fet fet, bool on, poller_command_fn done, void *userdata)
+{
+	struct pack_view v;
+
+	if (!p->driver->set_fet)
+		return -EOPNOTSUPP;
+	if (p->command.waiting)
+		return -EBUSY;
+	if (!p->link || p->phase == PHASE_CONNECTING)
+		return -ENOTCONN;
+	pack_look(p->pack, now_msec(p), &v);
+	if (!v.present)
+		return -ENODATA;
+	p->command = (struct command){
+		.waiting = true, .fet = fet, .on = on, .done = done, .userdata = userdata
+	};
+	if (p->phase == PHASE_IDLE)
+		poll_soon(p);
 	return 0;
 }
 
@@ -244,7 +404,6 @@ int poller_new(sd_event *event, const struct driver *driver, const struct poller
 
 	if (!p)
 		return -ENOMEM;
-	p->fd = FD_NONE;
 	p->driver = driver;
 	p->settings = *settings;
 	p->pack = pack;
