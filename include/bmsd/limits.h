@@ -6,8 +6,11 @@
  * at once. A higher one only after it has been allowed for hold_sec without a break, and then it rises
  * by rise_ma_per_sec: a limit that follows a sagging voltage would swing.
  *
- * Near full, the charge limit is also the limit of regeneration: it falls to 0 at regen_end
- * (vedderb/bldc#201, #607).
+ * Regeneration has a limit of its own: that of charging, and nothing any more near full, where a
+ * charger goes on gently to the end (vedderb/bldc#201, #607). A motor controller wants this one.
+ *
+ * A charger that obeys ends where charge_cell_mv reaches 0, with LFP at 3.5 V: the estimator's
+ * cell_full_mv must not be above it then, or full is never seen.
  *
  * Pure: time comes with each step.
  */
@@ -48,6 +51,7 @@ struct limits_settings {
 	struct limits_curve discharge_decicelsius;
 	struct limits_curve fet_decicelsius;
 	struct limits_curve charge_soc_centipercent; /* x: state of charge */
+	struct limits_curve regeneration_soc_centipercent;
 	struct limits_curve discharge_soc_centipercent;
 };
 struct limits_settings limits_settings_default(enum chemistry chemistry);
@@ -74,7 +78,9 @@ struct limits_view {
 	int64_t constant_charge_voltage_max_uv; /* CVL; -1: number of cells not known */
 	int64_t charge_current_max_ua;		/* CCL; -1: before the first step */
 	int64_t discharge_current_max_ua;	/* DCL, a magnitude */
+	int64_t regeneration_current_max_ua;
 	enum limits_reason charge_reason;
+	enum limits_reason regeneration_reason;
 	enum limits_reason discharge_reason;
 };
 
