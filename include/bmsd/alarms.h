@@ -130,12 +130,13 @@ struct alarm_change {
 struct alarms {
 	const struct alarms_settings *settings; /* borrowed */
 	struct alarms_memory memory;
-	uint64_t lasted_msec[ALARM_COUNT]; /* of a condition that is not old enough yet */
+	bool pending[ALARM_COUNT];	   /* its condition is seen, but not for long enough */
+	uint64_t lasted_msec[ALARM_COUNT]; /* since it was seen first */
 	uint64_t no_data_msec;
 };
 
 /* memory may be NULL: nothing is set. What a restart finds set stays so until its clear value was
- * seen for its delay; rules that are off now are dropped. */
+ * seen for its delay; the first step clears what a rule that is off now had set. */
 void alarms_init(struct alarms *a, const struct alarms_settings *settings,
 		 const struct alarms_memory *memory);
 

@@ -97,8 +97,8 @@ _must_check_ int events_open(int dirfd, const struct events_settings *settings, 
 struct events *events_free(struct events *e);
 DEFINE_CLEANUP(struct events *, events_free);
 
-/* uptime_msec is monotonic. On failure nothing was added, and the number goes to the next one; what
- * was half written is cut off. */
+/* uptime_msec is monotonic. On failure either nothing was added, and the number goes to the next one
+ * (what was half written is cut off), or it was not synced, and is shown once a sync succeeds. */
 _must_check_ int events_add(struct events *e, const struct event_new *event, uint64_t wall_sec,
 			    int64_t uptime_msec);
 
