@@ -11,13 +11,35 @@
 #include "bmsd/driver.h"
 #include "bmsd/jbd.h"
 
-/* A board that never answers for its model is asked a few times, then left in peace. */
-#define MODEL_TRIES 3
+/* A board that never answers for its model, or its counters, is asked a few times, then left in
+ * peace. */
+#define TRIES	       3
+/* Counters change when something happens, not by themselves. The first sample does not wait for
+ * them. */
+#define COUNTERS_EACH  60
+#define COUNTERS_FIRST 2
+/* Above, the board has counted below zero. */
+#define CYCLES_MAX     0x7fff
 #define JBD_FIELDS                                                                                 \
 	(1u << SAMPLE_VOLTAGE | 1u << SAMPLE_CURRENT | 1u << SAMPLE_CHARGE |                       \
-	 1u << SAMPLE_CHARGE_FULL_DESIGN | 1u << SAMPLE_CAPACITY | 1u << SAMPLE_CYCLES |           \
-	 1u << SAMPLE_CELLS | 1u << SAMPLE_TEMPERATURES | 1u << SAMPLE_PROTECTIONS |               \
-	 1u << SAMPLE_BALANCING | 1u << SAMPLE_CHARGE_FET | 1u << SAMPLE_DISCHARGE_FET)
+	 1u << SAMPLE_CHARGE_FULL_DESIGN | 1u << SAMPLE_CAPACITY | 1u << SAMPLE_CELLS |            \
+	 1u << SAMPLE_PROTECTIONS | 1u << SAMPLE_BALANCING | 1u << SAMPLE_CHARGE_FET |             \
+	 1u << SAMPLE_DISCHARGE_FET)
+
+/* What the counters of JBD_ERROR_COUNTERS count. */
+static const enum protection counted[JBD_COUNTERS] = {
+	PROTECTION_SHORT_CIRCUIT,
+	PROTECTION_CHARGE_OVERCURRENT,
+	PROTECTION_DISCHARGE_OVERCURRENT,
+	PROTECTION_CELL_OVERVOLTAGE,
+	PROTECTION_CELL_UNDERVOLTAGE,
+	PROTECTION_CHARGE_OVERTEMPERATURE,
+	PROTECTION_CHARGE_UNDERTEMPERATURE,
+	PROTECTION_DISCHARGE_OVERTEMPERATURE,
+	PROTECTION_DISCHARGE_UNDERTEMPERATURE,
+	PROTECTION_PACK_OVERVOLTAGE,
+	PROTECTION_PACK_UNDERVOLTAGE,
+};
 
 struct jbd {
 	uint8_t window[JBD_FRAME_BYTES];
@@ -31,6 +53,17 @@ struct jbd {
 	size_t basic_bytes;
 	uint8_t cells[255];
 	size_t cells_bytes;
+
+	unsigned counters_in; /* polls until they are asked for */
+	unsigned counters_tries;
+	bool counters_known, counters_new;
+	uint16_t counters[JBD_COUNTERS];
+
+	/* The switches, as the last whole poll had them. */
+	bool switches_known, charge_fet, discharge_fet, locked;
+	/* What we forced off ourselves, and what is being written. */
+	bool forced_known;
+	uint8_t forced, forcing;
 };
 
 static uint16_t u16(const uint8_t *p)
@@ -42,7 +75,7 @@ static void jbd_init(void *state)
 {
 	struct jbd *j = state;
 
-	*j = (struct jbd){};
+	*j = (struct jbd){ .counters_in = COUNTERS_FIRST };
 }
 
 static size_t jbd_next(void *state, uint8_t *ret_request)
@@ -58,9 +91,11 @@ static size_t jbd_begin(void *state, uint8_t *ret_request)
 {
 	struct jbd *j = state;
 
-	j->done = false;
+	j->done = j->counters_new = false;
 	j->basic_bytes = j->cells_bytes = 0;
-	j->asked = j->model_tries < MODEL_TRIES ? JBD_MODEL : JBD_BASIC;
+	if (j->counters_in > 0)
+		j->counters_in--;
+	j->asked = j->model_tries < TRIES ? JBD_MODEL : JBD_BASIC;
 	return jbd_next(state, ret_request);
 }
 
@@ -86,7 +121,7 @@ static enum driver_step take_model(struct jbd *j, const uint8_t *data, size_t si
 		if (data[i] >= 0x20 && data[i] < 0x7f)
 			j->model[n++] = (char)data[i];
 	j->model[n] = '\0';
-	j->model_tries = MODEL_TRIES;
+	j->model_tries = TRIES;
 	return ask(j, JBD_BASIC);
 }
 
@@ -101,6 +136,16 @@ static enum driver_step take_basic(struct jbd *j, const uint8_t *data, size_t si
 	return ask(j, JBD_CELLS);
 }
 
+static enum driver_step whole(struct jbd *j)
+{
+	j->switches_known = true;
+	j->charge_fet = j->basic[20] & 1;
+	j->discharge_fet = j->basic[20] & 2;
+	j->locked = u16(j->basic + 16) & 1u << PROTECTION_SOFTWARE_LOCK;
+	j->done = true;
+	return DRIVER_DONE;
+}
+
 static enum driver_step take_cells(struct jbd *j, const uint8_t *data, size_t size,
 				   struct link_errors *errors)
 {
@@ -108,7 +153,50 @@ static enum driver_step take_cells(struct jbd *j, const uint8_t *data, size_t si
 		return malformed(j, errors);
 	memcpy(j->cells, data, size);
 	j->cells_bytes = size;
-	j->done = true;
+	if (j->counters_in == 0 && j->counters_tries < TRIES)
+		return ask(j, JBD_ERROR_COUNTERS);
+	return whole(j);
+}
+
+static enum driver_step take_counters(struct jbd *j, const uint8_t *data, size_t size,
+				      struct link_errors *errors)
+{
+	if (size < JBD_COUNTERS_MIN_BYTES)
+		return malformed(j, errors);
+	for (size_t i = 0; i < JBD_COUNTERS; i++)
+		j->counters[i] = u16(data + 2 * i);
+	j->counters_known = j->counters_new = true;
+	j->counters_tries = 0;
+	j->counters_in = COUNTERS_EACH;
+	return whole(j);
+}
+
+/* The sample is good without them, but what is not confirmed is not known. */
+static enum driver_step miss_counters(struct jbd *j)
+{
+	j->counters_known = false;
+	j->counters_in = COUNTERS_EACH;
+	return whole(j);
+}
+
+static enum driver_step take_refusal(struct jbd *j, struct link_errors *errors)
+{
+	if (j->asked == JBD_ERROR_COUNTERS) {
+		/* An older board; no fault of the line. */
+		j->counters_tries = TRIES;
+		return miss_counters(j);
+	}
+	errors->n[LINK_ERROR_STATUS]++;
+	if (j->asked != JBD_MODEL)
+		return DRIVER_FAILED;
+	j->model_tries = TRIES;
+	return ask(j, JBD_BASIC);
+}
+
+static enum driver_step take_switches(struct jbd *j)
+{
+	j->forced = j->forcing;
+	j->forced_known = true;
 	return DRIVER_DONE;
 }
 
@@ -127,18 +215,16 @@ static enum driver_step take_frame(struct jbd *j, const uint8_t *frame, struct l
 		errors->n[LINK_ERROR_REGISTER]++;
 		return DRIVER_WAIT;
 	}
-	if (frame[2] != JBD_STATUS_OK) {
-		errors->n[LINK_ERROR_STATUS]++;
-		if (j->asked != JBD_MODEL)
-			return DRIVER_FAILED;
-		j->model_tries = MODEL_TRIES;
-		return ask(j, JBD_BASIC);
+	if (frame[2] != JBD_STATUS_OK)
+		return take_refusal(j, errors);
+	switch ((enum jbd_register)j->asked) {
+	case JBD_MODEL: return take_model(j, data, size);
+	case JBD_BASIC: return take_basic(j, data, size, errors);
+	case JBD_CELLS: return take_cells(j, data, size, errors);
+	case JBD_ERROR_COUNTERS: return take_counters(j, data, size, errors);
+	case JBD_SWITCHES: return take_switches(j);
 	}
-	if (j->asked == JBD_MODEL)
-		return take_model(j, data, size);
-	if (j->asked == JBD_BASIC)
-		return take_basic(j, data, size, errors);
-	return take_cells(j, data, size, errors);
+	return DRIVER_WAIT;
 }
 
 /* Whether a frame runs from start to the end of the window; damaged ones of ours are counted. */
@@ -186,6 +272,10 @@ static enum driver_step jbd_timeout(void *state, struct link_errors *errors)
 
 	if (!j->damaged)
 		errors->n[LINK_ERROR_TIMEOUT]++;
+	if (j->asked == JBD_ERROR_COUNTERS) {
+		j->counters_tries++;
+		return miss_counters(j);
+	}
 	if (j->asked != JBD_MODEL)
 		return DRIVER_FAILED;
 	j->model_tries++;
@@ -200,7 +290,6 @@ static void decode_basic(const uint8_t *d, struct sample *s)
 	s->current_ua = (int16_t)u16(d + 2) * INT64_C(10000);
 	s->charge_uah = u16(d + 4) * INT64_C(10000);
 	s->charge_full_design_uah = u16(d + 6) * INT64_C(10000);
-	s->cycles = u16(d + 8);
 	s->balancing = (uint32_t)u16(d + 14) << 16 | u16(d + 12);
 	s->protections = bits & ((1u << PROTECTION_OTHER) - 1);
 	if (bits >> PROTECTION_OTHER)
@@ -215,6 +304,57 @@ static void decode_basic(const uint8_t *d, struct sample *s)
 		s->temperatures_decicelsius[i] = u16(d + JBD_BASIC_BYTES + 2 * i) - 2731;
 }
 
+static void set_valid(struct sample *s, enum sample_field field)
+{
+	s->valid |= 1u << field;
+}
+
+/* Day, month, year since 2000, in 5, 4 and 7 bits. */
+static void decode_identity(const uint8_t *d, struct sample *s)
+{
+	unsigned date = u16(d + 10);
+	unsigned year = 2000 + (date >> 9), month = date >> 5 & 15, day = date & 31;
+
+	if (month >= 1 && month <= 12 && day >= 1)
+		(void)snprintf(s->manufactured, sizeof s->manufactured, "%04u-%02u-%02u", year,
+			       month, day);
+	(void)snprintf(s->firmware, sizeof s->firmware, "%u.%u", d[18] >> 4, d[18] & 15u);
+}
+
+/* Only where it is what we take it for: the residual charge stands in both places. */
+static void decode_appended(const uint8_t *basic, size_t size, struct sample *s)
+{
+	const uint8_t *d = basic + JBD_BASIC_BYTES + 2 * (size_t)basic[22];
+
+	if (size < (size_t)(d - basic) + JBD_APPEND_BYTES)
+		return;
+	if (u16(d + 5) != u16(basic + 4) || u16(d + 3) == 0)
+		return;
+	s->charge_full_uah = u16(d + 3) * INT64_C(10000);
+	set_valid(s, SAMPLE_CHARGE_FULL);
+}
+
+static void decode_optional(const struct jbd *j, struct sample *s)
+{
+	unsigned cycles = u16(j->basic + 8);
+
+	if (cycles <= CYCLES_MAX) {
+		s->cycles = cycles;
+		set_valid(s, SAMPLE_CYCLES);
+	}
+	if (s->n_temperatures > 0)
+		set_valid(s, SAMPLE_TEMPERATURES);
+	decode_appended(j->basic, j->basic_bytes, s);
+	if (!j->counters_known)
+		return;
+	for (size_t i = 0; i < JBD_COUNTERS; i++) {
+		s->counters[counted[i]] = j->counters[i];
+		s->counters_known |= 1u << counted[i];
+	}
+	s->counters_age_msec = j->counters_new ? SAMPLE_COUNTERS_NEW : SAMPLE_COUNTERS_KEPT;
+	set_valid(s, SAMPLE_COUNTERS);
+}
+
 static int jbd_commit(void *state, struct sample *ret)
 {
 	const struct jbd *j = state;
@@ -225,7 +365,9 @@ static int jbd_commit(void *state, struct sample *ret)
 	if ((size_t)j->basic[21] * 2 != j->cells_bytes)
 		return -EBADMSG;
 	memcpy(s.model, j->model, sizeof s.model);
+	decode_identity(j->basic, &s);
 	decode_basic(j->basic, &s);
+	decode_optional(j, &s);
 	s.n_cells = j->basic[21];
 	for (size_t i = 0; i < s.n_cells; i++)
 		s.cells_uv[i] = u16(j->cells + 2 * i) * INT64_C(1000);
@@ -233,8 +375,41 @@ static int jbd_commit(void *state, struct sample *ret)
 	return 0;
 }
 
+/* What is forced off now. One register holds both switches, so the other one has to be written as it
+ * is; and a FET that the board itself keeps off must not become one that we keep off. Where the lock
+ * is not our own, a FET that is off while the board says "locked" counts as forced. */
+static uint8_t forced_now(const struct jbd *j)
+{
+	uint8_t forced = 0;
+
+	if (!j->locked)
+		return 0;
+	if (j->forced_known)
+		return j->forced;
+	if (!j->charge_fet)
+		forced |= JBD_FORCE_CHARGE_OFF;
+	if (!j->discharge_fet)
+		forced |= JBD_FORCE_DISCHARGE_OFF;
+	return forced;
+}
+
+static ssize_t jbd_set_fet(void *state, enum fet fet, bool on, uint8_t *ret_request)
+{
+	struct jbd *j = state;
+	uint8_t bit = fet == FET_CHARGE ? JBD_FORCE_CHARGE_OFF : JBD_FORCE_DISCHARGE_OFF;
+
+	if (!j->switches_known)
+		return -ENODATA;
+	j->done = j->damaged = false;
+	j->used = 0;
+	j->asked = JBD_SWITCHES;
+	j->forcing = (uint8_t)(on ? forced_now(j) & ~bit : forced_now(j) | bit);
+	return (ssize_t)jbd_build_write(JBD_SWITCHES, j->forcing, ret_request);
+}
+
 const struct driver driver_jbd = {
 	.name = "jbd",
+	.capabilities = DRIVER_CAN_FET | DRIVER_CAN_BALANCE | DRIVER_CAN_COUNTERS,
 	.state_bytes = sizeof(struct jbd),
 	.init = jbd_init,
 	.begin = jbd_begin,
@@ -242,4 +417,5 @@ const struct driver driver_jbd = {
 	.rx = jbd_rx,
 	.timeout = jbd_timeout,
 	.commit = jbd_commit,
+	.set_fet = jbd_set_fet,
 };

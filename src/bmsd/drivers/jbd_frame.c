@@ -32,6 +32,17 @@ size_t jbd_build_request(uint8_t reg, uint8_t ret_frame[JBD_REQUEST_BYTES])
 	return seal(ret_frame, 0);
 }
 
+size_t jbd_build_write(uint8_t reg, uint16_t value, uint8_t ret_frame[JBD_WRITE_BYTES])
+{
+	ret_frame[0] = JBD_START;
+	ret_frame[1] = JBD_WRITE;
+	ret_frame[2] = reg;
+	ret_frame[3] = 2;
+	ret_frame[4] = (uint8_t)(value >> 8);
+	ret_frame[5] = (uint8_t)(value & 0xff);
+	return seal(ret_frame, 2);
+}
+
 size_t jbd_build_answer(uint8_t reg, uint8_t status, const uint8_t *data, uint8_t size,
 			uint8_t ret_frame[JBD_FRAME_BYTES])
 {

@@ -10,7 +10,6 @@
 #include "bmsd/driver.h"
 #include "bmsd/jbd.h"
 #include "bmsd/sample.h"
-#include "bmsd/simboard.h"
 
 #define FRAME_MAX (JBD_FRAME_BYTES * 4)
 
@@ -40,7 +39,9 @@
 #define DP04S007_BASIC                                                                             \
 	"DD 03 00 22 05 5F 00 00 4A DF 4E 20 00 02 2D 14 00 00 00 00 00 00 23 60 03 04 01 0B B1 "  \
 	"00 00 00 4E 20 4A DF 00 00 FA C2 77"
-#define REFUSED_MODEL "DD 05 80 00 FF 80 77"
+#define REFUSED_MODEL	 "DD 05 80 00 FF 80 77"
+#define REFUSED_COUNTERS "DD AA 80 00 FF 80 77"
+#define SWITCHES_TAKEN	 "DD E1 00 00 00 00 77"
 
 struct bytes {
 	uint8_t at[FRAME_MAX];
@@ -79,9 +80,16 @@ static struct bytes join(const void *before, size_t size, struct bytes b)
 	return joined;
 }
 
+/* What each answer to a poll tells. */
+#define EVERY_POLL                                                                                 \
+	(1u << SAMPLE_VOLTAGE | 1u << SAMPLE_CURRENT | 1u << SAMPLE_CHARGE |                       \
+	 1u << SAMPLE_CHARGE_FULL_DESIGN | 1u << SAMPLE_CAPACITY | 1u << SAMPLE_CYCLES |           \
+	 1u << SAMPLE_CELLS | 1u << SAMPLE_TEMPERATURES | 1u << SAMPLE_PROTECTIONS |               \
+	 1u << SAMPLE_BALANCING | 1u << SAMPLE_CHARGE_FET | 1u << SAMPLE_DISCHARGE_FET)
+
 /* A board with one canned answer for each question. */
 struct board {
-	struct bytes model, basic, cells;
+	struct bytes model, basic, cells, counters;
 };
 
 struct fixture {
@@ -120,7 +128,8 @@ static const struct bytes *question(const struct board *b, const uint8_t *reques
 	switch (request[2]) {
 	case JBD_MODEL: return &b->model;
 	case JBD_BASIC: return &b->basic;
-	default: assert_int_equal(request[2], JBD_CELLS); return &b->cells;
+	case JBD_CELLS: return &b->cells;
+	default: assert_int_equal(request[2], JBD_ERROR_COUNTERS); return &b->counters;
 	}
 }
 
@@ -149,7 +158,7 @@ static enum driver_step poll_board(struct fixture *f, const struct board *b)
 
 static struct board board_of(const char *model, const char *basic, const char *cells)
 {
-	return (struct board){ hex(model), hex(basic), hex(cells) };
+	return (struct board){ hex(model), hex(basic), hex(cells), hex(REFUSED_COUNTERS) };
 }
 
 static uint64_t total(const struct link_errors *e)
@@ -229,6 +238,10 @@ static void test_vendor_17s(void **state)
 	assert_int_equal(f->sample.charge_uah, 34930000);
 	assert_int_equal(f->sample.charge_full_design_uah, 40000000);
 	assert_int_equal(f->sample.cycles, 2);
+	assert_string_equal(f->sample.manufactured, "2018-04-17");
+	assert_string_equal(f->sample.firmware, "1.2");
+	assert_string_equal(f->sample.serial, "");
+	assert_int_equal(f->sample.valid, EVERY_POLL);
 	assert_int_equal(f->sample.protections, 0);
 	assert_int_equal(f->sample.balancing, 0);
 	assert_int_equal(f->sample.capacity_percent, 87);
@@ -278,6 +291,8 @@ static void test_sp04s034(void **state)
 
 	assert_int_equal(poll_board(f, &b), DRIVER_DONE);
 	assert_string_equal(f->sample.model, "JBD-SP04S034-L4S-200A-B-U");
+	assert_string_equal(f->sample.manufactured, "2022-03-28");
+	assert_string_equal(f->sample.firmware, "8.0");
 	assert_int_equal(f->sample.voltage_uv, 15600000);
 	assert_int_equal(f->sample.current_ua, 0);
 	assert_int_equal(f->sample.charge_uah, 4980000);
@@ -295,7 +310,7 @@ static void test_dp04s007_appends_nine_bytes(void **state)
 {
 	static const uint8_t cells[] = { 0x0d, 0x6d, 0x0d, 0x6e, 0x0d, 0x6d, 0x0d, 0x6e };
 	struct board b = { hex(REFUSED_MODEL), hex(DP04S007_BASIC),
-			   answer_of(JBD_CELLS, cells, sizeof cells) };
+			   answer_of(JBD_CELLS, cells, sizeof cells), hex(REFUSED_COUNTERS) };
 	char reason[SAMPLE_REASON_BYTES] = "";
 	struct fixture *f = *state;
 
@@ -304,6 +319,12 @@ static void test_dp04s007_appends_nine_bytes(void **state)
 	assert_int_equal(f->sample.charge_uah, 191670000);
 	assert_int_equal(f->sample.charge_full_design_uah, 200000000);
 	assert_int_equal(f->sample.capacity_percent, 96);
+	/* Among what is appended is the capacity that the board counts with. */
+	assert_int_equal(f->sample.valid, EVERY_POLL | 1u << SAMPLE_CHARGE_FULL);
+	assert_int_equal(f->sample.charge_full_uah, 200000000);
+	assert_string_equal(f->sample.manufactured, "2022-08-20");
+	assert_string_equal(f->sample.firmware, "2.3");
+	assert_int_equal(f->sample.cycles, 2);
 	assert_int_equal(f->sample.n_temperatures, 1);
 	assert_int_equal(f->sample.temperatures_decicelsius[0], 262);
 	assert_int_equal(sample_check(&f->sample, &limits, reason), 0);
@@ -333,6 +354,246 @@ static void test_charge_is_unsigned_and_current_is_signed(void **state)
 	b.basic = basic_with(2, 0x7f, 0xff);
 	assert_int_equal(poll_board(f, &b), DRIVER_DONE);
 	assert_int_equal(f->sample.current_ua, 327670000);
+}
+
+static void test_what_is_appended_must_be_what_we_take_it_for(void **state)
+{
+	static const uint8_t cells[] = { 0x0d, 0x6d, 0x0d, 0x6e, 0x0d, 0x6d, 0x0d, 0x6e };
+	struct bytes basic = hex(DP04S007_BASIC);
+	struct board b = { hex(REFUSED_MODEL), basic, answer_of(JBD_CELLS, cells, sizeof cells),
+			   hex(REFUSED_COUNTERS) };
+	struct fixture *f = *state;
+
+	basic.at[4 + 31] ^= 1; /* of the residual charge, which stands there once more */
+	b.basic = answer_of(JBD_BASIC, basic.at + 4, basic.at[3]);
+	assert_int_equal(poll_board(f, &b), DRIVER_DONE);
+	assert_false(sample_has(&f->sample, SAMPLE_CHARGE_FULL));
+	basic.at[4 + 31] ^= 1;
+	b.basic = answer_of(JBD_BASIC, basic.at + 4, (uint8_t)(basic.at[3] - 1));
+	assert_int_equal(poll_board(f, &b), DRIVER_DONE);
+	assert_false(sample_has(&f->sample, SAMPLE_CHARGE_FULL));
+	basic.at[4 + 28] = basic.at[4 + 29] = 0;
+	b.basic = answer_of(JBD_BASIC, basic.at + 4, basic.at[3]);
+	assert_int_equal(poll_board(f, &b), DRIVER_DONE);
+	assert_false(sample_has(&f->sample, SAMPLE_CHARGE_FULL));
+}
+
+static void test_cycles_below_zero_and_impossible_dates_are_unknown(void **state)
+{
+	struct board b = board_of(REFUSED_MODEL, VENDOR_15S_BASIC, VENDOR_15S_CELLS);
+	struct fixture *f = *state;
+
+	b.basic = basic_with(8, 0xff, 0xe9); /* 65513 */
+	assert_int_equal(poll_board(f, &b), DRIVER_DONE);
+	assert_false(sample_has(&f->sample, SAMPLE_CYCLES));
+	assert_int_equal(f->sample.cycles, 0);
+	b.basic = basic_with(8, 0x7f, 0xff);
+	assert_int_equal(poll_board(f, &b), DRIVER_DONE);
+	assert_true(sample_has(&f->sample, SAMPLE_CYCLES));
+	assert_int_equal(f->sample.cycles, 0x7fff);
+	b.basic = basic_with(10, 0x24, 0x80); /* day 0 */
+	assert_int_equal(poll_board(f, &b), DRIVER_DONE);
+	assert_string_equal(f->sample.manufactured, "");
+	b.basic = basic_with(10, 0x25, 0xb1); /* month 13 */
+	assert_int_equal(poll_board(f, &b), DRIVER_DONE);
+	assert_string_equal(f->sample.manufactured, "");
+	b.basic = basic_with(10, 0xff, 0x9f); /* the last that there is */
+	assert_int_equal(poll_board(f, &b), DRIVER_DONE);
+	assert_string_equal(f->sample.manufactured, "2127-12-31");
+}
+
+/* ---- counters ---- */
+
+static void test_counters_are_asked_for_now_and_then(void **state)
+{
+	struct board b = board_of(SP04S034_MODEL, SP04S034_BASIC, SP04S034_CELLS);
+	struct fixture *f = *state;
+
+	b.counters = hex(SP04S034_COUNTERS);
+	assert_int_equal(poll_board(f, &b), DRIVER_DONE);
+	assert_false(sample_has(&f->sample, SAMPLE_COUNTERS));
+	assert_int_equal(poll_board(f, &b), DRIVER_DONE);
+	assert_true(sample_has(&f->sample, SAMPLE_COUNTERS));
+	assert_int_equal(f->sample.counters_age_msec, SAMPLE_COUNTERS_NEW);
+	assert_int_equal(f->sample.counters[PROTECTION_CELL_OVERVOLTAGE], 122);
+	assert_int_equal(f->sample.counters[PROTECTION_CELL_UNDERVOLTAGE], 2);
+	for (unsigned i = 0; i < PROTECTION_COUNT; i++)
+		if (i != PROTECTION_CELL_OVERVOLTAGE && i != PROTECTION_CELL_UNDERVOLTAGE)
+			assert_int_equal(f->sample.counters[i], 0);
+	assert_int_equal(f->sample.counters_known, (1u << JBD_COUNTERS) - 1);
+	b.counters.at[4 + 9] = 3;
+	b.counters = answer_of(JBD_ERROR_COUNTERS, b.counters.at + 4, b.counters.at[3]);
+	for (unsigned i = 1; i < 60; i++) {
+		assert_int_equal(poll_board(f, &b), DRIVER_DONE);
+		assert_int_equal(f->sample.counters_age_msec, SAMPLE_COUNTERS_KEPT);
+		assert_int_equal(f->sample.counters[PROTECTION_CELL_UNDERVOLTAGE], 2);
+	}
+	assert_int_equal(poll_board(f, &b), DRIVER_DONE);
+	assert_int_equal(f->sample.counters_age_msec, SAMPLE_COUNTERS_NEW);
+	assert_int_equal(f->sample.counters[PROTECTION_CELL_UNDERVOLTAGE], 3);
+	assert_int_equal(total(&f->errors), 0);
+}
+
+static void test_each_counter_has_its_name(void **state)
+{
+	static const enum protection order[] = {
+		PROTECTION_SHORT_CIRCUIT,
+		PROTECTION_CHARGE_OVERCURRENT,
+		PROTECTION_DISCHARGE_OVERCURRENT,
+		PROTECTION_CELL_OVERVOLTAGE,
+		PROTECTION_CELL_UNDERVOLTAGE,
+		PROTECTION_CHARGE_OVERTEMPERATURE,
+		PROTECTION_CHARGE_UNDERTEMPERATURE,
+		PROTECTION_DISCHARGE_OVERTEMPERATURE,
+		PROTECTION_DISCHARGE_UNDERTEMPERATURE,
+		PROTECTION_PACK_OVERVOLTAGE,
+		PROTECTION_PACK_UNDERVOLTAGE,
+	};
+	struct board b = board_of(REFUSED_MODEL, SP04S034_BASIC, SP04S034_CELLS);
+	uint8_t data[JBD_COUNTERS_MIN_BYTES];
+	struct fixture *f = *state;
+
+	for (size_t i = 0; i < ELEMENTSOF(order); i++) {
+		data[2 * i] = 1;
+		data[2 * i + 1] = (uint8_t)i;
+	}
+	b.counters = answer_of(JBD_ERROR_COUNTERS, data, sizeof data);
+	assert_int_equal(poll_board(f, &b), DRIVER_DONE);
+	assert_int_equal(poll_board(f, &b), DRIVER_DONE);
+	for (size_t i = 0; i < ELEMENTSOF(order); i++)
+		assert_int_equal(f->sample.counters[order[i]], 256 + i);
+}
+
+static void test_counters_that_are_not_confirmed_are_not_known(void **state)
+{
+	struct board b = board_of(REFUSED_MODEL, SP04S034_BASIC, SP04S034_CELLS);
+	struct fixture *f = *state;
+
+	b.counters = hex(SP04S034_COUNTERS);
+	for (unsigned i = 0; i < 61; i++)
+		assert_int_equal(poll_board(f, &b), DRIVER_DONE);
+	assert_true(sample_has(&f->sample, SAMPLE_COUNTERS));
+	b.counters = (struct bytes){};
+	/* Silence costs no sample, and three times is enough. */
+	for (unsigned i = 0; i < 300; i++) {
+		assert_int_equal(poll_board(f, &b), DRIVER_DONE);
+		assert_false(sample_has(&f->sample, SAMPLE_COUNTERS));
+		assert_int_equal(f->sample.counters[PROTECTION_CELL_OVERVOLTAGE], 0);
+	}
+	assert_int_equal(f->errors.n[LINK_ERROR_TIMEOUT], 3);
+}
+
+static void test_refused_and_short_counters(void **state)
+{
+	struct board b = board_of(REFUSED_MODEL, SP04S034_BASIC, SP04S034_CELLS);
+	struct bytes counters = hex(SP04S034_COUNTERS);
+	struct fixture *f = *state;
+
+	for (unsigned i = 0; i < 200; i++)
+		assert_int_equal(poll_board(f, &b), DRIVER_DONE);
+	/* An older board is no worse for it: the one error is the refused model. */
+	assert_int_equal(total(&f->errors), 1);
+	driver_jbd.init(f->state);
+	b.counters = answer_of(JBD_ERROR_COUNTERS, counters.at + 4, JBD_COUNTERS_MIN_BYTES - 1);
+	assert_int_equal(poll_board(f, &b), DRIVER_DONE);
+	assert_int_equal(poll_board(f, &b), DRIVER_DONE);
+	assert_false(sample_has(&f->sample, SAMPLE_COUNTERS));
+	assert_int_equal(f->errors.n[LINK_ERROR_MALFORMED], 1);
+}
+
+/* ---- switches ---- */
+
+static enum driver_step command(struct fixture *f, enum fet fet, bool on, const char *expected,
+				const char *answer)
+{
+	uint8_t request[DRIVER_REQUEST_BYTES];
+	struct bytes want = hex(expected), b = hex(answer);
+	enum driver_step step = DRIVER_WAIT;
+
+	assert_int_equal(driver_jbd.set_fet(f->state, fet, on, request), (int)want.size);
+	assert_memory_equal(request, want.at, want.size);
+	for (size_t i = 0; i < b.size && step == DRIVER_WAIT; i++)
+		step = driver_jbd.rx(f->state, b.at[i], &f->errors);
+	if (step == DRIVER_WAIT)
+		step = driver_jbd.timeout(f->state, &f->errors);
+	/* Whatever came: it is no sample. */
+	assert_int_equal(driver_jbd.commit(f->state, &f->sample), -ENODATA);
+	return step;
+}
+
+#define FORCE_NONE	"DD 5A E1 02 00 00 FF 1D 77"
+#define FORCE_CHARGE	"DD 5A E1 02 00 01 FF 1C 77"
+#define FORCE_DISCHARGE "DD 5A E1 02 00 02 FF 1B 77" /* the vendor's example */
+#define FORCE_BOTH	"DD 5A E1 02 00 03 FF 1A 77"
+
+/* The state of both FETs, and whether they are forced. */
+static void poll_switches(struct fixture *f, unsigned fets, bool locked)
+{
+	struct board b = board_of(REFUSED_MODEL, VENDOR_15S_BASIC, VENDOR_15S_CELLS);
+
+	b.basic = basic_with(20, (uint8_t)fets, 15);
+	b.basic.at[4 + 16] = locked ? 0x10 : 0;
+	b.basic = answer_of(JBD_BASIC, b.basic.at + 4, b.basic.at[3]);
+	assert_int_equal(poll_board(f, &b), DRIVER_DONE);
+}
+
+static void test_a_switch_leaves_the_other_as_it_is(void **state)
+{
+	struct fixture *f = *state;
+	uint8_t request[DRIVER_REQUEST_BYTES];
+
+	assert_int_equal(driver_jbd.set_fet(f->state, FET_CHARGE, false, request), -ENODATA);
+	poll_switches(f, 3, false);
+	assert_int_equal(command(f, FET_DISCHARGE, false, FORCE_DISCHARGE, SWITCHES_TAKEN),
+			 DRIVER_DONE);
+	poll_switches(f, 1, true);
+	assert_int_equal(command(f, FET_CHARGE, false, FORCE_BOTH, SWITCHES_TAKEN), DRIVER_DONE);
+	poll_switches(f, 0, true);
+	assert_int_equal(command(f, FET_DISCHARGE, true, FORCE_CHARGE, SWITCHES_TAKEN),
+			 DRIVER_DONE);
+	poll_switches(f, 2, true);
+	assert_int_equal(command(f, FET_CHARGE, true, FORCE_NONE, SWITCHES_TAKEN), DRIVER_DONE);
+}
+
+static void test_what_the_board_keeps_off_itself_is_not_forced(void **state)
+{
+	struct fixture *f = *state;
+
+	/* The charge FET is off for a full cell: a discharge lock must not make that ours. */
+	poll_switches(f, 2, false);
+	assert_int_equal(command(f, FET_DISCHARGE, false, FORCE_DISCHARGE, SWITCHES_TAKEN),
+			 DRIVER_DONE);
+	/* Now both are off and the lock is set; only one of them is ours. */
+	poll_switches(f, 0, true);
+	assert_int_equal(command(f, FET_DISCHARGE, true, FORCE_NONE, SWITCHES_TAKEN), DRIVER_DONE);
+	/* A lock that was there before us is kept. */
+	driver_jbd.init(f->state);
+	poll_switches(f, 2, true);
+	assert_int_equal(command(f, FET_DISCHARGE, false, FORCE_BOTH, SWITCHES_TAKEN), DRIVER_DONE);
+	/* The board has forgotten it. */
+	poll_switches(f, 3, false);
+	assert_int_equal(command(f, FET_DISCHARGE, false, FORCE_DISCHARGE, SWITCHES_TAKEN),
+			 DRIVER_DONE);
+}
+
+static void test_commands_that_are_not_taken(void **state)
+{
+	struct fixture *f = *state;
+
+	poll_switches(f, 3, false);
+	assert_int_equal(command(f, FET_CHARGE, false, FORCE_CHARGE, ""), DRIVER_FAILED);
+	assert_int_equal(command(f, FET_CHARGE, false, FORCE_CHARGE, "DD E1 80 00 FF 80 77"),
+			 DRIVER_FAILED);
+	assert_int_equal(command(f, FET_CHARGE, false, FORCE_CHARGE, FORCE_CHARGE), DRIVER_FAILED);
+	assert_int_equal(f->errors.n[LINK_ERROR_ECHO], 1);
+	assert_int_equal(command(f, FET_CHARGE, false, FORCE_CHARGE, "DD E1 00 00 00 01 77"),
+			 DRIVER_FAILED);
+	/* None of them counts as forced. */
+	poll_switches(f, 3, true);
+	assert_int_equal(command(f, FET_DISCHARGE, false, FORCE_DISCHARGE, SWITCHES_TAKEN),
+			 DRIVER_DONE);
+	/* And polls go on. */
+	poll_switches(f, 3, false);
 }
 
 static void test_protections_and_switches(void **state)
@@ -611,7 +872,7 @@ static void test_sleeping_and_half_dead_boards_are_refused(void **state)
 {
 	uint8_t basic[JBD_BASIC_BYTES] = { 0 }, cells[32];
 	struct board b = { hex(REFUSED_MODEL), answer_of(JBD_BASIC, basic, sizeof basic),
-			   answer_of(JBD_CELLS, NULL, 0) };
+			   answer_of(JBD_CELLS, NULL, 0), hex(REFUSED_COUNTERS) };
 	char reason[SAMPLE_REASON_BYTES] = "";
 	struct fixture *f = *state;
 
@@ -672,117 +933,6 @@ static void test_sample_check_at_its_edges(void **state)
 	assert_int_equal(sample_check(&good, &own, reason), 0);
 }
 
-/* ---- the simulated board ---- */
-
-static enum driver_step poll_simboard(struct fixture *f, struct simboard *b)
-{
-	uint8_t request[DRIVER_REQUEST_BYTES], frame[JBD_FRAME_BYTES];
-	enum driver_step step = DRIVER_SEND;
-	size_t size = driver_jbd.begin(f->state, request), answer = 0;
-
-	while (step == DRIVER_SEND) {
-		for (size_t i = 0; i < size; i++)
-			answer = simboard_rx(b, request[i], frame);
-		assert_true(answer >= JBD_OVERHEAD_BYTES);
-		for (size_t i = 0; i < answer; i++)
-			step = driver_jbd.rx(f->state, frame[i], &f->errors);
-		if (step == DRIVER_SEND)
-			size = driver_jbd.next(f->state, request);
-	}
-	return step;
-}
-
-static void test_simulated_boards_are_believed(void **state)
-{
-	struct fixture *f = *state;
-
-	for (unsigned i = 0; i < 300; i++) {
-		struct simboard_settings settings = { .model = "SIM",
-						      .cells = i % 32 + 1,
-						      .ntcs = i % 9,
-						      .current_ma = (int)i * 200 - 30000,
-						      .soc_percent = i % 101,
-						      .capacity_mah = 40000,
-						      .seed = i };
-		_cleanup_(simboard_freep) struct simboard *b = NULL;
-		char reason[SAMPLE_REASON_BYTES] = "";
-
-		assert_int_equal(simboard_new(&settings, &b), 0);
-		driver_jbd.init(f->state);
-		for (unsigned second = 0; second < 60; second += 20) {
-			simboard_advance(b, 20000);
-			assert_int_equal(poll_simboard(f, b), DRIVER_DONE);
-			assert_int_equal(driver_jbd.commit(f->state, &f->sample), 0);
-			assert_int_equal(sample_check(&f->sample, &limits, reason), 0);
-			assert_int_equal(f->sample.n_cells, settings.cells);
-			assert_int_equal(f->sample.n_temperatures, settings.ntcs);
-			assert_string_equal(f->sample.model, "SIM");
-		}
-	}
-	assert_int_equal(total(&f->errors), 0);
-}
-
-static void test_simulated_board_counts_charge(void **state)
-{
-	struct simboard_settings settings = { .model = "SIM",
-					      .cells = 13,
-					      .current_ma = -20000,
-					      .soc_percent = 80,
-					      .capacity_mah = 40000 };
-	_cleanup_(simboard_freep) struct simboard *b = NULL;
-	struct fixture *f = *state;
-	int64_t voltage_uv;
-
-	assert_int_equal(simboard_new(&settings, &b), 0);
-	assert_int_equal(poll_simboard(f, b), DRIVER_DONE);
-	assert_int_equal(driver_jbd.commit(f->state, &f->sample), 0);
-	assert_int_equal(f->sample.capacity_percent, 80);
-	voltage_uv = f->sample.voltage_uv;
-	for (unsigned i = 0; i < 3600; i++)
-		simboard_advance(b, 1000);
-	assert_int_equal(poll_simboard(f, b), DRIVER_DONE);
-	assert_int_equal(driver_jbd.commit(f->state, &f->sample), 0);
-	assert_int_equal(f->sample.capacity_percent, 30);
-	assert_true(f->sample.voltage_uv < voltage_uv);
-	for (unsigned i = 0; i < 3600; i++)
-		simboard_advance(b, 1000);
-	assert_int_equal(poll_simboard(f, b), DRIVER_DONE);
-	assert_int_equal(driver_jbd.commit(f->state, &f->sample), 0);
-	assert_int_equal(f->sample.capacity_percent, 0);
-	assert_int_equal(f->sample.current_ua, 0);
-}
-
-static size_t tell(struct simboard *b, const char *text, uint8_t *frame)
-{
-	struct bytes request = hex(text);
-	size_t size = 0;
-
-	for (size_t i = 0; i < request.size; i++)
-		size = simboard_rx(b, request.at[i], frame);
-	return size;
-}
-
-static void test_simulated_board_refuses_what_it_does_not_know(void **state)
-{
-	struct simboard_settings settings = { .model = "SIM", .cells = 4, .capacity_mah = 1000 };
-	_cleanup_(simboard_freep) struct simboard *b = NULL;
-	uint8_t frame[JBD_FRAME_BYTES];
-
-	(void)state;
-	assert_int_equal(simboard_new(&settings, &b), 0);
-	assert_int_equal(tell(b, "DD A5 10 00 FF F0 77", frame), 7);
-	assert_memory_equal(frame, hex("DD 10 80 00 FF 80 77").at, 7);
-	assert_int_equal(tell(b, "DD 5A E1 02 00 02 FF 1B 77", frame), 7);
-	assert_memory_equal(frame, hex("DD E1 00 00 00 00 77").at, 7);
-	assert_int_equal(tell(b, "DD 5A E2 02 00 02 FF 1A 77", frame), 7);
-	assert_memory_equal(frame, hex("DD E2 80 00 FF 80 77").at, 7);
-	assert_int_equal(tell(b, "DD A5 03 00 FF FE 77", frame), 0);
-	assert_int_equal(tell(b, "00 A5 DD DD A5 05 00 FF FB 77", frame), 10);
-	assert_int_equal(tell(b, "DD A5 AA 00 FF 56 77", frame), 31);
-	settings.cells = 33;
-	assert_int_equal(simboard_new(&settings, &b), -EINVAL);
-}
-
 static void test_drivers_by_name(void **state)
 {
 	(void)state;
@@ -806,6 +956,15 @@ int main(void)
 		TEST(test_dp04s007_appends_nine_bytes),
 		TEST(test_charge_is_unsigned_and_current_is_signed),
 		TEST(test_protections_and_switches),
+		TEST(test_what_is_appended_must_be_what_we_take_it_for),
+		TEST(test_cycles_below_zero_and_impossible_dates_are_unknown),
+		TEST(test_counters_are_asked_for_now_and_then),
+		TEST(test_each_counter_has_its_name),
+		TEST(test_counters_that_are_not_confirmed_are_not_known),
+		TEST(test_refused_and_short_counters),
+		TEST(test_a_switch_leaves_the_other_as_it_is),
+		TEST(test_what_the_board_keeps_off_itself_is_not_forced),
+		TEST(test_commands_that_are_not_taken),
 		TEST(test_complete_at_the_last_byte_and_never_before),
 		TEST(test_no_flipped_byte_gives_a_sample),
 		TEST(test_no_byte_too_many_or_too_few_gives_another_sample),
@@ -820,9 +979,6 @@ int main(void)
 		TEST(test_a_sample_is_of_one_poll),
 		TEST(test_sleeping_and_half_dead_boards_are_refused),
 		TEST(test_sample_check_at_its_edges),
-		TEST(test_simulated_boards_are_believed),
-		TEST(test_simulated_board_counts_charge),
-		TEST(test_simulated_board_refuses_what_it_does_not_know),
 		TEST(test_drivers_by_name),
 	};
 
