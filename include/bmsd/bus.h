@@ -18,6 +18,9 @@
 #define BATTERY_BUS_IFACE  "org.bmsgateway.Battery1"
 #define BATTERY_PACK_IFACE "org.bmsgateway.Battery1.Pack"
 
+/* The policy of fet.h says no; the message is its sentence. */
+#define BATTERY_ERROR_REFUSED "org.bmsgateway.Battery1.Error.Refused"
+
 struct bus;
 
 /* Fills in what is true now. */

@@ -6,18 +6,30 @@
 #include <time.h>
 
 #include "bmsd/health.h"
+#include "bmsd/records.h"
 #include "common/log.h"
 
 #define RETRY_USEC    UINT64_C(3000000)
 #define ACCURACY_USEC 10000
+#define UID_NOBODY    65534
 #define PATH_BYTES    64
-#define MAX_CHANGED   24
+#define MAX_CHANGED   64
+
+/* What the properties of a pack are made of. */
+struct shown {
+	struct pack_view pack;
+	struct estimator_view estimator;
+	struct limits_view limits;
+	uint32_t alarms; /* 1 << enum alarm_id */
+	bool fet_locked[FET_COUNT];
+};
 
 struct bus_pack {
 	struct bus *bus;
 	size_t index;
+	unsigned number;
 	char path[PATH_BYTES];
-	struct pack_view published;
+	struct shown published;
 };
 
 struct bus {
@@ -27,34 +39,36 @@ struct bus {
 	bus_facts_fn facts;
 	bus_settled_fn settled;
 	void *userdata;
+	const struct service *service;
 	bool owned;
 	bool ready_published;
+	uint64_t sequence_published;
+	bool is_current; /* facts are those of this very moment */
+	struct facts current;
 	size_t n_packs;
 	struct bus_pack packs[BMSD_MAX_PACKS];
 };
 
-/* ---- the daemon's object ---- */
-
-static int get_version(sd_bus *bus, const char *path, const char *interface, const char *property,
-		       sd_bus_message *reply, void *userdata, sd_bus_error *error)
+static const struct facts *look(struct bus *b)
 {
-	struct bus *b = userdata;
-	struct facts f = {};
-
-	(void)bus, (void)path, (void)interface, (void)property, (void)error;
-	b->facts(b->userdata, &f);
-	return sd_bus_message_append(reply, "s", f.version);
+	if (!b->is_current)
+		b->facts(b->userdata, &b->current);
+	return &b->current;
 }
 
-static int get_ready(sd_bus *bus, const char *path, const char *interface, const char *property,
-		     sd_bus_message *reply, void *userdata, sd_bus_error *error)
-{
-	struct bus *b = userdata;
-	struct facts f = {};
+/* ---- the daemon's object ---- */
 
-	(void)bus, (void)path, (void)interface, (void)property, (void)error;
-	b->facts(b->userdata, &f);
-	return sd_bus_message_append(reply, "b", (int)f.ready);
+static int get_daemon(sd_bus *bus, const char *path, const char *interface, const char *property,
+		      sd_bus_message *reply, void *userdata, sd_bus_error *error)
+{
+	const struct facts *f = look(userdata);
+
+	(void)bus, (void)path, (void)interface, (void)error;
+	if (strcmp(property, "Version") == 0)
+		return sd_bus_message_append(reply, "s", f->version);
+	if (strcmp(property, "EventSequence") == 0)
+		return sd_bus_message_append(reply, "t", f->event_sequence);
+	return sd_bus_message_append(reply, "b", (int)f->ready);
 }
 
 static int get_packs(sd_bus *bus, const char *path, const char *interface, const char *property,
@@ -75,11 +89,9 @@ typedef int (*build_fn)(const struct facts *f, char **ret_json);
 static int reply_json(struct bus *b, sd_bus_message *call, build_fn build)
 {
 	_cleanup_free_ char *json = NULL;
-	struct facts f = {};
 	int r;
 
-	b->facts(b->userdata, &f);
-	r = build(&f, &json);
+	r = build(look(b), &json);
 	if (r < 0)
 		return r;
 	return sd_bus_reply_method_return(call, "s", json);
@@ -97,71 +109,222 @@ static int method_health(sd_bus_message *call, void *userdata, sd_bus_error *err
 	return reply_json(userdata, call, health_build);
 }
 
+static int not_supported(sd_bus_error *error)
+{
+	return sd_bus_error_set(error, SD_BUS_ERROR_NOT_SUPPORTED, "not served by this daemon");
+}
+
+static int method_events(sd_bus_message *call, void *userdata, sd_bus_error *error)
+{
+	const struct bus *b = userdata;
+	struct events *events = b->service ? b->service->events(b->userdata) : NULL;
+	_cleanup_free_ char *json = NULL;
+	uint64_t after = 0;
+	uint32_t max = 0;
+	int r;
+
+	if (!events)
+		return not_supported(error);
+	r = sd_bus_message_read(call, "tu", &after, &max);
+	if (r < 0)
+		return r;
+	r = records_events(events, after, max, &json);
+	if (r < 0)
+		return sd_bus_error_set_errnof(error, r, "events: %s", strerror(-r));
+	return sd_bus_reply_method_return(call, "s", json);
+}
+
+/* The bus's policy says the same; this holds where somebody has loosened it. The sender's credentials
+ * are the bus's word, not the caller's. */
+static int check_is_root(sd_bus_message *call, sd_bus_error *error)
+{
+	_cleanup_(sd_bus_creds_unrefp) sd_bus_creds *creds = NULL;
+	uid_t uid = UID_NOBODY;
+	int r;
+
+	r = sd_bus_query_sender_creds(call, SD_BUS_CREDS_EUID, &creds);
+	if (r >= 0)
+		r = sd_bus_creds_get_euid(creds, &uid);
+	if (r < 0)
+		return sd_bus_error_set_errnof(error, r, "caller is not known");
+	/* Outside a system bus, as in tests, the daemon's own user may, too. */
+	if (uid != 0 && uid != geteuid())
+		return sd_bus_error_set(error, SD_BUS_ERROR_ACCESS_DENIED, "only root may do this");
+	return 0;
+}
+
+static int method_quiesce(sd_bus_message *call, void *userdata, sd_bus_error *error)
+{
+	const struct bus *b = userdata;
+	uint64_t sequence = 0;
+	int r;
+
+	r = check_is_root(call, error);
+	if (r < 0)
+		return r;
+	if (!b->service)
+		return not_supported(error);
+	r = b->service->quiesce(b->userdata, &sequence);
+	if (r < 0)
+		return sd_bus_error_set_errnof(error, r, "not all was written: %s", strerror(-r));
+	return sd_bus_reply_method_return(call, "t", sequence);
+}
+
 static const sd_bus_vtable daemon_vtable[] = {
 	SD_BUS_VTABLE_START(0),
-	SD_BUS_PROPERTY("Version", "s", get_version, 0, SD_BUS_VTABLE_PROPERTY_CONST),
-	SD_BUS_PROPERTY("Ready", "b", get_ready, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
+	SD_BUS_PROPERTY("Version", "s", get_daemon, 0, SD_BUS_VTABLE_PROPERTY_CONST),
+	SD_BUS_PROPERTY("Ready", "b", get_daemon, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
+	SD_BUS_PROPERTY("EventSequence", "t", get_daemon, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
 	SD_BUS_PROPERTY("Packs", "ao", get_packs, 0, SD_BUS_VTABLE_PROPERTY_CONST),
 	SD_BUS_METHOD_WITH_ARGS("Status", SD_BUS_NO_ARGS, SD_BUS_RESULT("s", json), method_status,
 				SD_BUS_VTABLE_UNPRIVILEGED),
 	SD_BUS_METHOD_WITH_ARGS("Health", SD_BUS_NO_ARGS, SD_BUS_RESULT("s", json), method_health,
 				SD_BUS_VTABLE_UNPRIVILEGED),
+	SD_BUS_METHOD_WITH_ARGS("Events", SD_BUS_ARGS("t", after, "u", max),
+				SD_BUS_RESULT("s", json), method_events,
+				SD_BUS_VTABLE_UNPRIVILEGED),
+	SD_BUS_METHOD_WITH_ARGS("Quiesce", SD_BUS_NO_ARGS, SD_BUS_RESULT("t", sequence),
+				method_quiesce, SD_BUS_VTABLE_UNPRIVILEGED),
 	SD_BUS_VTABLE_END,
 };
 
 /* ---- the packs' objects ---- */
 
-static void look(const struct bus_pack *p, struct pack_view *ret)
+static void show(const struct pack_facts *p, struct shown *ret)
 {
-	struct facts f = {};
-
-	p->bus->facts(p->bus->userdata, &f);
-	*ret = f.packs[p->index].pack;
+	ret->pack = p->pack;
+	ret->estimator = p->estimator;
+	ret->limits = p->limits;
+	ret->alarms = 0;
+	for (unsigned i = 0; p->alarms && i < ALARM_COUNT; i++)
+		if (p->alarms->states[i].set)
+			ret->alarms |= 1u << i;
+	for (unsigned i = 0; i < FET_COUNT; i++)
+		ret->fet_locked[i] = p->fet && p->fet->locks[i].locked;
 }
 
-static int get_text(sd_bus *bus, const char *path, const char *interface, const char *property,
-		    sd_bus_message *reply, void *userdata, sd_bus_error *error)
+static const struct pack_facts *look_at_pack(const struct bus_pack *p)
 {
-	struct pack_view v = {};
-
-	(void)bus, (void)path, (void)interface, (void)error;
-	look(userdata, &v);
-	if (strcmp(property, "Model") == 0)
-		return sd_bus_message_append(reply, "s", v.model);
-	if (strcmp(property, "Driver") == 0)
-		return sd_bus_message_append(reply, "s", v.driver);
-	return sd_bus_message_append(reply, "s", v.link_up ? "up" : "down");
+	return &look(p->bus)->packs[p->index];
 }
 
-static int get_flag(sd_bus *bus, const char *path, const char *interface, const char *property,
-		    sd_bus_message *reply, void *userdata, sd_bus_error *error)
-{
-	struct pack_view v = {};
+/* Texts, flags, numbers and names by property: one table each says how it is read, and what decides
+ * whether a change signal is due. */
 
-	(void)bus, (void)path, (void)interface, (void)error;
-	look(userdata, &v);
-	if (strcmp(property, "Present") == 0)
-		return sd_bus_message_append(reply, "b", (int)v.present);
-	if (strcmp(property, "ChargeFet") == 0)
-		return sd_bus_message_append(reply, "b", (int)v.sample.charge_fet);
-	return sd_bus_message_append(reply, "b", (int)v.sample.discharge_fet);
+static const char *text_model(const struct shown *s)
+{
+	return s->pack.model;
+}
+static const char *text_serial(const struct shown *s)
+{
+	return s->pack.sample.serial;
+}
+static const char *text_firmware(const struct shown *s)
+{
+	return s->pack.sample.firmware;
+}
+static const char *text_manufactured(const struct shown *s)
+{
+	return s->pack.sample.manufactured;
+}
+static const char *text_detail(const struct shown *s)
+{
+	return s->pack.detail;
+}
+static const char *text_link(const struct shown *s)
+{
+	return s->pack.link_up ? "up" : "down";
+}
+static const char *text_soc_source(const struct shown *s)
+{
+	return soc_source_name(s->estimator.soc_source);
+}
+static const char *text_soh_source(const struct shown *s)
+{
+	return soh_source_name(s->estimator.soh_source);
+}
+static const char *text_charge_reason(const struct shown *s)
+{
+	return limits_reason_name(s->limits.charge_reason);
+}
+static const char *text_discharge_reason(const struct shown *s)
+{
+	return limits_reason_name(s->limits.discharge_reason);
 }
 
-/* Numbers by name; also what decides whether a change signal is due. */
+static const struct text_property {
+	const char *name;
+	const char *(*get)(const struct shown *s);
+} texts[] = {
+	{ "Model", text_model },
+	{ "Serial", text_serial },
+	{ "Firmware", text_firmware },
+	{ "Manufactured", text_manufactured },
+	{ "Detail", text_detail },
+	{ "Link", text_link },
+	{ "SocSource", text_soc_source },
+	{ "SohSource", text_soh_source },
+	{ "ChargeLimitReason", text_charge_reason },
+	{ "DischargeLimitReason", text_discharge_reason },
+};
+
+#define FLAG(name, member)                                                                         \
+	{                                                                                          \
+		name, offsetof(struct shown, member)                                               \
+	}
+static const struct flag_property {
+	const char *name;
+	size_t offset;
+} flags[] = {
+	FLAG("Present", pack.present),
+	FLAG("Asleep", pack.asleep),
+	FLAG("ChargeFet", pack.sample.charge_fet),
+	FLAG("DischargeFet", pack.sample.discharge_fet),
+	FLAG("ChargeFetLocked", fet_locked[FET_CHARGE]),
+	FLAG("DischargeFetLocked", fet_locked[FET_DISCHARGE]),
+};
+
+#define NUMBER(name, member)                                                                       \
+	{                                                                                          \
+		name, offsetof(struct shown, member), sizeof(((struct shown *)0)->member) == 8     \
+	}
 static const struct number_property {
 	const char *name;
 	size_t offset;
 	bool is_wide; /* int64_t; else 32 bits */
 } numbers[] = {
-	{ "VoltageNow", offsetof(struct sample, voltage_uv), true },
-	{ "CurrentNow", offsetof(struct sample, current_ua), true },
-	{ "ChargeNow", offsetof(struct sample, charge_uah), true },
-	{ "ChargeFullDesign", offsetof(struct sample, charge_full_design_uah), true },
-	{ "Capacity", offsetof(struct sample, capacity_percent), false },
-	{ "CycleCount", offsetof(struct sample, cycles), false },
+	NUMBER("VoltageNow", pack.sample.voltage_uv),
+	NUMBER("CurrentNow", pack.sample.current_ua),
+	NUMBER("ChargeNow", pack.sample.charge_uah),
+	NUMBER("ChargeFullDesign", pack.sample.charge_full_design_uah),
+	NUMBER("Capacity", pack.sample.capacity_percent),
+	NUMBER("CycleCount", pack.sample.cycles),
+	NUMBER("Balancing", pack.sample.balancing),
+	NUMBER("FetTemperature", pack.sample.fet_temperature_decicelsius),
+	NUMBER("StateOfCharge", estimator.soc_centipercent),
+	NUMBER("CapacityErrorMargin", estimator.margin_centipercent),
+	NUMBER("EstimatedCharge", estimator.charge_now_uah),
+	NUMBER("EstimatedChargeFull", estimator.charge_full_uah),
+	NUMBER("ChargeCounter", estimator.charge_counter_uah),
+	NUMBER("StateOfHealth", estimator.soh_centipercent),
+	NUMBER("EquivalentCycles", estimator.cycles_milli),
+	NUMBER("Resistance", estimator.resistance_uohm),
+	NUMBER("TimeToEmptyAvg", estimator.time_to_empty_sec),
+	NUMBER("TimeToFullAvg", estimator.time_to_full_sec),
+	NUMBER("ConstantChargeVoltageMax", limits.constant_charge_voltage_max_uv),
+	NUMBER("ChargeCurrentMax", limits.charge_current_max_ua),
+	NUMBER("DischargeCurrentMax", limits.discharge_current_max_ua),
 };
 
-static int64_t number_of(const struct sample *s, const struct number_property *n)
+static bool flag_of(const struct shown *s, const struct flag_property *p)
+{
+	bool value;
+
+	memcpy(&value, (const char *)s + p->offset, sizeof value);
+	return value;
+}
+
+static int64_t number_of(const struct shown *s, const struct number_property *n)
 {
 	const char *at = (const char *)s + n->offset;
 	int64_t wide;
@@ -175,69 +338,226 @@ static int64_t number_of(const struct sample *s, const struct number_property *n
 	return narrow;
 }
 
+static int get_text(sd_bus *bus, const char *path, const char *interface, const char *property,
+		    sd_bus_message *reply, void *userdata, sd_bus_error *error)
+{
+	const struct pack_facts *p = look_at_pack(userdata);
+	struct shown s = {};
+
+	(void)bus, (void)path, (void)interface, (void)error;
+	show(p, &s);
+	for (size_t i = 0; i < ELEMENTSOF(texts); i++)
+		if (strcmp(property, texts[i].name) == 0)
+			return sd_bus_message_append(reply, "s", texts[i].get(&s));
+	return sd_bus_message_append(reply, "s", p->pack.driver);
+}
+
+static int get_flag(sd_bus *bus, const char *path, const char *interface, const char *property,
+		    sd_bus_message *reply, void *userdata, sd_bus_error *error)
+{
+	struct shown s = {};
+	bool value = false;
+
+	(void)bus, (void)path, (void)interface, (void)error;
+	show(look_at_pack(userdata), &s);
+	for (size_t i = 0; i < ELEMENTSOF(flags); i++)
+		if (strcmp(property, flags[i].name) == 0)
+			value = flag_of(&s, &flags[i]);
+	return sd_bus_message_append(reply, "b", (int)value);
+}
+
 static int get_number(sd_bus *bus, const char *path, const char *interface, const char *property,
 		      sd_bus_message *reply, void *userdata, sd_bus_error *error)
 {
-	struct pack_view v = {};
+	struct shown s = {};
 
 	(void)bus, (void)path, (void)interface, (void)error;
-	look(userdata, &v);
+	show(look_at_pack(userdata), &s);
 	for (size_t i = 0; i < ELEMENTSOF(numbers); i++)
 		if (strcmp(property, numbers[i].name) == 0)
-			return sd_bus_message_append(reply, "x", number_of(&v.sample, &numbers[i]));
-	return sd_bus_message_append(reply, "x", v.age_msec);
+			return sd_bus_message_append(reply, "x", number_of(&s, &numbers[i]));
+	return sd_bus_message_append(reply, "x", s.pack.age_msec);
 }
 
 static int get_list(sd_bus *bus, const char *path, const char *interface, const char *property,
 		    sd_bus_message *reply, void *userdata, sd_bus_error *error)
 {
-	struct pack_view v = {};
+	const struct sample *s = &look_at_pack(userdata)->pack.sample;
 
 	(void)bus, (void)path, (void)interface, (void)error;
-	look(userdata, &v);
 	if (strcmp(property, "CellVoltages") == 0)
-		return sd_bus_message_append_array(reply, 'x', v.sample.cells_uv,
-						   v.sample.n_cells * sizeof(int64_t));
-	return sd_bus_message_append_array(reply, 'x', v.sample.temperatures_decicelsius,
-					   v.sample.n_temperatures * sizeof(int64_t));
+		return sd_bus_message_append_array(reply, 'x', s->cells_uv,
+						   s->n_cells * sizeof(int64_t));
+	return sd_bus_message_append_array(reply, 'x', s->temperatures_decicelsius,
+					   s->n_temperatures * sizeof(int64_t));
 }
 
-static int get_protections(sd_bus *bus, const char *path, const char *interface,
-			   const char *property, sd_bus_message *reply, void *userdata,
-			   sd_bus_error *error)
+static int append_names(sd_bus_message *reply, uint32_t bits, unsigned n,
+			const char *(*name)(unsigned))
 {
-	struct pack_view v = {};
-	int r;
+	int r = sd_bus_message_open_container(reply, 'a', "s");
 
-	(void)bus, (void)path, (void)interface, (void)property, (void)error;
-	look(userdata, &v);
-	r = sd_bus_message_open_container(reply, 'a', "s");
-	for (unsigned i = 0; r >= 0 && i < PROTECTION_COUNT; i++)
-		if (v.sample.protections & 1u << i)
-			r = sd_bus_message_append(reply, "s", protection_name(i));
+	for (unsigned i = 0; r >= 0 && i < n; i++)
+		if (bits & 1u << i)
+			r = sd_bus_message_append(reply, "s", name(i));
 	return r < 0 ? r : sd_bus_message_close_container(reply);
 }
 
-#define CHANGES SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE
+static int get_names(sd_bus *bus, const char *path, const char *interface, const char *property,
+		     sd_bus_message *reply, void *userdata, sd_bus_error *error)
+{
+	struct shown s = {};
+
+	(void)bus, (void)path, (void)interface, (void)error;
+	show(look_at_pack(userdata), &s);
+	if (strcmp(property, "Alarms") == 0)
+		return append_names(reply, s.alarms, ALARM_COUNT, alarm_name);
+	if (strcmp(property, "Warnings") == 0)
+		return append_names(reply, s.pack.sample.warnings, PROTECTION_COUNT,
+				    protection_name);
+	return append_names(reply, s.pack.sample.protections, PROTECTION_COUNT, protection_name);
+}
+
+/* ---- their methods ---- */
+
+static int method_history(sd_bus_message *call, void *userdata, sd_bus_error *error)
+{
+	const struct bus_pack *p = userdata;
+	const struct history *history = NULL;
+	struct records_range range = {};
+	_cleanup_free_ char *json = NULL;
+	const char *resolution = "";
+	int r;
+
+	if (p->bus->service)
+		history = p->bus->service->history(p->bus->userdata, p->number);
+	if (!history)
+		return not_supported(error);
+	r = sd_bus_message_read(call, "sttu", &resolution, &range.from_sec, &range.to_sec,
+				&range.max);
+	if (r < 0)
+		return r;
+	range.minutes = strcmp(resolution, "minute") == 0;
+	if (!range.minutes && strcmp(resolution, "second") != 0)
+		return sd_bus_error_set(error, SD_BUS_ERROR_INVALID_ARGS,
+					"resolution: 'second' or 'minute'");
+	r = records_history(history, &range, &json);
+	if (r < 0)
+		return sd_bus_error_set_errnof(error, r, "history: %s", strerror(-r));
+	return sd_bus_reply_method_return(call, "s", json);
+}
+
+static int refuse(sd_bus_error *error, int r, const char *sentence)
+{
+	if (r == -EINVAL)
+		return sd_bus_error_set(error, SD_BUS_ERROR_INVALID_ARGS, sentence);
+	return sd_bus_error_set(error, BATTERY_ERROR_REFUSED, sentence);
+}
+
+static int method_set_fet(sd_bus_message *call, void *userdata, sd_bus_error *error)
+{
+	const struct bus_pack *p = userdata;
+	char refusal[FET_REFUSAL_BYTES] = "";
+	struct fet_request request = {};
+	const char *which = "";
+	uint32_t lease_sec = 0;
+	int on = 0, r;
+
+	r = check_is_root(call, error);
+	if (r < 0)
+		return r;
+	if (!p->bus->service)
+		return not_supported(error);
+	r = sd_bus_message_read(call, "sbsu", &which, &on, &request.reason, &lease_sec);
+	if (r < 0)
+		return r;
+	if (strcmp(which, fet_name(FET_DISCHARGE)) == 0)
+		request.which = FET_DISCHARGE;
+	else if (strcmp(which, fet_name(FET_CHARGE)) != 0)
+		return refuse(error, -EINVAL, "which: 'charge' or 'discharge'");
+	request.on = on;
+	request.lease_sec = lease_sec;
+	r = p->bus->service->set_fet(p->bus->userdata, p->number, &request, refusal);
+	if (r < 0)
+		return refuse(error, r, refusal[0] ? refusal : strerror(-r));
+	return sd_bus_reply_method_return(call, "");
+}
+
+static int method_reset_alarms(sd_bus_message *call, void *userdata, sd_bus_error *error)
+{
+	const struct bus_pack *p = userdata;
+	int r;
+
+	r = check_is_root(call, error);
+	if (r < 0)
+		return r;
+	if (!p->bus->service)
+		return not_supported(error);
+	r = p->bus->service->reset_alarms(p->bus->userdata, p->number);
+	if (r < 0)
+		return sd_bus_error_set_errnof(error, r, "alarms: %s", strerror(-r));
+	return sd_bus_reply_method_return(call, "");
+}
+
+#define CHANGES	      SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE
+#define TEXT(name)    SD_BUS_PROPERTY(name, "s", get_text, 0, CHANGES)
+#define FLAGGED(name) SD_BUS_PROPERTY(name, "b", get_flag, 0, CHANGES)
+#define COUNTED(name) SD_BUS_PROPERTY(name, "x", get_number, 0, CHANGES)
 
 static const sd_bus_vtable pack_vtable[] = {
 	SD_BUS_VTABLE_START(0),
-	SD_BUS_PROPERTY("Model", "s", get_text, 0, CHANGES),
+	TEXT("Model"),
+	TEXT("Serial"),
+	TEXT("Firmware"),
+	TEXT("Manufactured"),
 	SD_BUS_PROPERTY("Driver", "s", get_text, 0, SD_BUS_VTABLE_PROPERTY_CONST),
-	SD_BUS_PROPERTY("Link", "s", get_text, 0, CHANGES),
-	SD_BUS_PROPERTY("Present", "b", get_flag, 0, CHANGES),
-	SD_BUS_PROPERTY("VoltageNow", "x", get_number, 0, CHANGES),
-	SD_BUS_PROPERTY("CurrentNow", "x", get_number, 0, CHANGES),
-	SD_BUS_PROPERTY("ChargeNow", "x", get_number, 0, CHANGES),
-	SD_BUS_PROPERTY("ChargeFullDesign", "x", get_number, 0, CHANGES),
-	SD_BUS_PROPERTY("Capacity", "x", get_number, 0, CHANGES),
-	SD_BUS_PROPERTY("CycleCount", "x", get_number, 0, CHANGES),
+	TEXT("Link"),
+	TEXT("Detail"),
+	FLAGGED("Present"),
+	FLAGGED("Asleep"),
+	COUNTED("VoltageNow"),
+	COUNTED("CurrentNow"),
+	COUNTED("ChargeNow"),
+	COUNTED("ChargeFullDesign"),
+	COUNTED("Capacity"),
+	COUNTED("CycleCount"),
 	SD_BUS_PROPERTY("CellVoltages", "ax", get_list, 0, CHANGES),
 	SD_BUS_PROPERTY("Temperatures", "ax", get_list, 0, CHANGES),
-	SD_BUS_PROPERTY("ChargeFet", "b", get_flag, 0, CHANGES),
-	SD_BUS_PROPERTY("DischargeFet", "b", get_flag, 0, CHANGES),
-	SD_BUS_PROPERTY("Protections", "as", get_protections, 0, CHANGES),
+	COUNTED("FetTemperature"),
+	COUNTED("Balancing"),
+	FLAGGED("ChargeFet"),
+	FLAGGED("DischargeFet"),
+	FLAGGED("ChargeFetLocked"),
+	FLAGGED("DischargeFetLocked"),
+	SD_BUS_PROPERTY("Protections", "as", get_names, 0, CHANGES),
+	SD_BUS_PROPERTY("Warnings", "as", get_names, 0, CHANGES),
+	SD_BUS_PROPERTY("Alarms", "as", get_names, 0, CHANGES),
+	COUNTED("StateOfCharge"),
+	COUNTED("CapacityErrorMargin"),
+	TEXT("SocSource"),
+	COUNTED("EstimatedCharge"),
+	COUNTED("EstimatedChargeFull"),
+	COUNTED("ChargeCounter"),
+	COUNTED("StateOfHealth"),
+	TEXT("SohSource"),
+	COUNTED("EquivalentCycles"),
+	COUNTED("Resistance"),
+	COUNTED("TimeToEmptyAvg"),
+	COUNTED("TimeToFullAvg"),
+	COUNTED("ConstantChargeVoltageMax"),
+	COUNTED("ChargeCurrentMax"),
+	COUNTED("DischargeCurrentMax"),
+	TEXT("ChargeLimitReason"),
+	TEXT("DischargeLimitReason"),
 	SD_BUS_PROPERTY("SampleAgeMsec", "x", get_number, 0, 0),
+	SD_BUS_METHOD_WITH_ARGS(
+		"History", SD_BUS_ARGS("s", resolution, "t", from_sec, "t", to_sec, "u", max),
+		SD_BUS_RESULT("s", json), method_history, SD_BUS_VTABLE_UNPRIVILEGED),
+	SD_BUS_METHOD_WITH_ARGS("SetFet",
+				SD_BUS_ARGS("s", which, "b", on, "s", reason, "u", lease_sec),
+				SD_BUS_NO_RESULT, method_set_fet, SD_BUS_VTABLE_UNPRIVILEGED),
+	SD_BUS_METHOD_WITH_ARGS("ResetAlarms", SD_BUS_NO_ARGS, SD_BUS_NO_RESULT,
+				method_reset_alarms, SD_BUS_VTABLE_UNPRIVILEGED),
 	SD_BUS_VTABLE_END,
 };
 
@@ -259,34 +579,40 @@ static bool lists_differ(const int64_t *a, size_t n_a, const int64_t *b, size_t 
 	return n_a != n_b || memcmp(a, b, n_a * sizeof *a) != 0;
 }
 
-static void compare(const struct pack_view *was, const struct pack_view *is, struct changes *c)
+static void compare_lists(const struct sample *s, const struct sample *t, struct changes *c)
 {
-	const struct sample *s = &was->sample, *t = &is->sample;
-
-	note_change(c, strcmp(was->model, is->model) != 0, "Model");
-	note_change(c, was->link_up != is->link_up, "Link");
-	note_change(c, was->present != is->present, "Present");
-	for (size_t i = 0; i < ELEMENTSOF(numbers); i++)
-		note_change(c, number_of(s, &numbers[i]) != number_of(t, &numbers[i]),
-			    numbers[i].name);
 	note_change(c, lists_differ(s->cells_uv, s->n_cells, t->cells_uv, t->n_cells),
 		    "CellVoltages");
 	note_change(c,
 		    lists_differ(s->temperatures_decicelsius, s->n_temperatures,
 				 t->temperatures_decicelsius, t->n_temperatures),
 		    "Temperatures");
-	note_change(c, s->charge_fet != t->charge_fet, "ChargeFet");
-	note_change(c, s->discharge_fet != t->discharge_fet, "DischargeFet");
 	note_change(c, s->protections != t->protections, "Protections");
+	note_change(c, s->warnings != t->warnings, "Warnings");
 }
 
-static void publish_pack(struct bus_pack *p, const struct pack_view *now)
+static void compare(const struct shown *was, const struct shown *is, struct changes *c)
+{
+	for (size_t i = 0; i < ELEMENTSOF(texts); i++)
+		note_change(c, strcmp(texts[i].get(was), texts[i].get(is)) != 0, texts[i].name);
+	for (size_t i = 0; i < ELEMENTSOF(flags); i++)
+		note_change(c, flag_of(was, &flags[i]) != flag_of(is, &flags[i]), flags[i].name);
+	for (size_t i = 0; i < ELEMENTSOF(numbers); i++)
+		note_change(c, number_of(was, &numbers[i]) != number_of(is, &numbers[i]),
+			    numbers[i].name);
+	compare_lists(&was->pack.sample, &is->pack.sample, c);
+	note_change(c, was->alarms != is->alarms, "Alarms");
+}
+
+static void publish_pack(struct bus_pack *p, const struct pack_facts *facts)
 {
 	struct changes c = {};
+	struct shown now = {};
 	int r;
 
-	compare(&p->published, now, &c);
-	p->published = *now;
+	show(facts, &now);
+	compare(&p->published, &now, &c);
+	p->published = now;
 	if (c.n == 0)
 		return;
 	/* The function is declared with char **, yet changes nothing. */
@@ -296,20 +622,31 @@ static void publish_pack(struct bus_pack *p, const struct pack_view *now)
 		log_debug("bus: change signal: %s", strerror(-r));
 }
 
+static void publish_daemon(struct bus *b)
+{
+	const struct facts *f = look(b);
+	struct changes c = {};
+
+	note_change(&c, f->ready != b->ready_published, "Ready");
+	note_change(&c, f->event_sequence != b->sequence_published, "EventSequence");
+	b->ready_published = f->ready;
+	b->sequence_published = f->event_sequence;
+	if (c.n > 0)
+		(void)sd_bus_emit_properties_changed_strv(
+			b->bus, BATTERY_BUS_PATH, BATTERY_BUS_IFACE, (char **)(uintptr_t)c.names);
+}
+
 void bus_publish(struct bus *b)
 {
-	struct facts f = {};
-
 	if (!b->bus || !b->owned)
 		return;
-	b->facts(b->userdata, &f);
+	/* One look for all: a signal reads each property that it carries. */
+	(void)look(b);
+	b->is_current = true;
 	for (size_t i = 0; i < b->n_packs; i++)
-		publish_pack(&b->packs[i], &f.packs[i].pack);
-	if (f.ready == b->ready_published)
-		return;
-	b->ready_published = f.ready;
-	(void)sd_bus_emit_properties_changed(b->bus, BATTERY_BUS_PATH, BATTERY_BUS_IFACE, "Ready",
-					     NULL);
+		publish_pack(&b->packs[i], &b->current.packs[i]);
+	publish_daemon(b);
+	b->is_current = false;
 }
 
 /* ---- the connection ---- */
@@ -408,19 +745,23 @@ static int on_timer(sd_event_source *source, uint64_t usec, void *userdata)
 
 static void name_objects(struct bus *b)
 {
-	struct facts f = {};
+	const struct facts *f = look(b);
 
-	b->facts(b->userdata, &f);
-	b->n_packs = f.n_packs;
-	for (size_t i = 0; i < f.n_packs; i++) {
+	b->n_packs = f->n_packs;
+	for (size_t i = 0; i < f->n_packs; i++) {
 		struct bus_pack *p = &b->packs[i];
 
 		p->bus = b;
 		p->index = i;
-		p->published = f.packs[i].pack;
-		(void)snprintf(p->path, sizeof p->path, BATTERY_BUS_PATH "/pack%u",
-			       f.packs[i].number);
+		p->number = f->packs[i].number;
+		show(&f->packs[i], &p->published);
+		(void)snprintf(p->path, sizeof p->path, BATTERY_BUS_PATH "/pack%u", p->number);
 	}
+}
+
+void bus_set_service(struct bus *b, const struct service *service)
+{
+	b->service = service;
 }
 
 int bus_new(sd_event *event, bus_facts_fn facts, bus_settled_fn settled, void *userdata,
