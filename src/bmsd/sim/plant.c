@@ -163,11 +163,13 @@ static double step_cell(struct plant *p, struct cell *c, double current_a, doubl
 {
 	double ohm = resistance(p, c), r0 = PLANT_R0_PART * ohm, r1 = ohm - r0;
 	double to = current_a * r1, eta = current_a > 0 ? p->s.efficiency : 1;
+	double v1_before = c->v1;
 
 	c->v1 = to + (c->v1 - to) * exp(-seconds / PLANT_TAU_SEC);
 	c->soc += eta * current_a * seconds / SEC_PER_HOUR / c->capacity_ah;
 	c->soc = fmin(fmax(c->soc, SOC_LOWEST), SOC_HIGHEST);
-	return (current_a * current_a * r0 + c->v1 * c->v1 / r1) * seconds;
+	return (current_a * current_a * r0 + (c->v1 * c->v1 + v1_before * v1_before) / 2 / r1) *
+	       seconds;
 }
 
 static void count(struct plant *p, double seconds)
