@@ -46,7 +46,8 @@ enum daly_command {
 };
 
 uint8_t daly_checksum(const uint8_t *bytes, size_t size);
-/* data may be NULL: zeros. Always DALY_FRAME_BYTES. */
+/* data may be NULL, as in requests that have none: the fill that boards find their place by. Always
+ * DALY_FRAME_BYTES. */
 size_t daly_build(uint8_t address, uint8_t command, const uint8_t *data,
 		  uint8_t ret_frame[DALY_FRAME_BYTES]);
 /* Start, length and sum are right. */

@@ -3,8 +3,8 @@
 
 #include <string.h>
 
-const char *const driver_names[] = { "jbd", NULL };
-static const struct driver *const drivers[] = { &driver_jbd };
+const char *const driver_names[] = { "jbd", "daly", "power_supply", NULL };
+static const struct driver *const drivers[] = { &driver_jbd, &driver_daly, &driver_power_supply };
 
 static const char *const error_names[LINK_ERROR_COUNT] = {
 	[LINK_ERROR_TIMEOUT] = "timeout",
