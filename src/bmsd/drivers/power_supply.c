@@ -72,7 +72,7 @@ static bool number(struct reading *r, const char *name, int64_t *ret)
 		return false;
 	errno = 0;
 	n = strtoll(value, &end, 10);
-	if (errno || end == value || *end || value[0] == ' ' || value[0] == '+' || n > VALUE_MAX ||
+	if (errno || end == value || *end || !strchr("-0123456789", value[0]) || n > VALUE_MAX ||
 	    n < -VALUE_MAX) {
 		r->errors->n[LINK_ERROR_MALFORMED]++;
 		return false;
