@@ -20,7 +20,7 @@ LIBDIR      ?= $(PREFIX)/lib
 UNITDIR     ?= $(PREFIX)/lib/systemd/system
 DESTDIR     ?=
 
-PROGRAMS := updaterd updaterd-rescue bmsd bms-boardsim queryd queryctl bms-release
+PROGRAMS := updaterd updaterd-rescue bmsd bmsd-mqtt bms-boardsim queryd queryctl bms-release
 PARTS    := common delta tuf updaterd bmsd queryd release
 
 # ---- flags -------------------------------------------------------------------------------------
@@ -63,7 +63,7 @@ COMPILE = $(CC) $(CPPFLAGS) $(CFLAGS) $(ALL_CFLAGS)
 LIBS_common   := -lcjson -lssl -lcrypto -llzma -linih -lcurl
 LIBS_tuf      := -lcjson -lm
 LIBS_updaterd := -lsystemd
-LIBS_bmsd     := -lsystemd -lm
+LIBS_bmsd     := -lmosquitto -lsystemd -lm -pthread
 LIBS_queryd   := -lmicrohttpd -lsqlite3 -lsystemd
 LIBS_release  := -ldivsufsort
 LIBS_delta    := -ldivsufsort
@@ -72,7 +72,7 @@ LIBS_delta    := -ldivsufsort
 
 # Every part is one archive of its modules; the files that hold a main() stay out of it.
 MAINS := src/updaterd/main.c src/updaterd/rescue/main.c src/bmsd/main.c \
-	src/bmsd/sim/boardsim_main.c src/queryd/main.c src/queryd/queryctl_main.c src/release/main.c
+	src/bmsd/mqtt/main.c src/bmsd/sim/boardsim_main.c src/queryd/main.c src/queryd/queryctl_main.c src/release/main.c
 sources  = $(sort $(shell find src/$(1) -name '*.c' 2>/dev/null))
 MODULES_OF = $(filter-out $(MAINS) src/%/release_version.c,$(call sources,$(1)))
 objects  = $(patsubst %.c,$(B)/obj/%.o,$(1))
@@ -118,6 +118,7 @@ TREE_A := $(B)/tree/$(RELEASE_A)
 TREE_B := $(B)/tree/$(RELEASE_B)
 $(eval $(call link_rule,$(TREE_A)/bin/updaterd,src/updaterd/main.c,updaterd,$(B)/obj/updaterd-release-$(RELEASE_A).o))
 $(eval $(call link_rule,$(TREE_B)/bin/bmsd,src/bmsd/main.c,bmsd,$(B)/obj/bmsd-release-$(RELEASE_B).o))
+$(eval $(call link_rule,$(TREE_B)/bin/bmsd-mqtt,src/bmsd/mqtt/main.c,bmsd,$(B)/obj/bmsd-release-$(RELEASE_B).o))
 $(eval $(call link_rule,$(B)/bin/bms-boardsim,src/bmsd/sim/boardsim_main.c,bmsd,))
 $(eval $(call link_rule,$(B)/bin/queryd,src/queryd/main.c,queryd,))
 $(eval $(call link_rule,$(B)/bin/queryctl,src/queryd/queryctl_main.c,queryd,))
@@ -143,14 +144,14 @@ $(B)/bin/updaterd-rescue: $(call objects,src/updaterd/rescue/main.c) $(B)/libres
 $(B)/bin/updaterd: $(TREE_A)/bin/updaterd
 	@mkdir -p $(@D)
 	$(Q)cp -f $< $@
-$(B)/bin/bmsd: $(TREE_B)/bin/bmsd
+$(B)/bin/bmsd $(B)/bin/bmsd-mqtt: $(B)/bin/%: $(TREE_B)/bin/%
 	@mkdir -p $(@D)
 	$(Q)cp -f $< $@
 
 .PHONY: tree-A tree-B
 tree-A: $(TREE_A)/bin/updaterd ## the directory of program A's release RELEASE_A, for bms-release add
 	@echo $(TREE_A)
-tree-B: $(TREE_B)/bin/bmsd ## the directory of program B's release RELEASE_B, for bms-release add
+tree-B: $(TREE_B)/bin/bmsd $(TREE_B)/bin/bmsd-mqtt ## the directory of program B's release RELEASE_B, for bms-release add
 	@echo $(TREE_B)
 
 -include $(shell find $(B)/obj $(B)/test -name '*.d' 2>/dev/null)
