@@ -14,8 +14,8 @@
  * mean something else gets another name. A section with a number that cannot be is not believed, as
  * if it were not there, and that is said.
  *
- * Counters that only grow are copied to lifetime.copy (the same format) once a day: never less than that
- * comes back, whatever happened to the two files.
+ * Once a day the same bytes go to state.daily too: counters that only grow never come back as less than
+ * there, whatever happened to the two files, and if both are lost, what was learned comes from it.
  */
 #ifndef BMSD_STATE_H
 #define BMSD_STATE_H
@@ -39,7 +39,7 @@ struct state_view {
 	bool restored;		       /* a valid file was there at start */
 	bool on_disk;		       /* restored, or saved since */
 	int damaged;		       /* files that were set aside at start: 0, 1, 2 */
-	bool copy_used;		       /* counters came back from lifetime.copy */
+	bool copy_used;		       /* counters came back from state.daily */
 	const char *refused;	       /* the first member that was not believed; NULL: none */
 	int soc_percent;	       /* the board's; -1 unknown */
 	int soc_restored_percent;      /* what the start found; -1 nothing */

@@ -7,12 +7,14 @@
 #include <sys/file.h>
 #include <systemd/sd-daemon.h>
 #include <systemd/sd-event.h>
-#include <time.h>
+#include <systemd/sd-id128.h>
 
 #include "bmsd/bus.h"
 #include "bmsd/health.h"
-#include "bmsd/poller.h"
+#include "bmsd/metrics.h"
 #include "bmsd/release_version.h"
+#include "bmsd/served_pack.h"
+#include "bmsd/service.h"
 #include "bmsd/watchdog.h"
 #include "common/fsutil.h"
 #include "common/log.h"
@@ -23,46 +25,25 @@
 #define READY_AT_MOST_MSEC 2000
 #define STATUS_EVERY_MSEC  10000
 
-struct served_pack {
-	const struct bmsd_conf_pack *conf;
-	struct daemon *daemon;
-	struct pack *pack;
-	struct poller *poller;
-	struct state *state;
-	bool was_up;
-	bool was_refused;
-	uint64_t noted_samples;
-	char said[PACK_DETAIL_BYTES]; /* the reason that was logged last */
-};
-
 struct daemon {
 	const struct bmsd_conf *conf;
 	sd_event *event;
 	struct bus *bus;
+	struct metrics *metrics;
+	struct events *events;
 	struct watchdog watchdog;
-	int state_dirfd;
+	struct served_shared shared;
 	int64_t started_msec;
-	int64_t saved_msec;
 	int64_t status_msec;
 	bool ready;
-	bool bus_was_up, bus_failure_said, save_failure_said;
+	bool bus_failure_said, events_failure_said;
 	size_t n_packs;
-	struct served_pack packs[BMSD_MAX_PACKS];
+	struct served_pack *packs[BMSD_MAX_PACKS];
 };
 
 static int64_t now_msec(const struct daemon *d)
 {
-	uint64_t usec = 0;
-
-	(void)sd_event_now(d->event, CLOCK_MONOTONIC, &usec);
-	return (int64_t)(usec / 1000);
-}
-
-static uint64_t wall_clock_sec(void)
-{
-	time_t now = time(NULL);
-
-	return now > 0 ? (uint64_t)now : 0;
+	return served_shared_msec(&d->shared);
 }
 
 /* ---- what is true now ---- */
@@ -72,11 +53,26 @@ static int64_t loop_age_msec(const struct daemon *d, int64_t now)
 	int64_t latest = d->started_msec;
 
 	for (size_t i = 0; i < d->n_packs; i++) {
-		int64_t at = poller_progress_msec(d->packs[i].poller);
+		int64_t at = served_pack_progress_msec(d->packs[i]);
 
 		latest = at > latest ? at : latest;
 	}
 	return now - latest;
+}
+
+/* The oldest of what is on disk. */
+static int64_t saved_age_msec(const struct daemon *d, int64_t now)
+{
+	int64_t oldest = now;
+
+	for (size_t i = 0; i < d->n_packs; i++) {
+		int64_t at = served_pack_saved_msec(d->packs[i]);
+
+		if (at < 0)
+			return -1;
+		oldest = at < oldest ? at : oldest;
+	}
+	return d->n_packs ? now - oldest : -1;
 }
 
 static void collect_facts(void *userdata, struct facts *ret)
@@ -92,13 +88,15 @@ static void collect_facts(void *userdata, struct facts *ret)
 		.loop_age_msec = loop_age_msec(d, now),
 		.watchdog_msec = d->watchdog.interval_msec,
 		.update_current_max_ua = (int64_t)d->conf->update_current_max_ma * 1000,
+		.saved_age_msec = saved_age_msec(d, now),
 		.n_packs = d->n_packs,
 	};
-	for (size_t i = 0; i < d->n_packs; i++) {
-		ret->packs[i].number = d->packs[i].conf->number;
-		pack_look(d->packs[i].pack, now, &ret->packs[i].pack);
-		state_look(d->packs[i].state, &ret->packs[i].state);
+	if (d->events) {
+		ret->event_sequence = events_sequence(d->events);
+		ret->n_events = events_last(d->events, ret->events, FACTS_LAST_EVENTS);
 	}
+	for (size_t i = 0; i < d->n_packs; i++)
+		served_pack_look(d->packs[i], now, &ret->packs[i]);
 }
 
 /* ---- telling systemd ---- */
@@ -138,33 +136,109 @@ static void on_bus_settled(void *userdata, int error)
 	become_ready(d);
 }
 
-/* ---- state ---- */
+/* ---- what interfaces may ask for ---- */
 
-static void save_all(struct daemon *d)
+static struct served_pack *find_pack(const struct daemon *d, unsigned number)
 {
-	d->saved_msec = now_msec(d);
-	for (size_t i = 0; i < d->n_packs; i++) {
-		int r = state_save(d->packs[i].state, bmsd_release_version, wall_clock_sec());
-
-		if (r < 0 && !d->save_failure_said)
-			log_error("state of pack %u: not saved: %s", d->packs[i].conf->number,
-				  strerror(-r));
-		if (r != 0)
-			d->save_failure_said = r < 0;
-	}
+	for (size_t i = 0; i < d->n_packs; i++)
+		if (served_pack_number(d->packs[i]) == number)
+			return d->packs[i];
+	return NULL;
 }
+
+static int on_set_fet(void *userdata, unsigned pack, const struct fet_request *request,
+		      char ret_refusal[FET_REFUSAL_BYTES])
+{
+	struct served_pack *p = find_pack(userdata, pack);
+
+	if (p)
+		return served_pack_set_fet(p, request, ret_refusal);
+	(void)snprintf(ret_refusal, FET_REFUSAL_BYTES, "there is no pack %u", pack);
+	return -ENOENT;
+}
+
+static int on_reset_alarms(void *userdata, unsigned pack)
+{
+	struct served_pack *p = find_pack(userdata, pack);
+
+	return p ? served_pack_reset_alarms(p) : -ENOENT;
+}
+
+static const struct history *on_history(void *userdata, unsigned pack)
+{
+	const struct served_pack *p = find_pack(userdata, pack);
+
+	return p ? served_pack_history(p) : NULL;
+}
+
+static struct events *on_events(void *userdata)
+{
+	const struct daemon *d = userdata;
+
+	return d->events;
+}
+
+/* All to the medium; the first error, each was logged. */
+static int flush_all(struct daemon *d, uint64_t *ret_sequence)
+{
+	uint64_t highest = 0;
+	int r = 0, s;
+
+	for (size_t i = 0; i < d->n_packs; i++) {
+		struct pack_facts facts = {};
+
+		s = served_pack_flush(d->packs[i]);
+		r = r < 0 ? r : s;
+		served_pack_look(d->packs[i], now_msec(d), &facts);
+		if (facts.state.sequence > highest)
+			highest = facts.state.sequence;
+	}
+	s = d->events ? events_sync(d->events) : 0;
+	if (s < 0)
+		log_error("event log: not synced: %s", strerror(-s));
+	if (s < 0 || r < 0)
+		return r < 0 ? r : s;
+	*ret_sequence = highest;
+	return 0;
+}
+
+static void record(struct daemon *d, enum event_kind kind, const char *detail)
+{
+	struct event_new event = { .kind = kind, .pack = -1, .detail = detail };
+
+	served_shared_event(&d->shared, &event);
+}
+
+static int on_quiesce(void *userdata, uint64_t *ret_sequence)
+{
+	struct daemon *d = userdata;
+
+	record(d, EVENT_QUIESCED, NULL);
+	return flush_all(d, ret_sequence);
+}
+
+static const struct service service = {
+	.facts = collect_facts,
+	.set_fet = on_set_fet,
+	.quiesce = on_quiesce,
+	.reset_alarms = on_reset_alarms,
+	.history = on_history,
+	.events = on_events,
+};
+
+/* ---- what is kept ---- */
 
 static int open_state_dir(struct daemon *d)
 {
 	int r;
 
-	d->state_dirfd = open(d->conf->state_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (d->state_dirfd < 0) {
+	d->shared.state_dirfd = open(d->conf->state_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (d->shared.state_dirfd < 0) {
 		r = -errno;
 		log_error("state directory '%s': %s", d->conf->state_dir, strerror(-r));
 		return r;
 	}
-	if (flock(d->state_dirfd, LOCK_EX | LOCK_NB) < 0) {
+	if (flock(d->shared.state_dirfd, LOCK_EX | LOCK_NB) < 0) {
 		r = errno == EWOULDBLOCK ? -EBUSY : -errno;
 		log_error("state directory '%s': %s", d->conf->state_dir,
 			  r == -EBUSY ? "another bmsd uses it" : strerror(-r));
@@ -173,98 +247,64 @@ static int open_state_dir(struct daemon *d)
 	return 0;
 }
 
-static int restore_state(struct daemon *d, struct served_pack *p)
+static void on_changed(void *userdata)
 {
-	struct state_view v = {};
-	char name[160];
+	struct daemon *d = userdata;
+
+	if (d->bus)
+		bus_publish(d->bus);
+}
+
+static void set_up_shared(struct daemon *d)
+{
+	sd_id128_t boot_id;
+	int r = sd_id128_get_boot(&boot_id);
+
+	if (r < 0)
+		boot_id = SD_ID128_NULL;
+	(void)sd_id128_to_string(boot_id, d->shared.boot_id);
+	d->shared.conf = d->conf;
+	d->shared.event = d->event;
+	d->shared.changed = on_changed;
+	d->shared.userdata = d;
+}
+
+/* The states know how far events were numbered. Without a log the packs are served all the same. */
+static int open_events(struct daemon *d)
+{
+	uint64_t floor = 0;
 	int r;
 
-	(void)snprintf(name, sizeof name, "packs/%s", p->conf->name);
-	r = state_open(d->state_dirfd, name, &p->state);
-	if (r < 0) {
-		log_error("state of pack %u in '%s/%s': %s", p->conf->number, d->conf->state_dir,
-			  name, strerror(-r));
-		return r;
+	for (size_t i = 0; i < d->n_packs; i++) {
+		uint64_t sequence = served_pack_event_sequence(d->packs[i]);
+
+		floor = sequence > floor ? sequence : floor;
 	}
-	state_look(p->state, &v);
-	if (v.damaged)
-		log_warning("state of pack %u: %d of 2 files damaged, kept as '*.damaged'; %s",
-			    p->conf->number, v.damaged,
-			    v.restored ? "the other one is used" : "its counters start anew");
-	if (v.restored)
-		log_info("state of pack %u restored: %d %%, as %s saved it", p->conf->number,
-			 v.soc_percent, v.writer);
+	r = events_open(d->shared.state_dirfd, &d->conf->events, d->shared.boot_id, floor,
+			&d->events);
+	if (r == -ENOMEM)
+		return r;
+	if (r < 0)
+		log_error("event log in '%s': %s; there is none", d->conf->state_dir, strerror(-r));
+	d->shared.events = d->events;
+	record(d, EVENT_STARTED, bmsd_release_version);
 	return 0;
 }
 
-/* ---- packs ---- */
-
-static void tell_link(struct served_pack *p, const struct pack_view *v)
+static int start_packs(struct daemon *d)
 {
-	if (v->link_up && !p->was_up)
-		log_notice("pack %u: link up%s%s", p->conf->number, v->model[0] ? ": " : "",
-			   v->model);
-	else if (!v->link_up && (p->was_up || strcmp(p->said, v->detail) != 0))
-		log_warning("pack %u: link down: %s", p->conf->number, v->detail);
-	else if (v->refused && !p->was_refused)
-		log_warning("pack %u: sample refused: %s", p->conf->number, v->detail);
-	p->was_refused = v->refused;
-	p->was_up = v->link_up;
-	memcpy(p->said, v->detail, sizeof p->said);
-}
-
-static void on_pack_changed(void *userdata)
-{
-	struct served_pack *p = userdata;
-	struct pack_view v = {};
-
-	pack_look(p->pack, now_msec(p->daemon), &v);
-	if (v.samples_ok != p->noted_samples && v.present) {
-		p->noted_samples = v.samples_ok;
-		if (state_note(p->state, &v.sample))
-			log_notice("pack %u: another board: '%s'; its counters start anew",
-				   p->conf->number, v.model);
-	}
-	tell_link(p, &v);
-	if (p->daemon->bus)
-		bus_publish(p->daemon->bus);
-}
-
-static struct poller_settings settings_of(const struct bmsd_conf *c, const struct bmsd_conf_pack *p)
-{
-	return (struct poller_settings){
-		.device = p->device,
-		.baud = p->baud_rate,
-		.interval_msec = p->poll_interval_msec,
-		.timeout_msec = p->timeout_msec,
-		.limits = {
-			.cell_min_uv = (int64_t)c->cell_min_mv * 1000,
-			.cell_max_uv = (int64_t)c->cell_max_mv * 1000,
-			.current_max_ua = (int64_t)c->current_max_ma * 1000,
-			.cells = p->cells,
-		},
-	};
-}
-
-static int start_pack(struct daemon *d, const struct bmsd_conf_pack *conf)
-{
-	struct served_pack *p = &d->packs[d->n_packs];
-	struct poller_settings settings = settings_of(d->conf, conf);
-	const struct driver *driver = driver_find(conf->driver);
 	int r;
 
-	if (!driver)
-		return -EINVAL;
-	p->daemon = d;
-	p->conf = conf;
-	d->n_packs++;
-	r = pack_new(conf->name, conf->driver, d->conf->stale_msec, &p->pack);
-	if (r < 0)
-		return r;
-	r = restore_state(d, p);
-	if (r < 0)
-		return r;
-	return poller_new(d->event, driver, &settings, p->pack, on_pack_changed, p, &p->poller);
+	for (size_t i = 0; i < d->conf->n_packs; i++) {
+		r = served_pack_open(&d->shared, &d->conf->packs[i], &d->packs[i]);
+		if (r < 0)
+			return r;
+		d->n_packs++;
+	}
+	r = open_events(d);
+	for (size_t i = 0; i < d->n_packs && r == 0; i++)
+		r = served_pack_start(d->packs[i]);
+	return r;
 }
 
 /* ---- the loop ---- */
@@ -272,9 +312,19 @@ static int start_pack(struct daemon *d, const struct bmsd_conf_pack *conf)
 static bool is_polling(const struct daemon *d, int64_t now)
 {
 	for (size_t i = 0; i < d->n_packs; i++)
-		if (poller_is_stuck(d->packs[i].poller, now))
+		if (served_pack_is_stuck(d->packs[i], now))
 			return false;
 	return true;
+}
+
+static void sync_events(struct daemon *d, int64_t now)
+{
+	int r = d->events ? events_tick(d->events, now) : 0;
+
+	if (r < 0 && !d->events_failure_said)
+		log_error("event log: not synced: %s", strerror(-r));
+	if (r != 0)
+		d->events_failure_said = r < 0;
 }
 
 static int on_tick(sd_event_source *source, uint64_t usec, void *userdata)
@@ -288,8 +338,9 @@ static int on_tick(sd_event_source *source, uint64_t usec, void *userdata)
 		become_ready(d);
 	/* Samples also change by growing old. */
 	bus_publish(d->bus);
-	if (now - d->saved_msec >= (int64_t)d->conf->save_interval_sec * 1000)
-		save_all(d);
+	for (size_t i = 0; i < d->n_packs; i++)
+		served_pack_tick(d->packs[i]);
+	sync_events(d, now);
 	if (d->ready && now - d->status_msec >= STATUS_EVERY_MSEC)
 		tell_status(d);
 	(void)sd_event_source_set_time_relative(source, TICK_USEC);
@@ -314,6 +365,25 @@ static int watch_signals(struct daemon *d)
 	return sd_event_add_signal(d->event, NULL, SIGINT, NULL, NULL);
 }
 
+static int start_interfaces(struct daemon *d)
+{
+	int r;
+
+	r = bus_new(d->event, collect_facts, on_bus_settled, d, &d->bus);
+	if (r < 0)
+		return r;
+	bus_set_service(d->bus, &service);
+	r = metrics_new(d->event, &service, d, &d->metrics);
+	if (r < 0)
+		return r;
+	r = metrics_add_from_systemd(d->metrics);
+	if (r >= 0 && d->conf->metrics_socket)
+		r = metrics_add_path(d->metrics, d->conf->metrics_socket);
+	if (r < 0) /* nobody rides on them */
+		log_warning("metrics: %s; some are not offered", strerror(-r));
+	return 0;
+}
+
 static int start(struct daemon *d)
 {
 	int r;
@@ -328,13 +398,12 @@ static int start(struct daemon *d)
 	if (r < 0)
 		return r;
 	watchdog_init(&d->watchdog);
-	d->started_msec = d->saved_msec = now_msec(d);
-	for (size_t i = 0; i < d->conf->n_packs; i++) {
-		r = start_pack(d, &d->conf->packs[i]);
-		if (r < 0)
-			return r;
-	}
-	r = bus_new(d->event, collect_facts, on_bus_settled, d, &d->bus);
+	set_up_shared(d);
+	d->started_msec = now_msec(d);
+	r = start_packs(d);
+	if (r < 0)
+		return r;
+	r = start_interfaces(d);
 	if (r < 0)
 		return r;
 	return sd_event_add_time_relative(d->event, NULL, CLOCK_MONOTONIC, TICK_USEC, TICK_ACCURACY,
@@ -344,18 +413,18 @@ static int start(struct daemon *d)
 static void stop(struct daemon *d)
 {
 	d->bus = bus_free(d->bus);
-	for (size_t i = 0; i < d->n_packs; i++) {
-		(void)poller_free(d->packs[i].poller);
-		(void)state_free(d->packs[i].state);
-		(void)pack_free(d->packs[i].pack);
-	}
+	d->metrics = metrics_free(d->metrics);
+	for (size_t i = 0; i < d->n_packs; i++)
+		(void)served_pack_free(d->packs[i]);
+	(void)events_free(d->events);
 	sd_event_unref(d->event);
-	close_fd(&d->state_dirfd);
+	close_fd(&d->shared.state_dirfd);
 }
 
 int daemon_run(const struct bmsd_conf *conf)
 {
-	_cleanup_(stop) struct daemon d = { .conf = conf, .state_dirfd = FD_NONE };
+	_cleanup_(stop) struct daemon d = { .conf = conf, .shared.state_dirfd = FD_NONE };
+	uint64_t sequence = 0;
 	int r;
 
 	r = start(&d);
@@ -365,6 +434,7 @@ int daemon_run(const struct bmsd_conf *conf)
 	}
 	r = sd_event_loop(d.event);
 	(void)sd_notify(0, "STOPPING=1");
-	save_all(&d);
+	record(&d, EVENT_STOPPED, NULL);
+	(void)!flush_all(&d, &sequence);
 	return r;
 }

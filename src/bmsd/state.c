@@ -9,11 +9,17 @@
 #include "common/fsutil.h"
 #include "common/json.h"
 #include "common/log.h"
+#include "state_sections.h"
 
-#define STATE_MAX_BYTES 65536
-#define STATE_MODE	0640
-#define HEADER_BYTES	64
-#define NUMBER_MAX	((UINT64_C(1) << 53) - 1)
+#define STATE_MAX_BYTES	    65536
+#define STATE_MODE	    0640
+#define HEADER_BYTES	    64
+#define NUMBER_MAX	    ((UINT64_C(1) << 53) - 1)
+#define DAILY_FILE	    "state.daily"
+#define DAY_SEC		    86400
+#define IDLE_SAVE_MSEC	    600000
+/* Below this charge (15 %) what is left matters more: four saves in the place of one. */
+#define LOW_CHARGE_PERMILLE 150
 
 static const char *const slot_names[2] = { "state.a", "state.b" };
 
@@ -24,6 +30,13 @@ struct state {
 	int next_slot;
 	bool changed;
 	char *replaced; /* text of another board's state, to be kept at the next save */
+	char serial[SAMPLE_SERIAL_BYTES];
+	char boot_id[STATE_BOOT_ID_BYTES]; /* of the last save */
+	uint64_t saved_boottime_msec;
+	bool has_daily;
+	uint64_t daily_day; /* since 1970 */
+	struct state_kept kept;
+	uint64_t saved_charge_uah; /* kept.estimator's */
 	struct state_view view;
 };
 
@@ -155,18 +168,114 @@ static void read_members(struct state *s)
 	if (json_get_object(s->members, "identity", &identity, NULL) < 0)
 		return;
 	copy_string(identity, "model", v->model, sizeof v->model);
+	copy_string(identity, "serial", s->serial, sizeof s->serial);
 	v->cells = number_or(identity, "cells", 0);
+}
+
+static int own_soc_centipercent(const struct estimator_memory *m)
+{
+	if (!m->valid || m->charge_full_uah == 0 || m->charge_now_uah > m->charge_full_uah)
+		return -1;
+	return (int)(m->charge_now_uah * 10000 / m->charge_full_uah);
+}
+
+static void restore(struct state *s)
+{
+	read_members(s);
+	s->view.sequence = s->sequence;
+	s->view.refused = state_sections_read(s->members, &s->kept);
+	s->view.soc_restored_centipercent = own_soc_centipercent(&s->kept.estimator);
+	s->saved_charge_uah = s->kept.estimator.charge_now_uah;
+	s->saved_boottime_msec = number_or(s->members, "boottime_msec", 0);
+	copy_string(s->members, "boot_id", s->boot_id, sizeof s->boot_id);
+}
+
+/* ---- the daily copy ---- */
+
+/* Where both files are lost, what was learned comes from the copy; where the pack stands does not:
+ * charge has flowed since. */
+static void begin_from_daily(struct state *s, cJSON *daily)
+{
+	cJSON_Delete(s->members);
+	s->members = daily;
+	restore(s);
+	s->sequence = number_or(daily, "sequence", 0);
+	s->kept.estimator.valid = s->kept.estimator.board_valid = false;
+	for (size_t i = 0; i < ESTIMATOR_MEMORY_ANCHORS; i++)
+		s->kept.estimator.anchors[i].valid = false;
+	s->kept.alarms = (struct alarms_memory){};
+	s->view.soc_percent = s->view.soc_restored_percent = -1;
+	s->view.soc_restored_centipercent = -1;
+	s->view.restored = s->view.on_disk = false;
+	s->view.copy_used = true;
+}
+
+static bool raise_to(uint64_t *value, uint64_t floor)
+{
+	bool below = *value < floor;
+
+	if (below)
+		*value = floor;
+	return below;
+}
+
+static void raise_to_daily(struct state *s, const cJSON *daily)
+{
+	struct state_kept copy;
+	bool raised;
+
+	(void)state_sections_read(daily, &copy);
+	raised = raise_to(&s->view.samples_total, number_or(daily, "samples_total", 0));
+	raised |= raise_to(&s->kept.estimator.discharged_uah, copy.estimator.discharged_uah);
+	raised |= raise_to(&s->kept.event_sequence, copy.event_sequence);
+	raised |= s->kept.lifetime.watched_sec < copy.lifetime.watched_sec;
+	lifetime_merge(&s->kept.lifetime, &copy.lifetime);
+	s->view.copy_used = raised;
+	s->changed |= raised;
+}
+
+static bool is_same_board(const struct state *s, const cJSON *daily)
+{
+	const cJSON *identity = NULL;
+
+	if (json_get_object(daily, "identity", &identity, NULL) < 0)
+		return false;
+	return strcmp(json_text_or(identity, "model", ""), s->view.model) == 0 &&
+	       strcmp(json_text_or(identity, "serial", ""), s->serial) == 0 &&
+	       number_or(identity, "cells", 0) == s->view.cells;
+}
+
+static int load_daily(struct state *s, bool lost)
+{
+	_cleanup_free_ char *bytes = NULL;
+	_cleanup_json_ cJSON *daily = NULL;
+	uint64_t sequence = 0;
+	size_t size = 0;
+	int r;
+
+	r = read_slot(s->dirfd, DAILY_FILE, &daily, &sequence, &bytes, &size);
+	if (r < 0)
+		return r == -ENOMEM ? r : 0;
+	s->has_daily = true;
+	s->daily_day = number_or(daily, "saved_sec", 0) / DAY_SEC;
+	if (lost)
+		begin_from_daily(s, TAKE_PTR(daily));
+	else if (is_same_board(s, daily))
+		raise_to_daily(s, daily);
+	return 0;
 }
 
 int state_open(int dirfd, const char *name, struct state **ret)
 {
 	_cleanup_(state_freep) struct state *s = calloc(1, sizeof *s);
+	bool lost;
 	int r;
 
 	if (!s)
 		return -ENOMEM;
 	s->dirfd = FD_NONE;
 	s->view.soc_percent = s->view.soc_restored_percent = -1;
+	s->view.soc_restored_centipercent = -1;
 	r = fs_mkdir_p(dirfd, name, 0750);
 	if (r < 0)
 		return r;
@@ -178,12 +287,16 @@ int state_open(int dirfd, const char *name, struct state **ret)
 		if (r < 0)
 			return r;
 	}
-	if (s->members)
-		read_members(s);
-	else
+	lost = !s->members;
+	if (lost)
 		s->members = cJSON_CreateObject();
+	else
+		restore(s);
 	if (!s->members)
 		return -ENOMEM;
+	r = load_daily(s, lost);
+	if (r < 0)
+		return r;
 	*ret = TAKE_PTR(s);
 	return 0;
 }
@@ -199,12 +312,17 @@ struct state *state_free(struct state *s)
 	return NULL;
 }
 
-static bool is_other_board(const struct state_view *v, const struct sample *sample)
+/* A board that did not say it this time is not therefore another one. */
+static bool differs(const char *ours, const char *its)
 {
-	if (v->cells && v->cells != sample->n_cells)
+	return ours[0] && its[0] && strcmp(ours, its) != 0;
+}
+
+static bool is_other_board(const struct state *s, const struct sample *sample)
+{
+	if (s->view.cells && sample->n_cells && s->view.cells != sample->n_cells)
 		return true;
-	/* A board that did not say its model this time is not therefore another one. */
-	return v->model[0] && sample->model[0] && strcmp(v->model, sample->model) != 0;
+	return differs(s->view.model, sample->model) || differs(s->serial, sample->serial);
 }
 
 static void start_anew(struct state *s)
@@ -218,19 +336,25 @@ static void start_anew(struct state *s)
 	cJSON_Delete(s->members);
 	s->members = empty;
 	s->view.samples_total = 0;
-	s->view.model[0] = '\0';
+	s->view.model[0] = s->serial[0] = '\0';
+	/* Events are numbered across boards. */
+	s->kept = (struct state_kept){ .event_sequence = s->kept.event_sequence };
+	s->has_daily = false;
 }
 
 bool state_note(struct state *s, const struct sample *sample)
 {
 	struct state_view *v = &s->view;
-	bool other = is_other_board(v, sample);
+	bool other = is_other_board(s, sample);
 
 	if (other)
 		start_anew(s);
 	if (sample->model[0])
 		memcpy(v->model, sample->model, sizeof v->model);
-	v->cells = sample->n_cells;
+	if (sample->serial[0])
+		memcpy(s->serial, sample->serial, sizeof s->serial);
+	if (sample->n_cells)
+		v->cells = sample->n_cells;
 	v->soc_percent = sample->capacity_percent;
 	v->charge_uah = sample->charge_uah > 0 ? (uint64_t)sample->charge_uah : 0;
 	v->cycles = sample->cycles;
@@ -239,49 +363,68 @@ bool state_note(struct state *s, const struct sample *sample)
 	return other;
 }
 
-static bool put_number(cJSON *object, const char *key, uint64_t value)
+const struct state_kept *state_kept(const struct state *s)
 {
-	cJSON_DeleteItemFromObjectCaseSensitive(object, key);
-	return json_add_u64(object, key, value);
+	return &s->kept;
 }
 
-static bool put_string(cJSON *object, const char *key, const char *value)
+struct state_kept *state_keep(struct state *s)
 {
-	cJSON_DeleteItemFromObjectCaseSensitive(object, key);
-	return cJSON_AddStringToObject(object, key, value);
+	s->changed = true;
+	return &s->kept;
 }
 
-static cJSON *identity_of(cJSON *members)
+int64_t state_elapsed_msec(const struct state *s, const struct state_stamp *now)
 {
-	cJSON *identity = cJSON_GetObjectItemCaseSensitive(members, "identity");
-
-	if (cJSON_IsObject(identity))
-		return identity;
-	cJSON_DeleteItemFromObjectCaseSensitive(members, "identity");
-	return cJSON_AddObjectToObject(members, "identity");
+	if (s->boot_id[0] && strcmp(s->boot_id, now->boot_id) == 0 &&
+	    now->boottime_msec >= s->saved_boottime_msec)
+		return (int64_t)(now->boottime_msec - s->saved_boottime_msec);
+	if (s->view.saved_sec == 0 || now->wall_sec < s->view.saved_sec)
+		return -1;
+	return (int64_t)(now->wall_sec - s->view.saved_sec) * 1000;
 }
 
-static bool put_members(struct state *s, const char *writer, uint64_t now_sec)
+bool state_is_due(const struct state *s, uint64_t since_save_msec, uint64_t interval_msec)
+{
+	const struct estimator_memory *m = &s->kept.estimator;
+	uint64_t full = m->charge_full_uah, now = m->charge_now_uah, moved;
+
+	if (!s->changed)
+		return false;
+	if (since_save_msec >= IDLE_SAVE_MSEC || !s->view.on_disk)
+		return since_save_msec >= interval_msec / 4;
+	if (!m->valid || full == 0)
+		return since_save_msec >= interval_msec;
+	if (now < full / 1000 * LOW_CHARGE_PERMILLE)
+		interval_msec /= 4;
+	moved = now > s->saved_charge_uah ? now - s->saved_charge_uah : s->saved_charge_uah - now;
+	return moved >= full / 1000 && since_save_msec >= interval_msec;
+}
+
+static bool put_members(struct state *s, const struct state_stamp *stamp)
 {
 	const struct state_view *v = &s->view;
-	cJSON *identity = identity_of(s->members);
+	cJSON *m = s->members, *identity = state_object_of(m, "identity");
 	bool ok = identity;
 
 	if (v->soc_percent < 0)
-		cJSON_DeleteItemFromObjectCaseSensitive(s->members, "soc_percent");
+		cJSON_DeleteItemFromObjectCaseSensitive(m, "soc_percent");
 	else
-		ok = ok && put_number(s->members, "soc_percent", (uint64_t)v->soc_percent);
-	return ok && put_string(identity, "model", v->model) &&
-	       put_number(identity, "cells", v->cells) &&
-	       put_number(s->members, "sequence", s->sequence + 1) &&
-	       put_number(s->members, "charge_uah", v->charge_uah) &&
-	       put_number(s->members, "samples_total", v->samples_total) &&
-	       put_number(s->members, "cycles", v->cycles) &&
-	       put_number(s->members, "saved_sec", now_sec) &&
-	       put_string(s->members, "writer", writer);
+		ok = ok && state_put_number(m, "soc_percent", v->soc_percent);
+	return ok && state_put_string(identity, "model", v->model) &&
+	       state_put_string(identity, "serial", s->serial) &&
+	       state_put_number(identity, "cells", (int64_t)v->cells) &&
+	       state_put_number(m, "sequence", (int64_t)s->sequence + 1) &&
+	       state_put_number(m, "charge_uah", (int64_t)v->charge_uah) &&
+	       state_put_number(m, "samples_total", (int64_t)v->samples_total) &&
+	       state_put_number(m, "cycles", (int64_t)v->cycles) &&
+	       state_put_number(m, "saved_sec", (int64_t)stamp->wall_sec) &&
+	       state_put_number(m, "boottime_msec", (int64_t)stamp->boottime_msec) &&
+	       state_put_string(m, "boot_id", stamp->boot_id) &&
+	       state_put_string(m, "writer", stamp->writer) && state_sections_write(m, &s->kept);
 }
 
-static int write_slot(struct state *s)
+static int write_file(struct state *s, const char *name)
 {
 	_cleanup_free_ char *json = json_print(s->members), *bytes = NULL;
 	char header[HEADER_BYTES];
@@ -299,35 +442,73 @@ static int write_slot(struct state *s)
 	memcpy(bytes, header, header_size);
 	memcpy(bytes + header_size, json, size);
 	bytes[header_size + size] = '\n';
-	return fs_write_file_atomic(s->dirfd, slot_names[s->next_slot], bytes,
-				    header_size + size + 1, STATE_MODE);
+	return fs_write_file_atomic(s->dirfd, name, bytes, header_size + size + 1, STATE_MODE);
 }
 
-int state_save(struct state *s, const char *writer, uint64_t now_sec)
+static int keep_replaced(struct state *s)
+{
+	int r;
+
+	if (!s->replaced)
+		return 0;
+	r = fs_write_file_atomic(s->dirfd, "state.replaced", s->replaced, strlen(s->replaced),
+				 STATE_MODE);
+	if (r == 0)
+		free(TAKE_PTR(s->replaced));
+	return r;
+}
+
+static void note_saved(struct state *s, const struct state_stamp *stamp)
+{
+	s->sequence++;
+	s->next_slot = 1 - s->next_slot;
+	s->changed = false;
+	s->saved_charge_uah = s->kept.estimator.charge_now_uah;
+	s->saved_boottime_msec = stamp->boottime_msec;
+	(void)snprintf(s->boot_id, sizeof s->boot_id, "%s", stamp->boot_id);
+	s->view.on_disk = true;
+	s->view.sequence = s->sequence;
+	s->view.saved_sec = stamp->wall_sec;
+	(void)snprintf(s->view.writer, sizeof s->view.writer, "%s", stamp->writer);
+}
+
+/* On another day than the last copy's, be it because a clock was set: no more than that is known. */
+static int copy_daily(struct state *s, uint64_t wall_sec)
+{
+	int r;
+
+	if (s->has_daily && wall_sec / DAY_SEC == s->daily_day)
+		return 0;
+	r = write_file(s, DAILY_FILE);
+	if (r < 0)
+		return r;
+	s->has_daily = true;
+	s->daily_day = wall_sec / DAY_SEC;
+	return 0;
+}
+
+int state_save(struct state *s, const struct state_stamp *stamp)
 {
 	int r;
 
 	if (!s->changed)
 		return 0;
-	if (s->replaced) {
-		r = fs_write_file_atomic(s->dirfd, "state.replaced", s->replaced,
-					 strlen(s->replaced), STATE_MODE);
-		if (r < 0)
-			return r;
-		free(TAKE_PTR(s->replaced));
-	}
-	if (!put_members(s, writer, now_sec))
-		return -ENOMEM;
-	r = write_slot(s);
+	r = keep_replaced(s);
 	if (r < 0)
 		return r;
-	s->sequence++;
-	s->next_slot = 1 - s->next_slot;
-	s->changed = false;
-	s->view.on_disk = true;
-	s->view.saved_sec = now_sec;
-	(void)snprintf(s->view.writer, sizeof s->view.writer, "%s", writer);
-	return 1;
+	if (!put_members(s, stamp))
+		return -ENOMEM;
+	r = write_file(s, slot_names[s->next_slot]);
+	if (r < 0)
+		return r;
+	note_saved(s, stamp);
+	r = copy_daily(s, stamp->wall_sec);
+	return r < 0 ? r : 1;
+}
+
+int state_dirfd(const struct state *s)
+{
+	return s->dirfd;
 }
 
 void state_look(const struct state *s, struct state_view *ret)

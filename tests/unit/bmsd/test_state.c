@@ -5,7 +5,8 @@
 
 #include "bmsd/state.h"
 
-#define WRITER "B202108010001"
+#define WRITER	"B202108010001"
+#define BOOT_ID "0123456789abcdef0123456789abcdef"
 
 /* Disk errors on demand: a save goes through this one function. */
 static int write_error;
@@ -46,7 +47,8 @@ static struct state_view look(const struct state *s)
 
 static struct sample sample_of(const char *model, size_t cells, int soc_percent)
 {
-	struct sample s = { .charge_uah = soc_percent * INT64_C(400000),
+	struct sample s = { .valid = UINT32_MAX,
+			    .charge_uah = soc_percent * INT64_C(400000),
 			    .capacity_percent = soc_percent,
 			    .cycles = 42,
 			    .n_cells = cells };
@@ -55,13 +57,23 @@ static struct sample sample_of(const char *model, size_t cells, int soc_percent)
 	return s;
 }
 
+static int save_at(struct state *s, uint64_t wall_sec)
+{
+	struct state_stamp stamp = { .writer = WRITER,
+				     .wall_sec = wall_sec,
+				     .boottime_msec = wall_sec * 1000,
+				     .boot_id = BOOT_ID };
+
+	return state_save(s, &stamp);
+}
+
 /* One more sample, saved. */
 static void save(struct state *s, int soc_percent, uint64_t now_sec)
 {
 	struct sample sample = sample_of("BOARD", 13, soc_percent);
 
 	assert_false(state_note(s, &sample));
-	assert_int_equal(state_save(s, WRITER, now_sec), 1);
+	assert_int_equal(save_at(s, now_sec), 1);
 }
 
 static char *read_text(const struct scratch *s, const char *name, size_t *ret_size)
@@ -117,7 +129,7 @@ static void test_first_start(void **state)
 	assert_int_equal(v.soc_restored_percent, -1);
 	assert_int_equal(v.samples_total, 0);
 	/* Nothing noted, nothing to write. */
-	assert_int_equal(state_save(s, WRITER, 1), 0);
+	assert_int_equal(save_at(s, 1), 0);
 	assert_false(exists(*state, "packs/0/state.a"));
 }
 
@@ -128,7 +140,7 @@ static void test_saved_and_restored(void **state)
 
 	save(s, 72, 1000);
 	assert_true(look(s).on_disk);
-	assert_int_equal(state_save(s, WRITER, 1001), 0);
+	assert_int_equal(save_at(s, 1001), 0);
 	(void)state_free(s);
 	s = open_state(*state);
 	v = look(s);
@@ -344,10 +356,10 @@ static void test_a_failed_save_is_tried_again(void **state)
 	save(s, 61, 2);
 	assert_false(state_note(s, &sample));
 	write_error = -EIO;
-	assert_int_equal(state_save(s, WRITER, 3), -EIO);
+	assert_int_equal(save_at(s, 3), -EIO);
 	assert_int_equal(look(s).saved_sec, 2);
 	write_error = 0;
-	assert_int_equal(state_save(s, WRITER, 4), 1);
+	assert_int_equal(save_at(s, 4), 1);
 	(void)state_free(s);
 	s = open_state(*state);
 	assert_int_equal(look(s).soc_percent, 60);
@@ -368,7 +380,7 @@ static void test_another_board_starts_anew(void **state)
 	assert_true(state_note(s, &other));
 	assert_int_equal(look(s).samples_total, 1);
 	assert_string_equal(look(s).model, "OTHER");
-	assert_int_equal(state_save(s, WRITER, 3), 1);
+	assert_int_equal(save_at(s, 3), 1);
 	kept = read_text(*state, "packs/0/state.replaced", &size);
 	assert_non_null(strstr(kept, "\"BOARD\""));
 	assert_non_null(strstr(kept, "\"samples_total\":2"));
