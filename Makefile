@@ -148,6 +148,11 @@ $(B)/bin/bmsd $(B)/bin/bmsd-mqtt: $(B)/bin/%: $(TREE_B)/bin/%
 	@mkdir -p $(@D)
 	$(Q)cp -f $< $@
 
+# Another release of bmsd, for tests that upgrade it.
+NEXT_B := B203012319999
+$(eval $(call release_version_rule,bmsd,$(NEXT_B)))
+$(eval $(call link_rule,$(B)/bin/bmsd-next,src/bmsd/main.c,bmsd,$(B)/obj/bmsd-release-$(NEXT_B).o))
+
 .PHONY: tree-A tree-B
 tree-A: $(TREE_A)/bin/updaterd ## the directory of program A's release RELEASE_A, for bms-release add
 	@echo $(TREE_A)
@@ -231,7 +236,7 @@ unit-tests: $(UNIT_TESTS)
 check-unit: $(UNIT_TESTS) ## unit tests (cmocka); PART=tuf runs one part only
 	$(Q)tests/run-unit $(B)/test/unit $(PART)
 
-check-integration: all ## the programs together on this machine: TLS, repository, query server, nginx; T=, JOBS=
+check-integration: all $(B)/bin/bmsd-next ## the programs together on this machine: TLS, repository, query server, nginx; T=, JOBS=
 	$(Q)tests/run-integration $(B)/bin $(T)
 
 check-system: ## gateways with real systemd in containers; needs root. T=pattern picks tests, JOBS=1: one at a time
@@ -239,6 +244,12 @@ check-system: ## gateways with real systemd in containers; needs root. T=pattern
 
 check-asan: ## unit and integration tests under AddressSanitizer and UBSan
 	$(Q)$(MAKE) --no-print-directory -Otarget -j2 VARIANT=asan check-unit check-integration
+
+.PHONY: check-day check-kills
+check-day: all ## bmsd for a day with four packs and faults, in accelerated time (15 minutes); DAY_HOURS=24, SPEED=100, SEED=
+	$(Q)tests/long/day $(B)/bin
+check-kills: all $(B)/bin/bmsd-next ## bmsd killed and upgraded under load, KILLS=500 times (a quarter of an hour); SEED=
+	$(Q)KILLS=$(or $(KILLS),500) tests/long/kills $(B)/bin
 
 .PHONY: check-hundred
 check-hundred: ## a hundred upgrades in a row, A, B, A, B ..., and what they leave behind (root; ten minutes); HUNDRED=
