@@ -40,11 +40,16 @@ static const struct {
 	bool once;  /* does not change */
 	bool vital; /* no sample without it */
 } asks[ASK_COUNT] = {
-	[ASK_RATED] = { DALY_RATED, .once = true },  [ASK_DATE] = { DALY_DATE, .once = true },
-	[ASK_CODE] = { DALY_CODE, .once = true },    [ASK_STATUS] = { DALY_STATUS, .vital = true },
-	[ASK_BASIC] = { DALY_BASIC, .vital = true }, [ASK_CELLS] = { DALY_CELLS, .vital = true },
-	[ASK_TEMPERATURES] = { DALY_TEMPERATURES },  [ASK_SWITCHES] = { DALY_SWITCHES },
-	[ASK_BALANCING] = { DALY_BALANCING },	     [ASK_ALARMS] = { DALY_ALARMS },
+	[ASK_RATED] = { .command = DALY_RATED, .once = true },
+	[ASK_DATE] = { .command = DALY_DATE, .once = true },
+	[ASK_CODE] = { .command = DALY_CODE, .once = true },
+	[ASK_STATUS] = { .command = DALY_STATUS, .vital = true },
+	[ASK_BASIC] = { .command = DALY_BASIC, .vital = true },
+	[ASK_CELLS] = { .command = DALY_CELLS, .vital = true },
+	[ASK_TEMPERATURES] = { .command = DALY_TEMPERATURES },
+	[ASK_SWITCHES] = { .command = DALY_SWITCHES },
+	[ASK_BALANCING] = { .command = DALY_BALANCING },
+	[ASK_ALARMS] = { .command = DALY_ALARMS },
 };
 
 struct daly {

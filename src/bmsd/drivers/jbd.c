@@ -44,6 +44,7 @@ static const enum protection counted[JBD_COUNTERS] = {
 struct jbd {
 	uint8_t window[JBD_FRAME_BYTES];
 	size_t used;
+	size_t known;  /* of used: up to the end of the last whole frame */
 	uint8_t asked; /* register */
 	bool damaged;  /* an answer came, but not a good one */
 	bool done;
@@ -82,7 +83,7 @@ static size_t jbd_next(void *state, uint8_t *ret_request)
 {
 	struct jbd *j = state;
 
-	j->used = 0;
+	j->used = j->known = 0;
 	j->damaged = false;
 	return jbd_build_request(j->asked, ret_request);
 }
@@ -244,26 +245,40 @@ static bool frame_ends_here(struct jbd *j, size_t start, struct link_errors *err
 	return false;
 }
 
+static void append(struct jbd *j, uint8_t byte)
+{
+	if (j->used == sizeof j->window) {
+		memmove(j->window, j->window + 1, --j->used);
+		if (j->known > 0)
+			j->known--;
+	}
+	j->window[j->used++] = byte;
+}
+
+/* A frame that is no answer stays in the window: it may be junk that ends where the answer's own
+ * bytes have begun. */
 static enum driver_step jbd_rx(void *state, uint8_t byte, struct link_errors *errors)
 {
 	struct jbd *j = state;
+	enum driver_step step = DRIVER_WAIT;
 
 	if (j->done)
 		return DRIVER_DONE;
-	if (j->used == sizeof j->window)
-		memmove(j->window, j->window + 1, --j->used);
-	j->window[j->used++] = byte;
+	append(j, byte);
 	if (byte != JBD_END)
 		return DRIVER_WAIT;
-	for (size_t start = 0; start + JBD_OVERHEAD_BYTES <= j->used; start++) {
+	for (size_t start = 0; start + JBD_OVERHEAD_BYTES <= j->used && step == DRIVER_WAIT;
+	     start++) {
 		if (!frame_ends_here(j, start, errors))
 			continue;
-		if (start > 0)
+		if (start > j->known)
 			errors->n[LINK_ERROR_JUNK]++;
-		j->used = 0;
-		return take_frame(j, j->window + start, errors);
+		j->known = j->used;
+		step = take_frame(j, j->window + start, errors);
 	}
-	return DRIVER_WAIT;
+	if (step != DRIVER_WAIT)
+		j->used = j->known = 0;
+	return step;
 }
 
 static enum driver_step jbd_timeout(void *state, struct link_errors *errors)
@@ -401,7 +416,7 @@ static ssize_t jbd_set_fet(void *state, enum fet fet, bool on, uint8_t *ret_requ
 	if (!j->switches_known)
 		return -ENODATA;
 	j->done = j->damaged = false;
-	j->used = 0;
+	j->used = j->known = 0;
 	j->asked = JBD_SWITCHES;
 	j->forcing = (uint8_t)(on ? forced_now(j) & ~bit : forced_now(j) | bit);
 	return (ssize_t)jbd_build_write(JBD_SWITCHES, j->forcing, ret_request);
