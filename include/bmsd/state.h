@@ -60,6 +60,7 @@ struct state_kept {
 	struct lifetime lifetime;
 	struct alarms_memory alarms;
 	struct fet_memory fet;
+	uint32_t protections;	 /* the board's, as the events have them; 1 << enum protection */
 	uint64_t event_sequence; /* at least so many events were numbered */
 };
 

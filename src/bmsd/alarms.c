@@ -263,9 +263,9 @@ int alarms_check_settings(const struct alarms_settings *s, char ret_reason[SAMPL
 void alarms_init(struct alarms *a, const struct alarms_settings *settings,
 		 const struct alarms_memory *memory)
 {
-	*a = (struct alarms){ .settings = settings };
-	if (memory)
-		a->memory = *memory;
+	struct alarms_memory none = {};
+
+	*a = (struct alarms){ .settings = settings, .memory = memory ? *memory : none };
 }
 
 /* ---- what a sample says of a quantity ---- */

@@ -29,9 +29,9 @@ static int _printf_(3, 4) refuse(char *refusal, int error, const char *format, .
 void fet_init(struct fet_control *f, const struct fet_settings *settings,
 	      const struct fet_memory *memory, uint64_t elapsed_sec)
 {
-	*f = (struct fet_control){ .settings = settings };
-	if (memory)
-		f->memory = *memory;
+	struct fet_memory none = {};
+
+	*f = (struct fet_control){ .settings = settings, .memory = memory ? *memory : none };
 	for (unsigned i = 0; i < FET_COUNT; i++) {
 		struct fet_lock *lock = &f->memory.locks[i];
 		uint64_t left_sec = lock->lease_left_msec / 1000;

@@ -147,15 +147,37 @@ static void note_board(struct served_pack *p, const struct pack_view *v)
 	forget_board(p, &v->sample);
 }
 
+/* What the board counted while nobody looked has been through the pack too. */
+static void count_outage(struct lifetime *l, const struct estimator_memory *before,
+			 const struct estimator_memory *after, int64_t voltage_uv)
+{
+	int64_t out_uah = (int64_t)(after->discharged_uah - before->discharged_uah);
+	int64_t in_uah = after->charge_counter_uah - before->charge_counter_uah + out_uah;
+
+	if (out_uah > 0) {
+		l->discharged_uah += (uint64_t)out_uah;
+		l->discharged_uwh += (uint64_t)(out_uah * (voltage_uv / 1000) / 1000);
+	}
+	if (in_uah > 0) {
+		l->charged_uah += (uint64_t)in_uah;
+		l->charged_uwh += (uint64_t)(in_uah * (voltage_uv / 1000) / 1000);
+	}
+}
+
 static void resume(struct served_pack *p, const struct sample *s)
 {
 	struct state_stamp stamp = served_shared_stamp(p->shared);
+	struct estimator_memory after;
 	enum soc_source source;
 
 	source = estimator_resume(p->estimator, &state_kept(p->state)->estimator, s,
 				  state_elapsed_msec(p->state, &stamp));
 	if (source == SOC_SOURCE_NONE)
 		return;
+	estimator_export(p->estimator, &after);
+	if (source == SOC_SOURCE_BOARD_DELTA)
+		count_outage(&state_keep(p->state)->lifetime, &state_kept(p->state)->estimator,
+			     &after, s->voltage_uv);
 	p->resumed = true;
 	p->save_now = true;
 	tell_resumed(p, source, s);

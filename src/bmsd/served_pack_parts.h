@@ -15,7 +15,6 @@
 struct said {
 	bool up;
 	bool refused;
-	uint32_t protections;
 	char detail[PACK_DETAIL_BYTES];
 	bool save_failure, history_failure;
 };

@@ -91,7 +91,7 @@ void tell_link(struct served_pack *p, const struct pack_view *v)
 
 void tell_protections(struct served_pack *p, const struct sample *s)
 {
-	uint32_t changed = s->protections ^ p->said.protections;
+	uint32_t changed = s->protections ^ state_kept(p->state)->protections;
 
 	if (!sample_has(s, SAMPLE_PROTECTIONS))
 		return;
@@ -109,7 +109,8 @@ void tell_protections(struct served_pack *p, const struct sample *s)
 		record(p, set ? EVENT_PROTECTION_SET : EVENT_PROTECTION_CLEARED, protection_name(i),
 		       NULL, s, "%s", "");
 	}
-	p->said.protections = s->protections;
+	if (changed)
+		state_keep(p->state)->protections = s->protections;
 }
 
 void tell_other_board(struct served_pack *p, const struct pack_view *v)

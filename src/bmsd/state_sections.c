@@ -355,7 +355,7 @@ static bool write_locks(cJSON *section, const struct fet_memory *m)
 const char *state_sections_read(const cJSON *members, struct state_kept *ret)
 {
 	const char *refused[4];
-	uint64_t events = 0;
+	uint64_t events = 0, protections = 0;
 
 	*ret = (struct state_kept){};
 	refused[0] = read_estimator(child(members, "estimator"), &ret->estimator);
@@ -364,6 +364,8 @@ const char *state_sections_read(const cJSON *members, struct state_kept *ret)
 	refused[3] = read_locks(child(members, "fet"), &ret->fet);
 	if (json_get_u64(members, "event_sequence", (uint64_t)NUMBER_MAX, &events, NULL) == 0)
 		ret->event_sequence = events;
+	if (json_get_u64(members, "protections", UINT32_MAX, &protections, NULL) == 0)
+		ret->protections = (uint32_t)protections;
 	if (refused[0])
 		ret->estimator = (struct estimator_memory){};
 	if (refused[1])
@@ -384,5 +386,6 @@ bool state_sections_write(cJSON *members, const struct state_kept *k)
 	       write_lifetime(state_object_of(members, "lifetime"), &k->lifetime) &&
 	       write_alarms(state_object_of(members, "alarms"), &k->alarms) &&
 	       write_locks(state_object_of(members, "fet"), &k->fet) &&
+	       state_put_number(members, "protections", k->protections) &&
 	       state_put_number(members, "event_sequence", load(&k->event_sequence, KIND_U64));
 }
