@@ -1,5 +1,7 @@
 # Which functions a unit test replaces (ld --wrap), named one by one.
 # WRAP_<part>_test_<module> := function …
+WRAP_bmsd_test_events := fdatasync write
+WRAP_bmsd_test_history := fdatasync posix_fallocate64 pwrite64
 WRAP_bmsd_test_state := fs_write_file_atomic
 WRAP_common_test_fsutil := close fchmod fsync renameat write
 WRAP_common_test_manifest := digest_fd
