@@ -43,6 +43,8 @@ struct sim {
 	uint64_t passed_usec; /* of real time, that the board has lived */
 	double owed_msec;
 	double reconnect_sec; /* of the pack's time; 0: stays as it is */
+	double heard_sec;     /* when the terminal's gateway last spoke */
+	double pause_sec;     /* the longest time that it did not */
 };
 
 static const char help[] =
@@ -120,6 +122,15 @@ static int on_tick(sd_event_source *source, uint64_t usec, void *userdata)
 	return sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
 }
 
+static void note_pause(struct sim *s)
+{
+	double now_sec = (double)s->passed_usec / 1e6 * s->a.port.speed;
+
+	if (s->heard_sec > 0)
+		s->pause_sec = fmax(s->pause_sec, now_sec - s->heard_sec);
+	s->heard_sec = now_sec;
+}
+
 static void on_heard(void *userdata, unsigned line, const uint8_t *bytes, size_t size,
 		     struct simline *l)
 {
@@ -127,6 +138,8 @@ static void on_heard(void *userdata, unsigned line, const uint8_t *bytes, size_t
 	uint8_t frame[SIMBOARD_ANSWER_BYTES];
 
 	catch_up(s);
+	if (line == 0)
+		note_pause(s);
 	simline_heard(l, &s->faults, bytes, size);
 	for (size_t i = 0; i < size; i++)
 		simline_answer(l, &s->faults, frame,
@@ -140,15 +153,16 @@ static void say_truth(const struct sim *s, char *ret, size_t size)
 	struct plant_truth t;
 
 	simboard_truth(s->board, &t);
-	(void)snprintf(
-		ret, size,
-		"{\"time_sec\":%.3f,\"soc_percent\":%.4f,\"charge_ah\":%.5f,"
-		"\"capacity_ah\":%.5f,\"current_a\":%.4f,\"voltage\":%.4f,"
-		"\"temperature_c\":%.2f,\"charged_ah\":%.5f,\"discharged_ah\":%.5f,"
-		"\"residual_mah\":%.1f,\"answers\":%" PRIu64 ",\"faults\":%" PRIu64 ",\"port\":%u}",
-		t.time_sec, 100 * t.soc, t.charge_ah, t.capacity_ah, t.current_a, t.voltage_volt,
-		t.temperature_c, t.charged_ah, t.discharged_ah, simboard_residual_mah(s->board),
-		simboard_answers(s->board), s->faults.struck, simport_tcp_port(s->port));
+	(void)snprintf(ret, size,
+		       "{\"time_sec\":%.3f,\"soc_percent\":%.4f,\"charge_ah\":%.5f,"
+		       "\"capacity_ah\":%.5f,\"current_a\":%.4f,\"voltage\":%.4f,"
+		       "\"temperature_c\":%.2f,\"charged_ah\":%.5f,\"discharged_ah\":%.5f,"
+		       "\"residual_mah\":%.1f,\"answers\":%" PRIu64 ",\"faults\":%" PRIu64
+		       ",\"pause_sec\":%.2f,\"port\":%u}",
+		       t.time_sec, 100 * t.soc, t.charge_ah, t.capacity_ah, t.current_a,
+		       t.voltage_volt, t.temperature_c, t.charged_ah, t.discharged_ah,
+		       simboard_residual_mah(s->board), simboard_answers(s->board),
+		       s->faults.struck, s->pause_sec, simport_tcp_port(s->port));
 }
 
 static int disconnect(struct sim *s, const struct simwords *w)
@@ -183,6 +197,10 @@ static int run_own(struct sim *s, const char *command)
 		return disconnect(s, &w);
 	if (strcmp(w.at[0], "speed") == 0)
 		return set_speed(s, &w);
+	if (strcmp(w.at[0], "forget") == 0) {
+		s->pause_sec = 0;
+		return 0;
+	}
 	if (strcmp(w.at[0], "connect") != 0)
 		return -ENOENT;
 	s->reconnect_sec = 0;
