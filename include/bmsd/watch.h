@@ -21,10 +21,10 @@ struct watch_screen {
 	unsigned selected; /* which of the packs, 0 …; all are in the list above it */
 };
 
-/* A screen of text: rows lines at most, none longer than columns, each with "\r\n" but the last.
- * status and events as the bus has them; either may be NULL, then error says why (may be NULL). */
+/* A screen of text: rows lines at most, none wider than columns, each ended by "\x1b[K", and "\r\n" but
+ * for the last. status as the bus has it; NULL: then error says why (may be NULL). */
 _must_check_ int watch_render(const struct watch_screen *screen, const cJSON *status,
-			      const cJSON *events, const char *error, char **ret_text);
+			      const char *error, char **ret_text);
 
 /* Until q, SIGINT or SIGTERM; the exit status. */
 int watch_run(void);
