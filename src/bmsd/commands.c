@@ -261,7 +261,7 @@ static int split_fet(const char *text, struct client_fet *f)
 int commands_set_fet(const struct commands_options *o)
 {
 	struct client_fet f = { .pack = o->pack,
-				.reason = o->reason ? o->reason : "",
+				.reason = o->reason ? o->reason : "given back",
 				.lease_sec = (uint32_t)o->lease_sec };
 	_cleanup_free_ char *error = NULL;
 
