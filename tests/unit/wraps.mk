@@ -3,6 +3,7 @@
 WRAP_bmsd_test_events := fdatasync write
 WRAP_bmsd_test_history := fdatasync posix_fallocate64 pwrite64
 WRAP_bmsd_test_state := fs_write_file_atomic
+WRAP_bmsd_test_state_sections := fs_write_file_atomic
 WRAP_common_test_fsutil := close fchmod fsync renameat write
 WRAP_common_test_manifest := digest_fd
 WRAP_release_test_publish := fsync renameat
