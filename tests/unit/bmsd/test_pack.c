@@ -179,6 +179,79 @@ static void test_long_reasons_are_cut(void **state)
 	assert_int_equal(strlen(look(*state, 0).detail), PACK_DETAIL_BYTES - 1);
 }
 
+static void test_gates_are_counted_by_name(void **state)
+{
+	struct pack_view v;
+
+	pack_poll_refused(*state, SAMPLE_GATE_SUM, "");
+	pack_poll_refused(*state, SAMPLE_GATE_SUM, "");
+	pack_poll_refused(*state, SAMPLE_GATE_CELL_STEP, "");
+	v = look(*state, 0);
+	assert_int_equal(v.gates.n[SAMPLE_GATE_SUM], 2);
+	assert_int_equal(v.gates.n[SAMPLE_GATE_CELL_STEP], 1);
+	assert_int_equal(v.gates.n[SAMPLE_GATE_ASLEEP], 0);
+	assert_int_equal(v.errors.n[LINK_ERROR_IMPLAUSIBLE], 3);
+	assert_false(v.asleep);
+}
+
+static void test_sleep_is_told_from_silence(void **state)
+{
+	struct sample s = sample_of(72);
+
+	pack_poll_refused(*state, SAMPLE_GATE_ASLEEP, "zeros");
+	assert_true(look(*state, 0).asleep);
+	assert_true(look(*state, 0).link_up);
+	pack_poll_good(*state, &s, 0);
+	assert_false(look(*state, 0).asleep);
+	for (unsigned i = 0; i < 3; i++)
+		pack_poll_asleep(*state, "echo");
+	assert_true(look(*state, 0).asleep);
+	assert_false(look(*state, 0).link_up);
+	assert_int_equal(look(*state, 0).polls_failed, 4);
+	pack_poll_failed(*state, "silence");
+	assert_false(look(*state, 0).asleep);
+}
+
+static void test_the_line_is_not_the_board(void **state)
+{
+	assert_false(look(*state, 0).line_open);
+	pack_link_lost(*state, "no such file");
+	/* What was never there was not lost. */
+	assert_int_equal(look(*state, 0).lines_lost, 0);
+	pack_line_opened(*state);
+	assert_true(look(*state, 0).line_open);
+	assert_false(look(*state, 0).link_up);
+	for (unsigned i = 0; i < 5; i++)
+		pack_poll_failed(*state, "silence");
+	assert_true(look(*state, 0).line_open);
+	pack_link_lost(*state, "unplugged");
+	pack_link_lost(*state, "no such file");
+	assert_int_equal(look(*state, 0).lines_lost, 1);
+	assert_false(look(*state, 0).line_open);
+}
+
+static void test_counters_bring_their_age(void **state)
+{
+	struct sample s = sample_of(72);
+
+	pack_poll_good(*state, &s, 1000);
+	assert_int_equal(look(*state, 1000).sample.counters_age_msec, 0);
+	s.valid |= 1u << SAMPLE_COUNTERS;
+	s.counters_age_msec = SAMPLE_COUNTERS_NEW;
+	pack_poll_good(*state, &s, 2000);
+	assert_int_equal(look(*state, 2500).sample.counters_age_msec, 500);
+	s.counters_age_msec = SAMPLE_COUNTERS_KEPT;
+	pack_poll_good(*state, &s, 3000);
+	pack_poll_good(*state, &s, 4000);
+	assert_int_equal(look(*state, 4000).sample.counters_age_msec, 2000);
+	assert_int_equal(look(*state, 4000).age_msec, 0);
+	s.counters_age_msec = SAMPLE_COUNTERS_NEW;
+	pack_poll_good(*state, &s, 5000);
+	assert_int_equal(look(*state, 5001).sample.counters_age_msec, 1);
+	/* With the sample they are unknown too. */
+	assert_int_equal(look(*state, 5001 + STALE_MSEC).sample.valid, 0);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -191,6 +264,10 @@ int main(void)
 		TEST(test_a_pulled_cable_ends_the_sample_at_once),
 		TEST(test_error_rate_looks_back_over_recent_polls),
 		TEST(test_long_reasons_are_cut),
+		TEST(test_gates_are_counted_by_name),
+		TEST(test_sleep_is_told_from_silence),
+		TEST(test_the_line_is_not_the_board),
+		TEST(test_counters_bring_their_age),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
