@@ -109,8 +109,10 @@ void tell_protections(struct served_pack *p, const struct sample *s)
 		record(p, set ? EVENT_PROTECTION_SET : EVENT_PROTECTION_CLEARED, protection_name(i),
 		       NULL, s, "%s", "");
 	}
-	if (changed)
+	if (changed) {
 		state_keep(p->state)->protections = s->protections;
+		p->save_now = true; /* or a kill has it told twice */
+	}
 }
 
 void tell_other_board(struct served_pack *p, const struct pack_view *v)
