@@ -201,11 +201,11 @@ UNIT_TESTS   += $(patsubst %,$(B)/test/unit/fuzz/test_%,$(FUZZ_NAMES))
 $(B)/obj/tests/fuzz/%.o $(B)/obj/tests/lib/%.o: CPPFLAGS += -Itests/lib
 
 define fuzz_rule
-$(2): $(B)/obj/tests/fuzz/fuzz_$(1).o $(3) $(FUZZ_HELPERS) $(B)/libdelta.a $(B)/libtuf.a $(B)/libcommon.a
+$(2): $(B)/obj/tests/fuzz/fuzz_$(1).o $(3) $(FUZZ_HELPERS) $(foreach p,bmsd delta tuf common,$(B)/lib$(p).a)
 	@mkdir -p $$(@D)
 	$$(if $$(V),,@echo "  TEST    tests/fuzz/fuzz_$(1).c")
 	$$(Q)$$(COMPILE) -Itests/lib -DFUZZ_TARGET='"$(1)"' $$(LDFLAGS) $$(HARDENING_LD) $(4) -o $$@ \
-		$$(filter %.c %.o,$$^) $$(filter %.a,$$^) -lcmocka $$(LIBS_tuf) $$(LIBS_common)
+		$$(filter %.c %.o,$$^) $$(filter %.a,$$^) -lcmocka $$(LIBS_bmsd) $$(LIBS_tuf) $$(LIBS_common)
 endef
 $(foreach f,$(FUZZ_NAMES),$(eval $(call fuzz_rule,$(f),$(B)/test/unit/fuzz/test_$(f),tests/fuzz/replay.c,)))
 $(foreach f,$(FUZZ_NAMES),$(eval $(call fuzz_rule,$(f),$(B)/fuzz/fuzz_$(f),,-fsanitize=fuzzer)))
