@@ -12,6 +12,21 @@ check "bmsd runs" within 10 gw systemctl is-active bmsd.service
 check "the timer waits for midnight" gw systemctl is-active updaterd.timer
 equal "the timer's calendar" "*-*-* 00:00:00" \
   "$(gw systemctl show -p TimersCalendar updaterd.timer | sed -n 's/.*OnCalendar=\(.*\) ; next.*/\1/p')"
+# Exposure as systemd counts it, in tenths; the services as they are installed.
+exposure() { gw systemd-analyze security --no-pager "$1" | sed -n 's/.*exposure level for .*: \([0-9]*\)\.\([0-9]\).*/\1\2/p'; }
+for unit in bmsd.service bmsd-mqtt.service; do
+  tenths=$(exposure "$unit")
+  echo "# systemd-analyze security $unit: $((10#${tenths:-99} / 10)).$((10#${tenths:-99} % 10))"
+  check "$unit is exposed 1.5 at most" test "$((10#${tenths:-99}))" -le 15
+done
+metrics() { curl -sS --max-time 5 --unix-socket "/proc/$GW_LEADER/root/run/bmsd-metrics.sock" http://localhost/metrics; }
+check "metrics are served in the sandbox" bash -c "$(declare -f metrics); GW_LEADER=$GW_LEADER; metrics | grep -q '^bmsd_build_info'"
+equal "for root and the group bmsd alone" "root bmsd 660" "$(gw stat -c '%U %G %a' /run/bmsd-metrics.sock)"
+check "MQTT is off by default" gw sh -c '! systemctl is-enabled bmsd-mqtt.service'
+check "root may have all written" gw bmsd --quiesce
+may_not() { ! gw runuser -u updaterd -- bmsd "$@" && gw runuser -u updaterd -- bmsd --status; }
+check "others may read, and not command" may_not --quiesce
+check "nor switch" may_not --set-fet charge=off --reason test --lease 1m
 no_owner() { ! gw dpkg -S /opt/bmsd/current && ! gw dpkg -S /opt/updaterd/current; }
 check "no package owns current" no_owner
 check "the programs are on the path" gw sh -c 'updaterd --version && bmsd --version'
@@ -63,7 +78,7 @@ check "the packages are purged" gw dpkg --purge bmsd updaterd
 leftovers() {
   gw sh -c 'for d in /opt/bmsd /opt/updaterd /var/lib/bmsd /var/lib/updaterd /usr/lib/bmsd \
     /usr/lib/updaterd /etc/updaterd /etc/bmsd; do [ ! -e $d ] || find $d; done; \
-    find /etc/systemd /usr/share/dbus-1 /run/systemd/system \( -name "*updaterd*" -o -name "bmsd.service" \) 2>/dev/null'
+    find /etc/systemd /usr/share/dbus-1 /run/systemd/system \( -name "*updaterd*" -o -name "bmsd*" \) 2>/dev/null'
 }
 # What the test itself put into /etc is not the packages' to remove.
 gw rm -rf /etc/updaterd/ca.pem /etc/updaterd/root.json

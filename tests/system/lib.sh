@@ -401,9 +401,9 @@ tree_b() {
     (
       flock 9
       make "${MAKEARGS[@]}" V= tree-B RELEASE_B="$1" >/dev/null
-      install -m 0755 "$TOP/build/normal/tree/$1/bin/bmsd" "$dir/bin/bmsd"
+      install -m 0755 -t "$dir/bin" "$TOP/build/normal/tree/$1/bin/"{bmsd,bmsd-mqtt}
     ) 9>"$TOP/build/normal/tree.lock"
-    strip "$dir/bin/bmsd"
+    strip "$dir/bin/bmsd" "$dir/bin/bmsd-mqtt"
   fi
   echo "$dir"
 }
