@@ -445,6 +445,7 @@ int served_pack_start(struct served_pack *p)
 	const struct state_kept *kept = state_kept(p->state);
 	int r;
 
+	replay_events(p);
 	alarms_init(&p->alarms, &p->conf->alarms, &kept->alarms);
 	fet_init(&p->fet, &p->shared->conf->fet, &kept->fet, elapsed_sec(p));
 	r = renew_estimator(p);

@@ -45,6 +45,12 @@ struct served_pack {
 
 int served_pack_soc_centipercent(const struct served_pack *p);
 
+/* ---- served_pack_replay.c ---- */
+
+/* A kill between an event and the next save leaves a state that knows less than the log: what the
+ * board's protections were told to be is taken from there. */
+void replay_events(struct served_pack *p);
+
 /* ---- served_pack_tell.c: the log, and the events ---- */
 
 void tell_restored(struct served_pack *p);
