@@ -15,7 +15,7 @@
 #define CYCLES_AT_FIRST	  100
 #define OPEN_DECICELSIUS  (-400)
 #define BALANCE_BELOW_MV  100 /* of full */
-#define BALANCE_SPREAD_MV 10
+#define BALANCE_SPREAD_UV 10
 #define BALANCE_A	  0.05
 #define FULL_WITHIN_MV	  20
 #define FULL_CURRENT_C	  0.05
@@ -193,7 +193,7 @@ static void balance(struct simboard *b, double current_a)
 	b->balancing = 0;
 	for (unsigned i = 0; i < b->reading.n_cells && current_a > 0; i++)
 		if (b->reading.cells_uv[i] > from_uv &&
-		    b->reading.cells_uv[i] > min_uv + BALANCE_SPREAD_MV * 1000)
+		    b->reading.cells_uv[i] > min_uv + BALANCE_SPREAD_UV)
 			b->balancing |= UINT32_C(1) << i;
 	plant_bleed(b->plant, b->balancing, BALANCE_A);
 }

@@ -7,7 +7,7 @@
 
 #include "common/fsutil.h"
 
-#define PROFILE_BYTES	(4 * 1024 * 1024)
+#define PROFILE_BYTES	((size_t)4 << 20)
 #define SWING_SEC	20.0
 #define SWING_PART	0.25
 #define USUAL_CHARGE_C	0.3

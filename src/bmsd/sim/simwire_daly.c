@@ -209,7 +209,7 @@ static size_t seal_temperatures(const struct simwire_values *v, uint8_t *ret_fra
 
 static size_t seal_model(const struct simwire_values *v, uint8_t *ret_frames)
 {
-	size_t used = 0, length = strnlen(v->model, MODEL_FRAMES * BYTES_A_FRAME);
+	size_t used = 0, length = strnlen(v->model, (size_t)MODEL_FRAMES * BYTES_A_FRAME);
 
 	for (size_t i = 0; i < MODEL_FRAMES; i++) {
 		uint8_t data[DATA_BYTES] = { (uint8_t)(i + 1) };
