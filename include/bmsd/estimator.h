@@ -14,16 +14,18 @@
  *	b, the sensor's offset: mean of I (10 minutes) while nothing flows. Certain when both
  *	FETs are off; presumed when |I| <= offset_max_ma has been steady for 10 minutes.
  *	margin = m_anchor + 100 u / Q + r |SOC - SOC_anchor|
- *	u += (g |I| + (1 - eta) I_charging + s) dt	 g = current_error, s = error left in b
- *	r: how much more or less than assumed the capacity may be
+ *	u += (g/4 |I| + (1 - eta) I_charging + s) dt	 g = current_error, s = error left in b
+ *	r: how much more or less than assumed the capacity may be, measured with this sensor: a wrong
+ *	gain is wrong while charging, discharging and learning alike, so only what of it is not the
+ *	same at every current (a quarter) adds up.
  *	What clamping to 0 … 100 % cuts off is added to u. The margin is never more than what the
  *	scale itself leaves, max(SOC, 100 - SOC).
  *	A step longer than gap_msec is not integrated: the difference of the board's own residual
  *	capacity is taken instead (see RESUME), or the margin grows by current_max_ma.
  * ANCHORS (diyBMS: tail current for three minutes; mr-manuel/venus-os_dbus-serialbattery#491: the
  * timer must start anew when the condition is left)
- *	full:  highest cell >= cell_full_mv - full_tolerance_mv and 0 < I <= full_current for
- *	       full_hold_sec		-> SOC 100 %, m_anchor = full_error
+ *	full:  highest cell >= cell_full_mv - full_tolerance_mv and -rest_current < I <=
+ *	       full_current for full_hold_sec	-> SOC 100 %, m_anchor = full_error
  *	empty: lowest cell <= cell_empty_mv and 0 < -I <= empty_current for empty_hold_sec without a
  *	       break			-> SOC 0 %, m_anchor = empty_error
  * REST VOLTAGE (only with a table that is verified to be of this cell; foxBMS: 200 mA, 600 s)
@@ -34,7 +36,7 @@
  *	row are not independent, so the margin never falls below sigma.
  * CAPACITY (between two anchors A, B that are 60 % or more apart, at 10 degrees or more)
  *	Q_new = |counted charge| / |SOC_A - SOC_B|
- *	relative error e = sqrt((m_A^2 + m_B^2) / dSOC^2 + g^2 + (s t / dQ)^2)
+ *	relative error e = sqrt((m_A^2 + m_B^2) / dSOC^2 + g^2 + (du / dQ)^2)
  *	Q += k (Q_new - Q), k = p^2 / (p^2 + e^2), p: relative error of Q so far; at most 3 % at a
  *	time; 0.5 … 1.1 times the design capacity.
  *	State of health = 100 Q / Q_design. As long as nothing is learned: the board's charge_full if
@@ -199,7 +201,7 @@ struct estimator_view {
 	int64_t charge_now_uah;
 	int64_t charge_full_uah;
 	int64_t charge_full_design_uah;
-	int charge_full_error_permille;
+	int charge_full_error_permille; /* with the sensor's gain */
 	unsigned charge_full_learned;
 	int64_t charge_counter_uah; /* signed; not -1 */
 	enum soc_source soc_source;

@@ -194,7 +194,8 @@ static void assume_capacity(struct estimator *e, const struct sample *s)
 	e->board_full_known = full_ah >= CAPACITY_LOWEST * e->design_ah &&
 			      full_ah <= CAPACITY_HIGHEST * e->design_ah;
 	e->full_ah = e->board_full_known ? full_ah : e->design_ah;
-	e->capacity_error = (double)e->s.capacity_error_permille / 1000;
+	e->capacity_error = (double)(e->s.capacity_error_permille + e->s.current_error_permille) /
+			    1000;
 }
 
 static enum soc_source trust_board(struct estimator *e, const struct sample *s)
@@ -346,7 +347,8 @@ static void look_at_charge(const struct estimator *e, struct estimator_view *v)
 	v->charge_now_uah = micro(e->now_ah);
 	v->charge_full_uah = micro(e->full_ah);
 	v->charge_full_design_uah = micro(e->design_ah);
-	v->charge_full_error_permille = (int)lround(e->capacity_error * 1000);
+	v->charge_full_error_permille = (int)lround(e->capacity_error * 1000) +
+					(int)e->s.current_error_permille;
 	v->anchor_age_sec = e->anchor == SOC_ANCHOR_NONE ? -1 : llround(e->anchor_age_sec);
 	v->time_to_empty_sec = time_for(e->now_ah, e->mean_discharge_a);
 	v->time_to_full_sec = time_for(e->full_ah - e->now_ah, e->mean_charge_a * eta);

@@ -7,6 +7,8 @@
 #define REST_MAX_C     40.0
 /* A rest says where on the scale we are, but not well enough to measure a capacity by. */
 #define TEACHING_ERROR 5.0
+/* Less than this part of the capacity away from the last time, it is the same anchor again. */
+#define SAME_PLACE     0.1
 
 static double volt(uint64_t mv)
 {
@@ -28,10 +30,12 @@ static void hold(double *held_sec, bool condition, double sec)
 	*held_sec = condition ? *held_sec + sec : 0;
 }
 
+/* A charger may end before the tail is over; a cell that stands so high at rest is as full. */
 static bool looks_full(const struct estimator *e, const struct input *in, double flowing_a)
 {
 	return in->cell_max_v >= volt(e->s.cell_full_mv - e->s.full_tolerance_mv) &&
-	       flowing_a > 0 && flowing_a <= of_capacity(e, e->s.full_current_permille);
+	       flowing_a > -(double)e->s.rest_current_ma / 1000 &&
+	       flowing_a <= of_capacity(e, e->s.full_current_permille);
 }
 
 static bool looks_empty(const struct estimator *e, const struct input *in, double flowing_a)
@@ -53,9 +57,17 @@ static struct anchor anchor_here(const struct estimator *e, const struct input *
 	};
 }
 
-/* The condition that brought us here may last: then the place is held, but is no new anchor. */
-static unsigned settle(struct estimator *e, const struct input *in, enum soc_anchor kind,
-		       bool is_new)
+static bool is_new(const struct estimator *e, enum soc_anchor kind)
+{
+	const struct anchor *a = &e->anchors[kind];
+
+	return !a->valid || e->anchor != kind ||
+	       fabs(e->counter_ah - a->counter_ah) > SAME_PLACE * e->full_ah;
+}
+
+/* The condition that brought us here may last, or come and go: then the place is held, but is no new
+ * anchor. */
+static unsigned settle(struct estimator *e, const struct input *in, enum soc_anchor kind)
 {
 	bool full = kind == SOC_ANCHOR_FULL;
 	double soc = full ? 100 : 0;
@@ -63,7 +75,7 @@ static unsigned settle(struct estimator *e, const struct input *in, enum soc_anc
 	struct anchor here = anchor_here(e, in, soc, error);
 	unsigned events = 0;
 
-	if (is_new) {
+	if (is_new(e, kind)) {
 		events = ESTIMATOR_ANCHORED;
 		e->anchors_total++;
 		if (estimator_learn_capacity(e, &here))
@@ -140,8 +152,6 @@ static unsigned find_rest(struct estimator *e, const struct input *in, double fl
 unsigned estimator_find_anchors(struct estimator *e, const struct input *in, double sec)
 {
 	double flowing_a = in->current_a - e->offset_a;
-	double was_full = e->full_sec, was_empty = e->empty_sec;
-	double full_hold = (double)e->s.full_hold_sec, empty_hold = (double)e->s.empty_hold_sec;
 
 	if (in->n_cells == 0) {
 		e->full_sec = e->empty_sec = e->rest_sec = 0;
@@ -149,9 +159,9 @@ unsigned estimator_find_anchors(struct estimator *e, const struct input *in, dou
 	}
 	hold(&e->full_sec, looks_full(e, in, flowing_a), sec);
 	hold(&e->empty_sec, looks_empty(e, in, flowing_a), sec);
-	if (e->full_sec >= full_hold)
-		return settle(e, in, SOC_ANCHOR_FULL, was_full < full_hold);
-	if (e->empty_sec >= empty_hold)
-		return settle(e, in, SOC_ANCHOR_EMPTY, was_empty < empty_hold);
+	if (e->full_sec >= (double)e->s.full_hold_sec)
+		return settle(e, in, SOC_ANCHOR_FULL);
+	if (e->empty_sec >= (double)e->s.empty_hold_sec)
+		return settle(e, in, SOC_ANCHOR_EMPTY);
 	return find_rest(e, in, flowing_a, sec);
 }

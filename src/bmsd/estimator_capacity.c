@@ -10,6 +10,8 @@
 #define ERROR_USELESS	 0.25
 #define ERROR_LEAST	 0.01
 #define NEAR_PERCENT	 15.0
+/* A measurement that is so much worse than what is known says nothing new. */
+#define WORSE_AT_MOST	 1.5
 
 double estimator_capacity_error(double error_a_percent, double error_b_percent,
 				double delta_soc_percent, double gain_error, double offset_part)
@@ -38,8 +40,7 @@ static bool measure(const struct estimator *e, const struct anchor *a, const str
 		return false;
 	counted = fmax(0, b->error_ah - a->error_ah) / ah;
 	ret->ah = ah / apart * 100;
-	ret->error = estimator_capacity_error(a->error, b->error, apart, gain,
-					      fmax(0, counted - gain));
+	ret->error = estimator_capacity_error(a->error, b->error, apart, gain, counted);
 	ret->bound = (a->error + b->error) / apart + counted;
 	return ret->error < ERROR_USELESS;
 }
@@ -74,7 +75,7 @@ bool estimator_learn_capacity(struct estimator *e, const struct anchor *here)
 	struct measured m = { 0 };
 	double p = e->capacity_error, k, step, full_ah;
 
-	if (!measure_best(e, here, &m))
+	if (!measure_best(e, here, &m) || m.bound > WORSE_AT_MOST * e->capacity_error)
 		return false;
 	k = p * p / (p * p + m.error * m.error);
 	step = clamp(k * (m.ah - e->full_ah) / e->full_ah, -STEP_MAX, STEP_MAX);

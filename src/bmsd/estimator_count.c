@@ -8,8 +8,14 @@
 
 #define QUIET_SEC	  600.0 /* of a current that is presumed to be none */
 #define QUIET_CERTAIN_SEC 60.0	/* of one that cannot be any */
-#define QUIET_WITHIN_A	  0.15	/* noise and the steps of a coarse board */
-#define OFFSET_CERTAIN_A  0.05	/* left of an offset that was seen with both FETs off */
+#define QUIET_WITHIN_A	  0.15
+#define QUIET_SMOOTH_SEC  20.0 /* over noise and the steps of a coarse board */
+#define QUIET_NOISE_A	  0.5
+#define OFFSET_CERTAIN_A  0.05 /* left of an offset that was seen with both FETs off */
+
+/* A wrong gain is wrong both ways and cancels, and the capacity was measured with it; what is left is
+ * the part of it that is not the same for every current. */
+#define GAIN_UNEVEN 0.25
 
 /* What the board's own counter may be off, by its steps, at both ends. */
 #define BOARD_STEP_AH	0.02
@@ -60,7 +66,8 @@ void estimator_count(struct estimator *e, const struct input *in, double sec)
 	double before = flowing(e, e->last.has_current ? e->last.current_a : in->current_a);
 	double now = flowing(e, in->current_a), mean = (before + now) / 2;
 	double lost = 1 - milli(e->s.charge_efficiency_permille);
-	double error_a = milli(e->s.current_error_permille) * fmax(fabs(before), fabs(now)) +
+	double error_a = GAIN_UNEVEN * milli(e->s.current_error_permille) *
+				 fmax(fabs(before), fabs(now)) +
 			 estimator_offset_error(e);
 
 	if (mean > 0)
@@ -81,26 +88,33 @@ static void presume_offset(struct estimator *e, double offset_a)
 	e->offset_error_a = fmax(milli(e->s.offset_error_ma), fabs(offset_a));
 }
 
+static bool is_quiet(struct quiet *q, double measured_a, double most_a, double sec)
+{
+	if (fabs(measured_a) > most_a + QUIET_NOISE_A)
+		return false;
+	q->sec += sec;
+	q->smooth_a += (measured_a - q->smooth_a) * fmin(1, sec / fmin(q->sec, QUIET_SMOOTH_SEC));
+	q->mean_a += (measured_a - q->mean_a) * fmin(1, sec / fmin(q->sec, QUIET_SEC));
+	return fabs(q->smooth_a) <= most_a + QUIET_WITHIN_A &&
+	       (q->sec < QUIET_SMOOTH_SEC || fabs(q->smooth_a - q->mean_a) <= QUIET_WITHIN_A);
+}
+
 void estimator_learn_offset(struct estimator *e, const struct input *in, double sec)
 {
-	double most = milli(e->s.offset_max_ma);
+	double most_a = milli(e->s.offset_max_ma), offset_a;
 	bool off = in->has_fets && !in->charge_fet && !in->discharge_fet;
 	struct quiet *q = &e->quiet;
 
-	if (fabs(in->current_a) > most + QUIET_WITHIN_A ||
-	    (q->sec > 0 && fabs(in->current_a - q->mean_a) > 2 * QUIET_WITHIN_A)) {
+	if (!is_quiet(q, in->current_a, most_a, sec)) {
 		*q = (struct quiet){ 0 };
 		return;
 	}
-	q->sec += sec;
-	q->mean_a += (in->current_a - q->mean_a) * fmin(1, sec / fmin(q->sec, QUIET_SEC));
-	if (fabs(q->mean_a) > most)
-		return;
+	offset_a = clamp(q->mean_a, -most_a, most_a);
 	if (off && q->sec >= QUIET_CERTAIN_SEC) {
-		e->offset_a = q->mean_a;
+		e->offset_a = offset_a;
 		e->offset_error_a = OFFSET_CERTAIN_A;
 	} else if (q->sec >= QUIET_SEC) {
-		presume_offset(e, q->mean_a);
+		presume_offset(e, offset_a);
 	}
 }
 

@@ -40,7 +40,7 @@ struct anchor {
 
 /* A current that does not move. */
 struct quiet {
-	double mean_a, sec;
+	double mean_a, smooth_a, sec;
 };
 
 struct resistances {
