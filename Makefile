@@ -265,6 +265,15 @@ machine-deps: ## install QEMU, which only `make machine` needs, with apt (as roo
 check-bytes: $(B)/test/unit/tuf/test_bytes ## every change of one byte of a small repository's files (some minutes)
 	$(Q)tests/run-bytes $<
 
+# The same for what bmsd keeps.
+$(B)/test/keeping: $(B)/obj/tests/keeping/keeping.o $(B)/obj/tests/crash/disk.o \
+		$(B)/obj/tests/crash/filesystem.o $(B)/libbmsd.a $(B)/libcommon.a
+	@mkdir -p $(@D)
+	$(if $(V),,@echo "  LD      $@")
+	$(Q)$(COMPILE) $(LDFLAGS) $(HARDENING_LD) -o $@ $^ $(LIBS_bmsd) $(LIBS_common)
+.PHONY: check-keeping
+check-keeping: $(B)/test/keeping ## cut the power at block writes while bmsd keeps states, events and history (root); KEEPING_STATES=, 0: at every one
+	$(Q)$< --states=$(or $(KEEPING_STATES),400) --seed=$(or $(SEED),1) || [ $$? = 77 ]
 .PHONY: check-faults
 check-faults: $(B)/bin/updaterd $(B)/bin/bms-release ## every network fault in every phase, and FAULT_RUNS=200 random schedules; root; VARIANT=asan
 	$(Q)tests/fault/run $(B)/bin
@@ -312,7 +321,7 @@ $(BENCH_PROGRAMS):
 	$(if $(V),,@echo "  LD      $@")
 	$(Q)$(COMPILE) $(LDFLAGS) $(HARDENING_LD) -o $@ $^ $(BENCH_LIBS)
 
-.PHONY: bench bench-transfer bench-delta bench-swap bench-deps bench-report
+.PHONY: bench bench-transfer bench-delta bench-swap bench-bmsd bench-deps bench-report
 bench: all $(B)/bench/measure $(B)/bench/link ## measurements on a gateway, one a line: name, value, unit (root); T="checks slow" picks
 	$(Q)tests/bench/run $(B)/bench $(T)
 bench-transfer: $(B)/bin/queryd $(B)/bin/bms-release $(B)/bin/fetch-driver $(B)/bench/link ## downloads over slow links, beside curl and aria2 (10 minutes; BENCH_QUICK=1, BENCH_LONG=1)
@@ -321,6 +330,8 @@ bench-delta: $(B)/bench/delta $(B)/bench/measure ## patches between Debian relea
 	$(Q)tests/bench/delta $(B)
 bench-swap: all deb ## what a swap costs: downtime of B, fsyncs, bytes written, beside RAUC (root)
 	$(Q)tests/bench/swap
+bench-bmsd: all ## memory and processor time of bmsd with one pack (3 minutes)
+	$(Q)tests/bench/bmsd $(B)/bin
 bench-deps: ## install the packages that only the measurements need, with apt (as root)
 	$(Q)tools/deps bench
 bench-report: ## write docs/PERFORMANCE.md's tables anew from docs/figures
