@@ -15,7 +15,7 @@
 #define CYCLES_AT_FIRST	  100
 #define OPEN_DECICELSIUS  (-400)
 #define BALANCE_BELOW_MV  100 /* of full */
-#define BALANCE_SPREAD_UV 10
+#define BALANCE_SPREAD_UV INT64_C(10000)
 #define BALANCE_A	  0.05
 #define FULL_WITHIN_MV	  20
 #define FULL_CURRENT_C	  0.05

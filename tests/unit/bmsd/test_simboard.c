@@ -211,6 +211,32 @@ static void test_temperature_protection_has_two_thresholds(void **state)
 	assert_int_equal(protections_of(b), 0);
 }
 
+/* Cells that are much higher than the lowest, near the end of charging, and no others. */
+static void test_balancing(void **state)
+{
+	struct simboard_settings s = jbd_settings;
+	_cleanup_(simboard_freep) struct simboard *b = NULL;
+	struct answer a;
+
+	(void)state;
+	s.soc_percent = 70;
+	b = make(&s);
+	tell(b, "cell 5 drift 50");
+	tell(b, "charge");
+	pass(b, 60);
+	a = basic(b);
+	assert_int_equal(u16_at(&a, 12), 0);
+	pass(b, 2400);
+	a = basic(b);
+	assert_true(u16_at(&a, 2) > 0);
+	assert_int_equal(u16_at(&a, 12) & 1 << 4, 1 << 4);
+	assert_int_not_equal(u16_at(&a, 12), 0xff);
+	tell(b, "rest");
+	pass(b, 1);
+	a = basic(b);
+	assert_int_equal(u16_at(&a, 12), 0);
+}
+
 static void test_fets_by_request(void **state)
 {
 	static const uint8_t discharge_off[] = { 0xdd, 0x5a, 0xe1, 0x02, 0x00,
@@ -650,6 +676,7 @@ int main(void)
 		cmocka_unit_test(test_an_aged_pack_is_empty_before_its_board_says_so),
 		cmocka_unit_test(test_charging_ends),
 		cmocka_unit_test(test_temperature_protection_has_two_thresholds),
+		cmocka_unit_test(test_balancing),
 		cmocka_unit_test(test_fets_by_request),
 		cmocka_unit_test(test_lines_do_not_mix),
 		cmocka_unit_test(test_daly_commands),
