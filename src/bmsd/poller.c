@@ -105,12 +105,16 @@ static void line_lost(struct poller *p, int error)
 	p->changed(p->userdata);
 }
 
-/* As soon as the board may be asked again. */
+/* When the board may be asked again, if it has just spoken. The time that we know was cut to
+ * milliseconds. */
+static int64_t after_quiet_msec(const struct poller *p)
+{
+	return now_msec(p) + (int64_t)p->driver->quiet_msec + 1;
+}
+
 static void poll_soon(struct poller *p)
 {
-	int64_t quiet_msec = p->driver->quiet_msec ? (int64_t)p->driver->quiet_msec : 1;
-
-	enter(p, PHASE_IDLE, now_msec(p) + quiet_msec);
+	enter(p, PHASE_IDLE, after_quiet_msec(p));
 }
 
 /* The next poll is due one interval after the last one began; periods that were missed are not
@@ -207,7 +211,7 @@ static void follow_poll(struct poller *p, enum driver_step step, const char *rea
 	case DRIVER_WAIT: break;
 	case DRIVER_SEND:
 		if (p->driver->quiet_msec)
-			enter(p, PHASE_QUIET, now_msec(p) + (int64_t)p->driver->quiet_msec);
+			enter(p, PHASE_QUIET, after_quiet_msec(p));
 		else
 			send_next(p);
 		break;

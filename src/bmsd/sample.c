@@ -75,10 +75,9 @@ const char *protection_name(unsigned protection)
 	return protection < PROTECTION_COUNT ? protection_names[protection] : "other";
 }
 
-/* Where a refusal is told. */
 struct refusal {
 	enum sample_gate gate;
-	char *reason;
+	char reason[SAMPLE_REASON_BYTES];
 };
 
 static int _printf_(3, 4) refuse(struct refusal *to, enum sample_gate gate, const char *format, ...)
@@ -86,7 +85,7 @@ static int _printf_(3, 4) refuse(struct refusal *to, enum sample_gate gate, cons
 	va_list args;
 
 	va_start(args, format);
-	(void)vsnprintf(to->reason, SAMPLE_REASON_BYTES, format, args);
+	(void)vsnprintf(to->reason, sizeof to->reason, format, args);
 	va_end(args);
 	to->gate = gate;
 	return -ERANGE;
@@ -185,9 +184,12 @@ static int check(const struct sample *s, const struct sample_limits *limits, str
 int sample_check(const struct sample *s, const struct sample_limits *limits,
 		 char ret_reason[SAMPLE_REASON_BYTES])
 {
-	struct refusal to = { .reason = ret_reason };
+	struct refusal to;
+	int r = check(s, limits, &to);
 
-	return check(s, limits, &to);
+	if (r < 0)
+		memcpy(ret_reason, to.reason, sizeof to.reason);
+	return r;
 }
 
 /* ---- what the sample before says of it ---- */
@@ -253,28 +255,35 @@ static int check_steps(const struct sample_step_memory *before,
 	return 0;
 }
 
-int sample_admit(struct sample_gates *g, const struct sample *s, const struct sample_limits *limits,
-		 int64_t now_msec, enum sample_gate *ret_gate, char ret_reason[SAMPLE_REASON_BYTES])
+static int admit(struct sample_gates *g, const struct sample *s, const struct sample_limits *limits,
+		 int64_t now_msec, struct refusal *to)
 {
-	char unconfirmed[SAMPLE_REASON_BYTES];
-	struct refusal to = { .reason = ret_reason };
-	struct refusal ignored = { .reason = unconfirmed };
-	struct sample_step_memory now;
+	struct sample_step_memory now = remember(s, now_msec);
+	struct refusal unconfirmed;
 	int r;
 
-	r = check(s, limits, &to);
-	if (r < 0) {
-		*ret_gate = to.gate;
+	r = check(s, limits, to);
+	if (r < 0)
 		return r;
-	}
-	now = remember(s, now_msec);
-	r = check_steps(&g->admitted, &now, &to);
-	if (r < 0 && (!g->jumped.known || check_steps(&g->jumped, &now, &ignored) < 0)) {
+	r = check_steps(&g->admitted, &now, to);
+	if (r < 0 && (!g->jumped.known || check_steps(&g->jumped, &now, &unconfirmed) < 0)) {
 		g->jumped = now;
-		*ret_gate = to.gate;
 		return r;
 	}
 	g->admitted = now;
 	g->jumped = (struct sample_step_memory){};
 	return 0;
+}
+
+int sample_admit(struct sample_gates *g, const struct sample *s, const struct sample_limits *limits,
+		 int64_t now_msec, enum sample_gate *ret_gate, char ret_reason[SAMPLE_REASON_BYTES])
+{
+	struct refusal to;
+	int r = admit(g, s, limits, now_msec, &to);
+
+	if (r < 0) {
+		memcpy(ret_reason, to.reason, sizeof to.reason);
+		*ret_gate = to.gate;
+	}
+	return r;
 }

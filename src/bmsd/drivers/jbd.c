@@ -162,7 +162,7 @@ static enum driver_step take_cells(struct jbd *j, const uint8_t *data, size_t si
 static enum driver_step take_counters(struct jbd *j, const uint8_t *data, size_t size,
 				      struct link_errors *errors)
 {
-	if (size < JBD_COUNTERS_MIN_BYTES)
+	if (size < (size_t)JBD_COUNTERS_MIN_BYTES)
 		return malformed(j, errors);
 	for (size_t i = 0; i < JBD_COUNTERS; i++)
 		j->counters[i] = u16(data + 2 * i);

@@ -54,8 +54,10 @@ static int read_attribute(int dirfd, const char *name, char ret[ATTRIBUTE_BYTES]
 /* False if there is no such text; the first error that is more than that is kept. */
 static bool text(struct reading *r, const char *name, char ret[ATTRIBUTE_BYTES])
 {
-	int error = r->error < 0 ? r->error : read_attribute(r->dirfd, name, ret);
+	int error;
 
+	ret[0] = '\0';
+	error = r->error < 0 ? r->error : read_attribute(r->dirfd, name, ret);
 	if (error == 0)
 		return ret[0] != '\0';
 	if (!is_missing(error))
