@@ -27,18 +27,18 @@ static const char *const yes_no[] = { "yes", "no", NULL };
 	X(capacity_mah, estimator.capacity_design_mah, 100, 10000000)                              \
 	X(cell_full_mv, estimator.cell_full_mv, 1000, 5000)                                        \
 	X(cell_empty_mv, estimator.cell_empty_mv, 1000, 5000)                                      \
-	X(full_tolerance_mv, estimator.full_tolerance_mv, 0, 200)                                  \
+	X(full_tolerance_mv, estimator.full_tolerance_mv, 0, 100)                                  \
 	X(full_current_permille, estimator.full_current_permille, 1, 500)                          \
 	X(full_hold_sec, estimator.full_hold_sec, 1, 3600)                                         \
-	X(empty_current_permille, estimator.empty_current_permille, 1, 2000)                       \
+	X(empty_current_permille, estimator.empty_current_permille, 1, 1000)                       \
 	X(empty_hold_sec, estimator.empty_hold_sec, 1, 3600)                                       \
 	X(rest_current_ma, estimator.rest_current_ma, 1, 5000)                                     \
 	X(rest_sec, estimator.rest_sec, 60, 86400)                                                 \
 	X(ocv_tolerance_mv, estimator.ocv_tolerance_mv, 1, 100)                                    \
-	X(charge_efficiency_permille, estimator.charge_efficiency_permille, 900, 1000)             \
+	X(charge_efficiency_permille, estimator.charge_efficiency_permille, 980, 1000)             \
 	X(current_deadband_ma, estimator.current_deadband_ma, 0, 1000)                             \
 	X(current_error_permille, estimator.current_error_permille, 0, 100)                        \
-	X(offset_max_ma, estimator.offset_max_ma, 0, 5000)                                         \
+	X(offset_max_ma, estimator.offset_max_ma, 1, 10000)                                        \
 	X(capacity_error_permille, estimator.capacity_error_permille, 1, 500)                      \
 	X(end_of_life_percent, estimator.end_of_life_percent, 10, 99)                              \
 	X(cycles_to_end_of_life, estimator.cycles_to_end_of_life, 10, 100000)                      \

@@ -37,7 +37,20 @@ static struct facts facts_of_one_good_pack(void)
 	v->recent_polls = 15;
 	v->errors.n[LINK_ERROR_TIMEOUT] = 1;
 	(void)strcpy(v->model, "BOARD");
-	v->sample = (struct sample){ .voltage_uv = 7800000,
+	v->line_open = true;
+	f.packs[0].estimator = (struct estimator_view){ .soc_centipercent = 7234,
+							.margin_centipercent = 210,
+							.cycles_milli = 9500,
+							.soh_centipercent = -1,
+							.time_to_empty_sec = -1,
+							.time_to_full_sec = 600,
+							.soc_source = SOC_SOURCE_BOARD_DELTA };
+	f.packs[0].limits.discharge_current_max_ua = 40000000;
+	f.event_sequence = 41;
+	v->sample = (struct sample){ .valid = (1u << SAMPLE_FIELD_COUNT) - 1 -
+					      (1u << SAMPLE_COUNTERS) -
+					      (1u << SAMPLE_FET_TEMPERATURE),
+				     .voltage_uv = 7800000,
 				     .current_ua = -990000,
 				     .charge_uah = 28800000,
 				     .charge_full_design_uah = 40000000,
@@ -122,6 +135,11 @@ static void test_health_of_a_good_pack(void **state)
 	assert_int_equal(number(member(pack, "errors"), "timeout"), 1);
 	assert_int_equal(number(member(pack, "errors"), "checksum"), 0);
 	assert_int_equal(number(pack, "soc_percent"), 72);
+	assert_int_equal(number(pack, "soc_centipercent"), 7234);
+	assert_int_equal(number(pack, "soc_margin_centipercent"), 210);
+	assert_string_equal(text(pack, "soc_source"), "board-delta");
+	assert_int_equal(number(pack, "cycles_milli"), 9500);
+	assert_int_equal(number(h, "event_sequence"), 41);
 	assert_int_equal(number(s, "soc_saved_percent"), 73);
 	assert_true(cJSON_IsTrue(member(s, "restored")));
 	assert_int_equal(number(s, "samples_total"), 1000);
@@ -139,6 +157,7 @@ static void test_unknown_is_absent(void **state)
 	v->present = v->link_up = false;
 	v->age_msec = v->first_sample_msec = -1;
 	v->sample = (struct sample){ .capacity_percent = -1 };
+	f.packs[0].estimator.soc_centipercent = -1;
 	f.packs[0].state.soc_restored_percent = -1;
 	h = build(health_build, &f);
 	for (size_t i = 0; i < ELEMENTSOF(absent); i++)
@@ -186,6 +205,76 @@ static void test_riding_charging_and_protections_are_no_time_for_it(void **state
 			assert_string_equal(cJSON_GetArrayItem(reasons, 0)->valuestring,
 					    table[i].first);
 	}
+}
+
+static int refusals(const struct facts *f, const char *sentence)
+{
+	_cleanup_json_ cJSON *h = build(health_build, f);
+	const cJSON *reasons = member(h, "update_reasons");
+
+	if (cJSON_GetArraySize(reasons) > 0)
+		assert_string_equal(cJSON_GetArrayItem(reasons, 0)->valuestring, sentence);
+	return cJSON_GetArraySize(reasons);
+}
+
+static void test_what_bmsd_knows_itself_is_a_reason_too(void **state)
+{
+	struct facts f = facts_of_one_good_pack();
+	struct alarms_settings settings = {};
+	struct alarms_memory alarms = {};
+
+	(void)state;
+	alarms_preset(CHEMISTRY_NMC, 0, 0, &settings);
+	f.packs[0].alarms = &alarms;
+	f.packs[0].alarm_settings = &settings;
+	assert_int_equal(refusals(&f, ""), 0);
+	alarms.states[ALARM_CELL_OVERVOLTAGE].set = true;
+	assert_int_equal(refusals(&f, "pack 0: alarm cell-overvoltage is set"), 1);
+	/* A new bmsd may be what cures that. */
+	alarms = (struct alarms_memory){ .states[ALARM_NO_DATA] = { .set = true } };
+	assert_int_equal(refusals(&f, ""), 0);
+	f.packs[0].estimator.soc_centipercent = 1499;
+	assert_int_equal(refusals(&f, "pack 0: low charge: 14 %"), 1);
+	f.packs[0].estimator.soc_centipercent = 1500;
+	assert_int_equal(refusals(&f, ""), 0);
+	/* Without one of our own the board's counts. */
+	f.packs[0].estimator.soc_centipercent = -1;
+	f.packs[0].pack.sample.capacity_percent = 3;
+	assert_int_equal(refusals(&f, "pack 0: low charge: 3 %"), 1);
+	f.packs[0].pack.sample.capacity_percent = 72;
+	f.packs[0].pack.sample.balancing = 4;
+	assert_int_equal(refusals(&f, "pack 0: cells are being balanced"), 1);
+	f.packs[0].pack.sample.balancing = 0;
+	f.packs[0].estimator.learning = true;
+	assert_int_equal(refusals(&f, "pack 0: its capacity is about to be learned"), 1);
+}
+
+static void test_status_says_what_is_derived(void **state)
+{
+	struct facts f = facts_of_one_good_pack();
+	struct lifetime lifetime = { .discharged_uwh = 7000000 };
+	struct fet_memory fet = { .locks[FET_CHARGE] = { .locked = true, .reason = "service" } };
+	_cleanup_json_ cJSON *s = NULL;
+	const cJSON *pack, *estimate;
+
+	(void)state;
+	f.packs[0].lifetime = &lifetime;
+	f.packs[0].fet = &fet;
+	s = build(status_build, &f);
+	pack = pack_of(s);
+	estimate = member(pack, "estimate");
+	assert_int_equal(number(estimate, "soc_centipercent"), 7234);
+	assert_int_equal(number(estimate, "time_to_full_avg_sec"), 600);
+	assert_null(cJSON_GetObjectItemCaseSensitive(estimate, "time_to_empty_avg_sec"));
+	assert_int_equal(number(pack, "cell_max_number"), 2);
+	assert_int_equal(number(pack, "cell_spread_uv"), 1000);
+	assert_int_equal(number(pack, "power_now_uw"), -7722000);
+	assert_int_equal(number(member(pack, "limits"), "discharge_current_max_ua"), 40000000);
+	assert_int_equal(number(member(pack, "lifetime"), "discharged_uwh"), 7000000);
+	assert_string_equal(text(cJSON_GetArrayItem(member(pack, "fet_locks"), 0), "which"),
+			    "charge");
+	assert_null(cJSON_GetObjectItemCaseSensitive(pack, "fet_temperature_decicelsius"));
+	assert_null(cJSON_GetObjectItemCaseSensitive(pack, "counters"));
 }
 
 static void test_no_packs(void **state)
@@ -286,9 +375,9 @@ static void test_status_for_people(void **state)
 	assert_non_null(strstr(out, "bmsd B202108010001, up for 15 s\n"));
 	assert_non_null(strstr(out, "pack 0 (jbd, link up) BOARD\n"));
 	assert_non_null(strstr(out, "7.80 V\n"));
-	assert_non_null(strstr(out, "-0.99 A\n"));
+	assert_non_null(strstr(out, "-0.99 A, -8 W\n"));
 	assert_non_null(strstr(out, " 3.900 3.901\n"));
-	assert_non_null(strstr(out, " -5.2\n"));
+	assert_non_null(strstr(out, " -5.2 C\n"));
 	assert_int_equal(client_print_status("{}", stderr), -EBADMSG);
 	assert_int_equal(client_print_status("{\"packs\":[1,2]", stderr), -EBADMSG);
 }
@@ -299,6 +388,8 @@ int main(void)
 		cmocka_unit_test(test_health_of_a_good_pack),
 		cmocka_unit_test(test_unknown_is_absent),
 		cmocka_unit_test(test_riding_charging_and_protections_are_no_time_for_it),
+		cmocka_unit_test(test_what_bmsd_knows_itself_is_a_reason_too),
+		cmocka_unit_test(test_status_says_what_is_derived),
 		cmocka_unit_test(test_no_packs),
 		cmocka_unit_test(test_the_largest_health_fits_the_protocol),
 		cmocka_unit_test(test_status_has_the_sample),
