@@ -42,7 +42,6 @@ struct threshold {
 /* The presets are those of the field: see bmsd.conf(5). Current rules have none: the board's limit,
  * in percent, stands in their place. */
 struct definition {
-	const char *name;
 	enum alarm_level level;
 	enum quantity quantity;
 	enum when when;
@@ -52,117 +51,63 @@ struct definition {
 	struct threshold nmc, lfp;
 };
 
-#define BOTH(...) __VA_ARGS__, __VA_ARGS__
+/* clang-format off */
+#define ROW(id, level, quantity, when, unit, low, delay, ...) \
+	[ALARM_##id] = { ALARM_LEVEL_##level, QUANTITY_##quantity, WHEN_##when, ALARM_UNIT_##unit, low, delay, __VA_ARGS__ }
+#define SAME(set, clear) { set, clear }, { set, clear }
 
-/* clang-format off: a table */
 static const struct definition definitions[ALARM_COUNT] = {
-	[ALARM_CELL_VOLTAGE_HIGH] = { "cell-voltage-high",
-				      ALARM_LEVEL_WARNING,
-				      QUANTITY_CELL_MAX,
-				      WHEN_ALWAYS,
-				      ALARM_UNIT_UV,
-				      false,
-				      3000,
-				      { 4180000, 4100000 },
-				      { 3580000, 3450000 } },
-	[ALARM_CELL_OVERVOLTAGE] = { "cell-overvoltage",
-				     ALARM_LEVEL_ALARM,
-				     QUANTITY_CELL_MAX,
-				     WHEN_ALWAYS,
-				     ALARM_UNIT_UV,
-				     false,
-				     3000,
-				     { 4230000, 4100000 },
-				     { 3650000, 3450000 } },
-	[ALARM_CELL_VOLTAGE_LOW] = { "cell-voltage-low",
-				     ALARM_LEVEL_WARNING,
-				     QUANTITY_CELL_MIN,
-				     WHEN_ALWAYS,
-				     ALARM_UNIT_UV,
-				     true,
-				     5000,
-				     { 3200000, 3350000 },
-				     { 2900000, 3050000 } },
-	[ALARM_CELL_UNDERVOLTAGE] = { "cell-undervoltage",
-				      ALARM_LEVEL_ALARM,
-				      QUANTITY_CELL_MIN,
-				      WHEN_ALWAYS,
-				      ALARM_UNIT_UV,
-				      true,
-				      5000,
-				      { 3000000, 3350000 },
-				      { 2600000, 3050000 } },
-	[ALARM_CELL_SPREAD] = { "cell-spread",
-				ALARM_LEVEL_WARNING,
-				QUANTITY_CELL_SPREAD,
-				WHEN_ALWAYS,
-				ALARM_UNIT_UV,
-				false,
-				60000,
-				{ 80000, 50000 },
-				{ 60000, 40000 } },
-	[ALARM_CELL_SPREAD_LARGE] = { "cell-spread-large",
-				      ALARM_LEVEL_ALARM,
-				      QUANTITY_CELL_SPREAD,
-				      WHEN_ALWAYS,
-				      ALARM_UNIT_UV,
-				      false,
-				      60000,
-				      { 300000, 50000 },
-				      { 300000, 40000 } },
-	[ALARM_CHARGE_TEMPERATURE_LOW] = { "charge-temperature-low", ALARM_LEVEL_WARNING,
-					   QUANTITY_TEMPERATURE_MIN, WHEN_CHARGING,
-					   ALARM_UNIT_DECICELSIUS, true, 10000, BOTH({ 50, 100 }) },
-	[ALARM_CHARGE_UNDERTEMPERATURE] = { "charge-undertemperature", ALARM_LEVEL_ALARM,
-					    QUANTITY_TEMPERATURE_MIN, WHEN_CHARGING,
-					    ALARM_UNIT_DECICELSIUS, true, 10000, BOTH({ 0, 50 }) },
-	[ALARM_CHARGE_TEMPERATURE_HIGH] = { "charge-temperature-high", ALARM_LEVEL_WARNING,
-					    QUANTITY_TEMPERATURE_MAX, WHEN_CHARGING,
-					    ALARM_UNIT_DECICELSIUS, false, 10000,
-					    BOTH({ 420, 370 }) },
-	[ALARM_CHARGE_OVERTEMPERATURE] = { "charge-overtemperature", ALARM_LEVEL_ALARM,
-					   QUANTITY_TEMPERATURE_MAX, WHEN_CHARGING,
-					   ALARM_UNIT_DECICELSIUS, false, 10000,
-					   BOTH({ 450, 400 }) },
-	[ALARM_TEMPERATURE_LOW] = { "temperature-low", ALARM_LEVEL_WARNING,
-				    QUANTITY_TEMPERATURE_MIN, WHEN_NOT_CHARGING,
-				    ALARM_UNIT_DECICELSIUS, true, 10000, BOTH({ -100, -50 }) },
-	[ALARM_UNDERTEMPERATURE] = { "undertemperature", ALARM_LEVEL_ALARM,
-				     QUANTITY_TEMPERATURE_MIN, WHEN_NOT_CHARGING,
-				     ALARM_UNIT_DECICELSIUS, true, 10000, BOTH({ -200, -150 }) },
-	[ALARM_TEMPERATURE_HIGH] = { "temperature-high", ALARM_LEVEL_WARNING,
-				     QUANTITY_TEMPERATURE_MAX, WHEN_NOT_CHARGING,
-				     ALARM_UNIT_DECICELSIUS, false, 10000, BOTH({ 550, 500 }) },
-	[ALARM_OVERTEMPERATURE] = { "overtemperature", ALARM_LEVEL_ALARM, QUANTITY_TEMPERATURE_MAX,
-				    WHEN_NOT_CHARGING, ALARM_UNIT_DECICELSIUS, false, 10000,
-				    BOTH({ 600, 550 }) },
-	[ALARM_FET_TEMPERATURE_HIGH] = { "fet-temperature-high", ALARM_LEVEL_WARNING,
-					 QUANTITY_FET_TEMPERATURE, WHEN_ALWAYS,
-					 ALARM_UNIT_DECICELSIUS, false, 10000, BOTH({ 750, 700 }) },
-	[ALARM_FET_OVERTEMPERATURE] = { "fet-overtemperature", ALARM_LEVEL_ALARM,
-					QUANTITY_FET_TEMPERATURE, WHEN_ALWAYS,
-					ALARM_UNIT_DECICELSIUS, false, 10000, BOTH({ 850, 700 }) },
-	[ALARM_CHARGE_CURRENT_HIGH] = { "charge-current-high", ALARM_LEVEL_WARNING,
-					QUANTITY_CHARGE_CURRENT, WHEN_ALWAYS, ALARM_UNIT_UA, false,
-					5000, BOTH({ 90, 85 }) },
-	[ALARM_CHARGE_OVERCURRENT] = { "charge-overcurrent", ALARM_LEVEL_ALARM,
-				       QUANTITY_CHARGE_CURRENT, WHEN_ALWAYS, ALARM_UNIT_UA, false,
-				       5000, BOTH({ 100, 90 }) },
-	[ALARM_DISCHARGE_CURRENT_HIGH] = { "discharge-current-high", ALARM_LEVEL_WARNING,
-					   QUANTITY_DISCHARGE_CURRENT, WHEN_ALWAYS, ALARM_UNIT_UA,
-					   false, 5000, BOTH({ 90, 85 }) },
-	[ALARM_DISCHARGE_OVERCURRENT] = { "discharge-overcurrent", ALARM_LEVEL_ALARM,
-					  QUANTITY_DISCHARGE_CURRENT, WHEN_ALWAYS, ALARM_UNIT_UA,
-					  false, 5000, BOTH({ 100, 90 }) },
-	[ALARM_CHARGE_LOW] = { "charge-low", ALARM_LEVEL_INFO, QUANTITY_SOC, WHEN_ALWAYS,
-			       ALARM_UNIT_CENTIPERCENT, true, 10000, BOTH({ 1500, 1800 }) },
-	[ALARM_RESISTANCE_HIGH] = { "resistance-high", ALARM_LEVEL_WARNING,
-				    QUANTITY_RESISTANCE_GROWTH, WHEN_ALWAYS,
-				    ALARM_UNIT_CENTIPERCENT, false, 60000, BOTH({ 20000, 18000 }) },
-	[ALARM_BOARD_PROTECTION] = { "board-protection", ALARM_LEVEL_ALARM, QUANTITY_PROTECTIONS,
-				     WHEN_ALWAYS, ALARM_UNIT_COUNT, false, 0, BOTH({ 1, 0 }) },
-	[ALARM_NO_DATA] = { "no-data", ALARM_LEVEL_WARNING, QUANTITY_NO_DATA, WHEN_ALWAYS,
-			    ALARM_UNIT_MSEC, false, 0, BOTH({ NO_DATA_MSEC, 0 }) },
+	ROW(CELL_VOLTAGE_HIGH, WARNING, CELL_MAX, ALWAYS, UV, false, 3000, { 4180000, 4100000 }, { 3580000, 3450000 }),
+	ROW(CELL_OVERVOLTAGE, ALARM, CELL_MAX, ALWAYS, UV, false, 3000, { 4230000, 4100000 }, { 3650000, 3450000 }),
+	ROW(CELL_VOLTAGE_LOW, WARNING, CELL_MIN, ALWAYS, UV, true, 5000, { 3200000, 3350000 }, { 2900000, 3050000 }),
+	ROW(CELL_UNDERVOLTAGE, ALARM, CELL_MIN, ALWAYS, UV, true, 5000, { 3000000, 3350000 }, { 2600000, 3050000 }),
+	ROW(CELL_SPREAD, WARNING, CELL_SPREAD, ALWAYS, UV, false, 60000, { 80000, 50000 }, { 60000, 40000 }),
+	ROW(CELL_SPREAD_LARGE, ALARM, CELL_SPREAD, ALWAYS, UV, false, 60000, { 300000, 50000 }, { 300000, 40000 }),
+	ROW(CHARGE_TEMPERATURE_LOW, WARNING, TEMPERATURE_MIN, CHARGING, DECICELSIUS, true, 10000, SAME(50, 100)),
+	ROW(CHARGE_UNDERTEMPERATURE, ALARM, TEMPERATURE_MIN, CHARGING, DECICELSIUS, true, 10000, SAME(0, 50)),
+	ROW(CHARGE_TEMPERATURE_HIGH, WARNING, TEMPERATURE_MAX, CHARGING, DECICELSIUS, false, 10000, SAME(420, 370)),
+	ROW(CHARGE_OVERTEMPERATURE, ALARM, TEMPERATURE_MAX, CHARGING, DECICELSIUS, false, 10000, SAME(450, 400)),
+	ROW(TEMPERATURE_LOW, WARNING, TEMPERATURE_MIN, NOT_CHARGING, DECICELSIUS, true, 10000, SAME(-100, -50)),
+	ROW(UNDERTEMPERATURE, ALARM, TEMPERATURE_MIN, NOT_CHARGING, DECICELSIUS, true, 10000, SAME(-200, -150)),
+	ROW(TEMPERATURE_HIGH, WARNING, TEMPERATURE_MAX, NOT_CHARGING, DECICELSIUS, false, 10000, SAME(550, 500)),
+	ROW(OVERTEMPERATURE, ALARM, TEMPERATURE_MAX, NOT_CHARGING, DECICELSIUS, false, 10000, SAME(600, 550)),
+	ROW(FET_TEMPERATURE_HIGH, WARNING, FET_TEMPERATURE, ALWAYS, DECICELSIUS, false, 10000, SAME(750, 700)),
+	ROW(FET_OVERTEMPERATURE, ALARM, FET_TEMPERATURE, ALWAYS, DECICELSIUS, false, 10000, SAME(850, 700)),
+	ROW(CHARGE_CURRENT_HIGH, WARNING, CHARGE_CURRENT, ALWAYS, UA, false, 5000, SAME(90, 85)),
+	ROW(CHARGE_OVERCURRENT, ALARM, CHARGE_CURRENT, ALWAYS, UA, false, 5000, SAME(100, 90)),
+	ROW(DISCHARGE_CURRENT_HIGH, WARNING, DISCHARGE_CURRENT, ALWAYS, UA, false, 5000, SAME(90, 85)),
+	ROW(DISCHARGE_OVERCURRENT, ALARM, DISCHARGE_CURRENT, ALWAYS, UA, false, 5000, SAME(100, 90)),
+	ROW(CHARGE_LOW, INFO, SOC, ALWAYS, CENTIPERCENT, true, 10000, SAME(1500, 1800)),
+	ROW(RESISTANCE_HIGH, WARNING, RESISTANCE_GROWTH, ALWAYS, CENTIPERCENT, false, 60000, SAME(20000, 18000)),
+	ROW(BOARD_PROTECTION, ALARM, PROTECTIONS, ALWAYS, COUNT, false, 0, SAME(1, 0)),
+	ROW(NO_DATA, WARNING, NO_DATA, ALWAYS, MSEC, false, 0, SAME(NO_DATA_MSEC, 0)),
+};
+
+static const char *const names[ALARM_COUNT] = {
+	[ALARM_CELL_VOLTAGE_HIGH] = "cell-voltage-high",
+	[ALARM_CELL_OVERVOLTAGE] = "cell-overvoltage",
+	[ALARM_CELL_VOLTAGE_LOW] = "cell-voltage-low",
+	[ALARM_CELL_UNDERVOLTAGE] = "cell-undervoltage",
+	[ALARM_CELL_SPREAD] = "cell-spread",
+	[ALARM_CELL_SPREAD_LARGE] = "cell-spread-large",
+	[ALARM_CHARGE_TEMPERATURE_LOW] = "charge-temperature-low",
+	[ALARM_CHARGE_UNDERTEMPERATURE] = "charge-undertemperature",
+	[ALARM_CHARGE_TEMPERATURE_HIGH] = "charge-temperature-high",
+	[ALARM_CHARGE_OVERTEMPERATURE] = "charge-overtemperature",
+	[ALARM_TEMPERATURE_LOW] = "temperature-low",
+	[ALARM_UNDERTEMPERATURE] = "undertemperature",
+	[ALARM_TEMPERATURE_HIGH] = "temperature-high",
+	[ALARM_OVERTEMPERATURE] = "overtemperature",
+	[ALARM_FET_TEMPERATURE_HIGH] = "fet-temperature-high",
+	[ALARM_FET_OVERTEMPERATURE] = "fet-overtemperature",
+	[ALARM_CHARGE_CURRENT_HIGH] = "charge-current-high",
+	[ALARM_CHARGE_OVERCURRENT] = "charge-overcurrent",
+	[ALARM_DISCHARGE_CURRENT_HIGH] = "discharge-current-high",
+	[ALARM_DISCHARGE_OVERCURRENT] = "discharge-overcurrent",
+	[ALARM_CHARGE_LOW] = "charge-low",
+	[ALARM_RESISTANCE_HIGH] = "resistance-high",
+	[ALARM_BOARD_PROTECTION] = "board-protection",
+	[ALARM_NO_DATA] = "no-data",
 };
 /* clang-format on */
 
@@ -170,13 +115,13 @@ static const char *const level_names[ALARM_LEVEL_COUNT] = { "info", "warning", "
 
 const char *alarm_name(unsigned id)
 {
-	return id < ALARM_COUNT ? definitions[id].name : "unknown";
+	return id < ALARM_COUNT ? names[id] : "unknown";
 }
 
 int alarm_find(const char *name, enum alarm_id *ret)
 {
 	for (unsigned id = 0; id < ALARM_COUNT; id++) {
-		if (strcmp(definitions[id].name, name) != 0)
+		if (strcmp(names[id], name) != 0)
 			continue;
 		*ret = (enum alarm_id)id;
 		return 0;
@@ -253,8 +198,8 @@ int alarms_check_settings(const struct alarms_settings *s, char ret_reason[SAMPL
 		if (!rule->enabled || (low ? rule->clear > rule->set : rule->clear < rule->set))
 			continue;
 		(void)snprintf(ret_reason, SAMPLE_REASON_BYTES,
-			       "alarm %s: it must be cleared %s the value that sets it",
-			       definitions[id].name, low ? "above" : "below");
+			       "alarm %s: it must be cleared %s the value that sets it", names[id],
+			       low ? "above" : "below");
 		return -EINVAL;
 	}
 	return 0;
@@ -357,7 +302,7 @@ static enum verdict judge(const struct alarms *a, const struct definition *d,
 {
 	if (!measure(a, d->quantity, s, derived, ret))
 		return VERDICT_UNKNOWN;
-	if (d->when == WHEN_ALWAYS)
+	if (d->when == WHEN_ALWAYS || !s)
 		return VERDICT_VALUE;
 	if (!sample_has(s, SAMPLE_CURRENT))
 		return VERDICT_UNKNOWN;
