@@ -59,15 +59,19 @@ static bool measure_best(const struct estimator *e, const struct anchor *here, s
 	return found;
 }
 
-/* How far the truth may be from the new value, seen from the truth. */
+/* What the capacity was known to be within and what it is now measured to be within are both true, or
+ * what was known is out of date. */
 static double error_after(const struct estimator *e, const struct measured *m, double full_ah)
 {
-	double apart = fmin(fabs(m->ah - full_ah) / full_ah + m->bound, 0.9);
-	double measured = apart / (1 - apart);
-	double moved = e->capacity_error +
-		       fabs(full_ah - e->full_ah) / e->full_ah * (1 + e->capacity_error);
+	double known_low = e->full_ah / (1 + e->capacity_error);
+	double known_high = e->full_ah / fmax(0.1, 1 - e->capacity_error);
+	double low = m->ah * (1 - m->bound), high = m->ah * (1 + m->bound);
 
-	return clamp(fmin(measured, moved), ERROR_LEAST, 1);
+	if (low < known_high && high > known_low) {
+		low = fmax(low, known_low);
+		high = fmin(high, known_high);
+	}
+	return clamp(fmax(full_ah / low - 1, 1 - full_ah / high), ERROR_LEAST, 1);
 }
 
 bool estimator_learn_capacity(struct estimator *e, const struct anchor *here)
