@@ -21,10 +21,12 @@ enum probe_verdict {
 };
 
 /* The state of charge that a board says may move this much between the two looks. */
-#define PROBE_SOC_TOLERANCE_PERCENT 3
+#define PROBE_SOC_TOLERANCE_PERCENT	     3
+/* bmsd's own, which it must have brought over the restart; little flows while an upgrade is let in. */
+#define PROBE_OWN_SOC_TOLERANCE_CENTIPERCENT 100
 /* An error rate is damning only once it stands on this many polls; before, it is "not yet". */
-#define PROBE_RATE_POLLS	    20
-#define PROBE_RATE_FLOOR_PERMILLE   50
+#define PROBE_RATE_POLLS		     20
+#define PROBE_RATE_FLOOR_PERMILLE	     50
 
 /* health as health_build() makes it, of any version: a member that is missing is not judged.
  * reasons is an array that sentences are added to. */

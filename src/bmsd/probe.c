@@ -137,6 +137,25 @@ static void judge_charge(struct judgement *j, const cJSON *was, const cJSON *is)
 		       soc_is);
 }
 
+/* What bmsd itself counts, and must have kept. Absent in an older one's Health: not judged. */
+static void judge_own_charge(struct judgement *j, const cJSON *was, const cJSON *is)
+{
+	int64_t soc_was = number_or(was, "soc_centipercent", -1);
+	int64_t soc_is = number_or(is, "soc_centipercent", -1);
+	int64_t cycles_was = number_or(was, "cycles_milli", -1);
+	int64_t cycles_is = number_or(is, "cycles_milli", -1);
+
+	if (soc_was >= 0 && soc_is >= 0 &&
+	    llabs(soc_is - soc_was) > PROBE_OWN_SOC_TOLERANCE_CENTIPERCENT)
+		object(j, PROBE_BAD,
+		       "bmsd's own state of charge was %.2f %% and is now %.2f %% (from %.32s)",
+		       (double)soc_was / 100, (double)soc_is / 100,
+		       json_text_or(is, "soc_source", "an unknown source"));
+	if (cycles_was >= 0 && cycles_is >= 0 && cycles_is < cycles_was)
+		object(j, PROBE_BAD, "it had %.3f full cycles and has now %.3f",
+		       (double)cycles_was / 1000, (double)cycles_is / 1000);
+}
+
 static void judge_state(struct judgement *j, const cJSON *was, const cJSON *is)
 {
 	const cJSON *state_was = NULL, *state_is = NULL;
@@ -168,6 +187,18 @@ static void judge_pack(struct judgement *j, const cJSON *was, const cJSON *is)
 	judge_identity(j, was, is);
 	judge_error_rate(j, was, is);
 	judge_charge(j, was, is);
+	judge_own_charge(j, was, is);
+}
+
+/* A number that was shown once must never be given again. */
+static void judge_events(struct judgement *j, const cJSON *baseline, const cJSON *health)
+{
+	int64_t was = number_or(baseline, "event_sequence", -1);
+	int64_t is = number_or(health, "event_sequence", -1);
+
+	if (was >= 0 && is >= 0 && is < was)
+		object(j, PROBE_BAD,
+		       "the last event was number %" PRId64 " and is now number %" PRId64, was, is);
 }
 
 enum probe_verdict probe_judge_after(const cJSON *baseline, const cJSON *health,
@@ -184,6 +215,7 @@ enum probe_verdict probe_judge_after(const cJSON *baseline, const cJSON *health,
 	}
 	if (!flag_or(health, "ready", false))
 		object(&j, PROBE_NOT_YET, "the daemon is not ready");
+	judge_events(&j, baseline, health);
 	cJSON_ArrayForEach (was, packs_of(baseline)) {
 		const char *name = json_text_or(was, "name", "");
 		const cJSON *is = find_pack(health, name);

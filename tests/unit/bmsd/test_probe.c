@@ -227,9 +227,42 @@ static void test_before(void **state)
 			    "pack 0: 5.0 A is flowing");
 }
 
+/* What a later schema adds is judged where both sides have it, and nowhere else. */
+static void test_what_bmsd_counts_itself_must_be_kept(void **state)
+{
+	static const struct {
+		const char *path, *before, *after;
+		enum probe_verdict verdict;
+		const char *reason;
+	} table[] = {
+		{ "pack.soc_centipercent", "7234", "7334", PROBE_WELL, "" },
+		{ "pack.soc_centipercent", "7234", "7335", PROBE_BAD, "own state of charge" },
+		{ "pack.soc_centipercent", "7234", "7133", PROBE_BAD, "own state of charge" },
+		{ "pack.soc_centipercent", NULL, "7133", PROBE_WELL, "" },
+		{ "pack.soc_centipercent", "7234", NULL, PROBE_WELL, "" },
+		{ "pack.cycles_milli", "9500", "9500", PROBE_WELL, "" },
+		{ "pack.cycles_milli", "9500", "9499", PROBE_BAD, "full cycles" },
+		{ "event_sequence", "41", "41", PROBE_WELL, "" },
+		{ "event_sequence", "41", "40", PROBE_BAD, "event was number 41" },
+		{ "event_sequence", NULL, "0", PROBE_WELL, "" },
+		{ "event_sequence", "41", NULL, PROBE_WELL, "" },
+	};
+	char reason[200];
+
+	(void)state;
+	for (size_t i = 0; i < ELEMENTSOF(table); i++) {
+		assert_int_equal(judge(good_but(table[i].path, table[i].before),
+				       good_but(table[i].path, table[i].after), reason,
+				       sizeof reason),
+				 table[i].verdict);
+		assert_non_null(strstr(reason, table[i].reason));
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_what_bmsd_counts_itself_must_be_kept),
 		cmocka_unit_test(test_as_well_as_before),
 		cmocka_unit_test(test_another_version_answers),
 		cmocka_unit_test(test_any_version_is_expected),
