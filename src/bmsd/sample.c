@@ -184,7 +184,7 @@ static int check(const struct sample *s, const struct sample_limits *limits, str
 int sample_check(const struct sample *s, const struct sample_limits *limits,
 		 char ret_reason[SAMPLE_REASON_BYTES])
 {
-	struct refusal to;
+	struct refusal to = {};
 	int r = check(s, limits, &to);
 
 	if (r < 0)
@@ -259,7 +259,7 @@ static int admit(struct sample_gates *g, const struct sample *s, const struct sa
 		 int64_t now_msec, struct refusal *to)
 {
 	struct sample_step_memory now = remember(s, now_msec);
-	struct refusal unconfirmed;
+	struct refusal unconfirmed = {};
 	int r;
 
 	r = check(s, limits, to);
@@ -278,7 +278,7 @@ static int admit(struct sample_gates *g, const struct sample *s, const struct sa
 int sample_admit(struct sample_gates *g, const struct sample *s, const struct sample_limits *limits,
 		 int64_t now_msec, enum sample_gate *ret_gate, char ret_reason[SAMPLE_REASON_BYTES])
 {
-	struct refusal to;
+	struct refusal to = {};
 	int r = admit(g, s, limits, now_msec, &to);
 
 	if (r < 0) {

@@ -327,13 +327,13 @@ static void set_valid(struct sample *s, enum sample_field field)
 /* Day, month, year since 2000, in 5, 4 and 7 bits. */
 static void decode_identity(const uint8_t *d, struct sample *s)
 {
-	unsigned date = u16(d + 10);
+	unsigned date = u16(d + 10), version = d[18];
 	unsigned year = 2000 + (date >> 9), month = date >> 5 & 15, day = date & 31;
 
 	if (month >= 1 && month <= 12 && day >= 1)
 		(void)snprintf(s->manufactured, sizeof s->manufactured, "%04u-%02u-%02u", year,
 			       month, day);
-	(void)snprintf(s->firmware, sizeof s->firmware, "%u.%u", d[18] >> 4, d[18] & 15u);
+	(void)snprintf(s->firmware, sizeof s->firmware, "%u.%u", version >> 4, version & 15);
 }
 
 /* Only where it is what we take it for: the residual charge stands in both places. */

@@ -9,6 +9,7 @@
 
 #include <arpa/inet.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/ioctl.h>
@@ -471,6 +472,18 @@ static void test_addresses(void **state)
 
 /* ---- recordings ---- */
 
+static void put(struct fixture *f, const char *name, const char *value)
+{
+	char path[128];
+	FILE *file;
+
+	(void)snprintf(path, sizeof path, "%s/%s", f->dir, name);
+	file = fopen(path, "we");
+	assert_non_null(file);
+	assert_true(fputs(value, file) >= 0);
+	assert_int_equal(fclose(file), 0);
+}
+
 static void test_a_recording_gives_the_same_samples_again(void **state)
 {
 	static const char *const kinds[] = { "replay", "replay-fast" };
@@ -499,6 +512,64 @@ static void test_a_recording_gives_the_same_samples_again(void **state)
 		run_until(f, f->n_samples == 1);
 		assert_memory_equal(&f->samples[0], &recorded[0], sizeof recorded[0]);
 	}
+}
+
+/* What the recording gives to a request, waited for; "" for nothing. */
+static void give_and_take(struct link *l, const char *request, const char *expected)
+{
+	struct pollfd waiting = { .fd = link_fd(l), .events = POLLIN };
+	size_t size = strlen(expected);
+	char bytes[8] = "";
+
+	assert_int_equal(link_write(l, request, strlen(request)), (ssize_t)strlen(request));
+	for (size_t at = 0; at < size; at++) {
+		assert_int_equal(poll(&waiting, 1, DEADLINE_MSEC), 1);
+		/* One by one: what is not taken stays. */
+		assert_int_equal(link_read(l, bytes, 1), 1);
+		assert_int_equal(bytes[0], expected[at]);
+	}
+	assert_int_equal(poll(&waiting, 1, 0), 0);
+	assert_int_equal(link_read(l, bytes, 1), -EAGAIN);
+}
+
+static void test_requests_find_their_answers(void **state)
+{
+	static const char session[] = "{\"t_msec\":0,\"dir\":\"open\",\"hex\":\"\"}\n"
+				      "{\"t_msec\":1,\"dir\":\"rx\",\"hex\":\"ff\"}\n"
+				      "{\"t_msec\":2,\"dir\":\"tx\",\"hex\":\"4142\"}\n"
+				      "{\"t_msec\":3,\"dir\":\"rx\",\"hex\":\"6162\"}\n"
+				      "{\"t_msec\":4,\"dir\":\"rx\",\"hex\":\"63\"}\n"
+				      "{\"t_msec\":5,\"dir\":\"tx\",\"hex\":\"4143\"}\n"
+				      "{\"t_msec\":6,\"dir\":\"rx\",\"hex\":\"64\"}\n"
+				      "{\"t_msec\":7,\"dir\":\"tx\",\"hex\":\"4142\"}\n"
+				      "{\"t_msec\":8,\"dir\":\"open\",\"hex\":\"\"}\n"
+				      "{\"t_msec\":9,\"dir\":\"tx\",\"hex\":\"41\"}\n"
+				      "{\"t_msec\":9,\"dir\":\"rx\",\"hex\":\"65\"}\n"
+				      "{\"t_msec\":10,\"dir\":\"rx\",\"hex\":\"6";
+	struct fixture *f = *state;
+	struct link *l = NULL;
+
+	put(f, "session", session);
+	for (unsigned fast = 0; fast < 2; fast++) {
+		(void)snprintf(f->device, sizeof f->device, "replay%s:%s/session",
+			       fast ? "-fast" : "", f->dir);
+		assert_int_equal(link_open(f->device, 9600, &l), 0);
+		give_and_take(l, "AB", "abc");
+		give_and_take(l, "AC", "d");
+		give_and_take(l, "AB", "");
+		give_and_take(l, "A", "e");
+		assert_int_equal(link_write(l, "AB", 2), -ENODATA);
+		l = link_free(l);
+		/* What nobody asks for any more is passed over. */
+		assert_int_equal(link_open(f->device, 9600, &l), 0);
+		give_and_take(l, "AC", "d");
+		give_and_take(l, "A", "e");
+		l = link_free(l);
+	}
+	put(f, "session", "{\"t_msec\":0}\n{\"t_msec\":2,\"dir\":\"tx\",\"hex\":\"41\"}\n");
+	assert_int_equal(link_open(f->device, 9600, &l), 0);
+	assert_int_equal(link_write(l, "A", 1), -EBADMSG);
+	(void)link_free(l);
 }
 
 static void test_recordings_that_are_none(void **state)
@@ -531,18 +602,6 @@ static void test_a_directory_and_a_driver_must_fit(void **state)
 	assert_non_null(strstr(look(f).detail, strerror(ENOTDIR)));
 }
 
-static void put(struct fixture *f, const char *name, const char *value)
-{
-	char path[128];
-	FILE *file;
-
-	(void)snprintf(path, sizeof path, "%s/%s", f->dir, name);
-	file = fopen(path, "we");
-	assert_non_null(file);
-	assert_true(fputs(value, file) >= 0);
-	assert_int_equal(fclose(file), 0);
-}
-
 static void test_a_directory_is_polled(void **state)
 {
 	struct fixture *f = *state;
@@ -573,6 +632,7 @@ int main(void)
 		TEST(test_a_line_behind_the_network),
 		TEST(test_addresses),
 		TEST(test_a_recording_gives_the_same_samples_again),
+		TEST(test_requests_find_their_answers),
 		TEST(test_recordings_that_are_none),
 		TEST(test_a_directory_and_a_driver_must_fit),
 		TEST(test_a_directory_is_polled),
