@@ -82,7 +82,8 @@ struct text {
 static const struct alarm_unit_text {
 	const char *set_key, *clear_key;
 	int64_t factor;
-} units[ALARM_UNIT_COUNT] = {
+} units[ALARM_UNIT_COUNT + 1] = {
+	/* the last one counts, and has no keys */
 	[ALARM_UNIT_UV] = { "set_mv", "clear_mv", 1000 },
 	[ALARM_UNIT_UA] = { "set_ma", "clear_ma", 1000 },
 	[ALARM_UNIT_DECICELSIUS] = { "set_decicelsius", "clear_decicelsius", 1 },

@@ -89,6 +89,7 @@ static void test_errors_say_what_is_wrong(void **state)
 		{ "[alarm cell-overvoltage]\nset_ma=5\n[pack 0]\ndevice=/dev/a\n", "set_ma" },
 		{ "[alarm cell-overvoltage]\nset_mv=4000\nclear_mv=4100\n[pack 0]\ndevice=/dev/a\n",
 		  "cell-overvoltage" },
+		{ "[alarm board-protection]\nset_mv=1\n[pack 0]\ndevice=/dev/a\n", "set_mv" },
 		{ "[fet]\nallowed=perhaps\n", "allowed" },
 		{ "[events]\nmax_kib=1\n", "max_kib" },
 		{ "[limits]\ncell_min_mv=x\n", "cell_min_mv" },
