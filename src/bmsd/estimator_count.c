@@ -67,7 +67,7 @@ void estimator_count(struct estimator *e, const struct input *in, double sec)
 	double now = flowing(e, in->current_a), mean = (before + now) / 2;
 	double lost = 1 - milli(e->s.charge_efficiency_permille);
 	double error_a = GAIN_UNEVEN * milli(e->s.current_error_permille) *
-				 fmax(fabs(before), fabs(now)) +
+				 (fabs(before) + fabs(now)) / 2 +
 			 estimator_offset_error(e);
 
 	if (mean > 0)

@@ -180,6 +180,7 @@ struct run {
 	double board_ah;
 	double worst, worst_margin, margin_sum;
 	double settled_worst, margin_max; /* since settle() */
+	uint64_t margin_until;		  /* this sample */
 	uint64_t samples, violations;
 };
 
@@ -284,7 +285,8 @@ static void judge(struct run *r)
 		r->worst_margin = margin;
 	}
 	r->settled_worst = fmax(r->settled_worst, error);
-	r->margin_max = fmax(r->margin_max, margin);
+	if (r->samples < r->margin_until)
+		r->margin_max = fmax(r->margin_max, margin);
 	r->samples++;
 	r->margin_sum += margin;
 	if (error <= margin + ROUNDING)
@@ -518,7 +520,7 @@ static void test_error_is_within_the_margin(void **state)
 	assert_true(worst_capacity <= 3);
 }
 
-/* A day of riding and resting, never to the top nor to the bottom: four times half of the capacity. */
+/* A day of riding and resting, never to the top nor to the bottom: half of the capacity, every five hours. */
 static void test_margin_is_of_use_for_a_day(void **state)
 {
 	static const struct scenario sc = { .name = "a day",
@@ -533,7 +535,6 @@ static void test_margin_is_of_use_for_a_day(void **state)
 					    .ambient_c = 25 };
 	_cleanup_(simload_profile_freep) struct simload_profile *profile = load_profile();
 	struct run r;
-	uint64_t until;
 
 	(void)state;
 	begin(&r, &sc, profile, USUAL_SEED);
@@ -541,13 +542,12 @@ static void test_margin_is_of_use_for_a_day(void **state)
 		cycle(&r, n);
 	charge(&r, 101);
 	settle(&r);
-	until = r.samples + 24 * 3600;
-	for (uint64_t before = r.samples; r.samples < until; before = r.samples) {
+	r.margin_until = r.samples + 24 * 3600;
+	while (r.samples < r.margin_until) {
 		ride(&r, 30);
-		rest(&r, 5400);
+		rest(&r, 3600);
 		charge(&r, 80);
-		rest(&r, 5400);
-		assert_true(r.samples > before);
+		rest(&r, 3600);
 	}
 	print_message("a day after an anchor: worst error %.2f%%, margin at most %.2f%%\n",
 		      r.settled_worst, r.margin_max);
