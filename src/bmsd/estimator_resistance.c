@@ -76,9 +76,9 @@ bool estimator_find_resistance(struct estimator *e, const struct input *in, doub
 {
 	const struct input *before = &e->last;
 	double ampere = in->current_a - before->current_a;
-	double ohm = 0;
+	double ohm;
 	struct resistances *r = &e->r;
-	size_t slot = r->n % ESTIMATOR_STEPS;
+	size_t slot;
 
 	if (!before->has_current || !before->has_voltage || !in->has_voltage ||
 	    sec > STEP_MAX_SEC ||

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "bmsd/limits.h"
 
-#define WHOLE	      1000u /* permille */
-#define RATED_MAX_MA  10000000
-#define CELL_LEAST_MV 1000
-#define CELL_MOST_MV  5000
+#define WHOLE		  1000u /* permille */
+#define RATED_MAX_MA	  10000000
+#define CELL_LEAST_MV	  1000
+#define CELL_MOST_MV	  5000
+/* Longer than any limit needs. */
+#define LONGEST_RISE_MSEC UINT64_C(3600000)
 
 struct one_limit {
 	int64_t now_ua;	       /* -1: before the first step */
@@ -258,9 +260,8 @@ static struct lowest allow_discharge(const struct limits *l, const struct sample
 
 static int64_t rise_within(const struct limits *l, uint64_t msec)
 {
-	/* Longer than any limit needs to rise. */
-	if (msec > 3600 * 1000)
-		msec = 3600 * 1000;
+	if (msec > LONGEST_RISE_MSEC)
+		msec = LONGEST_RISE_MSEC;
 	return (int64_t)(l->s.rise_ma_per_sec * msec);
 }
 
