@@ -57,6 +57,7 @@ struct judgement {
 	enum probe_verdict verdict;
 	cJSON *reasons;
 	const char *pack;
+	bool is_same_process; /* nothing was restarted, so nothing had to be restored */
 };
 
 static void _printf_(3, 4)
@@ -79,7 +80,7 @@ static void _printf_(3, 4)
 
 enum probe_verdict probe_judge_before(const cJSON *health, cJSON *reasons)
 {
-	struct judgement j = { PROBE_WELL, reasons, NULL };
+	struct judgement j = { .reasons = reasons };
 	const cJSON *reason;
 
 	if (flag_or(health, "update_ok", true))
@@ -163,7 +164,8 @@ static void judge_state(struct judgement *j, const cJSON *was, const cJSON *is)
 	if (json_get_object(was, "state", &state_was, NULL) < 0 ||
 	    json_get_object(is, "state", &state_is, NULL) < 0)
 		return;
-	if (flag_or(state_was, "on_disk", false) && !flag_or(state_is, "restored", true))
+	if (!j->is_same_process && flag_or(state_was, "on_disk", false) &&
+	    !flag_or(state_is, "restored", true))
 		object(j, PROBE_BAD, "its saved state was not restored");
 }
 
@@ -190,6 +192,14 @@ static void judge_pack(struct judgement *j, const cJSON *was, const cJSON *is)
 	judge_own_charge(j, was, is);
 }
 
+static bool is_same_process(const cJSON *baseline, const cJSON *health)
+{
+	int64_t pid = number_or(baseline, "pid", -1);
+
+	return pid >= 0 && pid == number_or(health, "pid", -1) &&
+	       number_or(health, "uptime_msec", -1) >= number_or(baseline, "uptime_msec", 0);
+}
+
 /* A number that was shown once must never be given again. */
 static void judge_events(struct judgement *j, const cJSON *baseline, const cJSON *health)
 {
@@ -204,7 +214,8 @@ static void judge_events(struct judgement *j, const cJSON *baseline, const cJSON
 enum probe_verdict probe_judge_after(const cJSON *baseline, const cJSON *health,
 				     const char *expected_version, cJSON *reasons)
 {
-	struct judgement j = { PROBE_WELL, reasons, NULL };
+	struct judgement j = { .reasons = reasons,
+			       .is_same_process = is_same_process(baseline, health) };
 	const char *version = json_text_or(health, "version", "");
 	const cJSON *was;
 
@@ -282,7 +293,7 @@ static enum probe_verdict look_once(const cJSON *baseline, const char *version, 
 {
 	_cleanup_json_ cJSON *health = NULL;
 	_cleanup_free_ char *error = NULL;
-	struct judgement j = { PROBE_WELL, reasons, NULL };
+	struct judgement j = { .reasons = reasons };
 
 	while (cJSON_GetArraySize(reasons) > 0)
 		cJSON_DeleteItemFromArray(reasons, 0);
@@ -338,7 +349,7 @@ static enum probe_verdict run_after(const char *version)
 	_cleanup_json_ cJSON *baseline = NULL, *reasons = cJSON_CreateArray();
 	const struct timespec pause = { .tv_nsec = PAUSE_MSEC * 1000000L };
 	uint64_t until_msec = clock_now_msec(CLOCK_MONOTONIC) + WAIT_MSEC;
-	struct judgement j = { PROBE_WELL, reasons, NULL };
+	struct judgement j = { .reasons = reasons };
 	struct json_error error = {};
 
 	if (!reasons)

@@ -259,10 +259,39 @@ static void test_what_bmsd_counts_itself_must_be_kept(void **state)
 	}
 }
 
+static void test_what_was_not_restarted_restored_nothing(void **state)
+{
+	char reason[200];
+	static const struct {
+		const char *pid, *uptime_was, *uptime_is;
+		enum probe_verdict verdict;
+	} table[] = {
+		{ "17", "5000", "6000", PROBE_WELL },
+		{ "18", "5000", "6000", PROBE_BAD },
+		{ "17", "5000", "4999", PROBE_BAD }, /* the same number by chance */
+		{ NULL, "5000", "6000", PROBE_BAD },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ELEMENTSOF(table); i++) {
+		cJSON *before = good_but("pid", "17"), *after = good_but("pid", table[i].pid);
+		cJSON *pack = cJSON_GetArrayItem(cJSON_GetObjectItem(after, "packs"), 0);
+
+		assert_true(cJSON_AddItemToObject(before, "uptime_msec",
+						  cJSON_Parse(table[i].uptime_was)));
+		assert_true(cJSON_AddItemToObject(after, "uptime_msec",
+						  cJSON_Parse(table[i].uptime_is)));
+		assert_true(cJSON_ReplaceItemInObject(cJSON_GetObjectItem(pack, "state"),
+						      "restored", cJSON_CreateFalse()));
+		assert_int_equal(judge(before, after, reason, sizeof reason), table[i].verdict);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_what_bmsd_counts_itself_must_be_kept),
+		cmocka_unit_test(test_what_was_not_restarted_restored_nothing),
 		cmocka_unit_test(test_as_well_as_before),
 		cmocka_unit_test(test_another_version_answers),
 		cmocka_unit_test(test_any_version_is_expected),
