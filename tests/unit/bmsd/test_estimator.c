@@ -244,6 +244,7 @@ static void test_learns_nothing_in_the_cold(void **state)
 static void test_learns_the_offset(void **state)
 {
 	struct estimator *e = start_default();
+	int margin;
 
 	(void)state;
 	(void)flow(e, 200, 3700, 599);
@@ -251,6 +252,10 @@ static void test_learns_the_offset(void **state)
 	(void)flow(e, 200, 3700, 1);
 	assert_true(look(e).offset_learned);
 	assert_near(look(e).offset_ua, 200000, 1);
+	/* It may be a charger that trickles: the margin takes 0.2 A, 0.5 % of 40 Ah in an hour. */
+	margin = look(e).margin_centipercent;
+	(void)flow(e, 200, 3700, 3600);
+	assert_near(look(e).margin_centipercent, margin + 50 * 1.26, 2);
 	(void)estimator_free(e);
 	/* More than it can be: a load. */
 	e = start_default();
