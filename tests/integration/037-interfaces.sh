@@ -48,6 +48,7 @@ check "the board obeys" wait_for 8 pack_is ChargeFet 'b false'
 check "and status says why" grep -q 'charge held off: work on the charger' <("$BIN/bmsd" --status)
 check "given back" "$BIN/bmsd" --set-fet charge=on
 check "and obeyed again" wait_for 8 pack_is ChargeFet 'b true'
+check "the alarm about it is over" wait_for 60 pack_is Alarms 'as 0'
 check "alarms are reset" "$BIN/bmsd" --reset-alarms
 
 # ---- the live view ----

@@ -76,6 +76,8 @@ class Terminal:
             pid, status = os.waitpid(self.pid, os.WNOHANG)
             if pid:
                 break
+            # After its side is closed, reading returns at once, a moment before it has ended.
+            time.sleep(0.1)
         else:
             sys.exit("%s: it did not end" % what)
         self.read(0.2)

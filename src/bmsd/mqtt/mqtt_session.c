@@ -17,6 +17,8 @@
 #define FIRST_MSEC   1000
 #define GOODBYE_SEC  2
 #define AVAILABILITY "availability"
+/* Pauses grow up to 16 seconds: the buffer holds minutes only. */
+#define FAILURES_MAX 5
 #define STEADY_MSEC  30000
 
 /* libmosquitto connects and resolves names in a blocking way, so a thread of its own does that. What
@@ -145,6 +147,8 @@ static void *run(void *userdata)
 		tell(s, NEWS_DOWN, rc);
 		/* A connection that lasted was a good one. */
 		failures = monotonic_msec() - began > STEADY_MSEC ? 1 : failures + 1;
+		if (failures > FAILURES_MAX)
+			failures = FAILURES_MAX;
 		(void)poll(&wake, 1,
 			   FIRST_MSEC / 2 +
 				   (int)backoff_msec(failures, FIRST_MSEC, backoff_random()));
