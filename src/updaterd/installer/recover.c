@@ -263,12 +263,14 @@ static bool was_rescued(const struct recovery *rec)
 	return journal_get(rec->state->journal, RESCUE_KEY);
 }
 
-/* Where the journal has a reason, it was judged already, and it is the way back that was cut. */
+/* Where the journal has a reason, it was judged already, and it is the way back that was cut. What was called
+ * off has its outcome, too; what only recovery has seen has none. */
 static int end_undone(struct recovery *rec)
 {
 	enum reason reason = rec->result.failure.reason;
 
-	if (reason == REASON_NONE || reason == REASON_INTERRUPTED) {
+	if (reason == REASON_NONE ||
+	    (reason == REASON_INTERRUPTED && rec->result.outcome == OUTCOME_NONE)) {
 		set_interrupted(&rec->result, OUTCOME_ROLLED_BACK, STEP_PROBE);
 		return count_failure(rec);
 	}

@@ -306,6 +306,22 @@ static void test_a_way_back_after_its_flip(void **state)
 	expect_judged(*state, OLD_B, NULL);
 }
 
+/* By a shut-down, say, and the power went before the way back was gone. */
+static void test_a_trial_that_was_called_off_is_not_counted(void **state)
+{
+	struct gateway *g = *state;
+
+	cut_trial(g, JOURNAL_TRIAL);
+	set_key(g, "outcome", "rolled_back");
+	set_key(g, "reason", "interrupted");
+	set_key(g, "detail", "the machine was shut down");
+	assert_int_equal(run_recover(g, true), 0);
+	gateway_expect_links(g, 'B', OLD_B, "");
+	gateway_expect_order(g);
+	expect_result(g, "\"reason\":\"interrupted\",\"detail\":\"the machine was shut down\"");
+	expect_journal(g, "failures_B", "");
+}
+
 static void test_trial_at_boot(void **state)
 {
 	struct gateway *g = *state;
@@ -1100,6 +1116,7 @@ int main(void)
 		TEST(test_trial),
 		TEST(test_a_way_back_before_its_flip),
 		TEST(test_a_way_back_after_its_flip),
+		TEST(test_a_trial_that_was_called_off_is_not_counted),
 		TEST(test_trial_at_boot),
 		TEST(test_a_way_back_that_fails_before_its_flip),
 		TEST(test_a_way_back_that_fails_after_its_flip),
