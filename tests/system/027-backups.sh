@@ -36,6 +36,7 @@ told() { # USER VERSION SHA256: what BackupHeld answers
     org.bmsgateway.Updater1 BackupHeld ss "$2" "$3" 2>&1 || true
 }
 
+# shellcheck disable=SC2016 # $ is sed's last line
 configure '$a [backup]\nwhere = server'
 publish_b "$V1" "$(tree_b "$V1")"
 run "an upgrade where the server alone has backups"
@@ -82,7 +83,7 @@ equal "its backup is here again" "$V0.tar.xz" "$(here)"
 
 # The agent is in an attacker's hands: what it says the server holds.
 BUSCTL_SAYS='not the backup\|not a version\|No such file'
-for lie in "$V0 ${note//[0-9]/0}" "$V0 $note$note" "$V0 ''" "$V1 $note" "B202109990001 $note" "A202108010001 $note" "../../etc $note" "X $note"; do
+for lie in "$V0 ${note//[0-9]/0}" "$V0 $note$note" "$V0 -" "$V1 $note" "B202109990001 $note" "A202108010001 $note" "../../etc $note" "X $note"; do
   # shellcheck disable=SC2086 # two words
   check "a lie about a backup is refused: ${lie:0:30}" grep -q "$BUSCTL_SAYS" <(told updaterd $lie)
 done
