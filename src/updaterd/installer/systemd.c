@@ -500,6 +500,23 @@ static int systemd_is_alive(void *userdata, const char *unit)
 	return r < 0 ? r : strcmp(active, "inactive") != 0;
 }
 
+int systemd_is_stopping(sd_bus *bus)
+{
+	_cleanup_free_ char *state = NULL;
+	int r;
+
+	r = sd_bus_get_property_string(bus, SYSTEMD_NAME, SYSTEMD_PATH, SYSTEMD_MANAGER,
+				       "SystemState", NULL, &state);
+	return r < 0 ? r : strcmp(state, "stopping") == 0;
+}
+
+static bool service_is_going_down(void *userdata)
+{
+	struct systemd *s = userdata;
+
+	return systemd_connect(s) == 0 && systemd_is_stopping(s->bus) > 0;
+}
+
 static uint64_t service_now_msec(void *userdata)
 {
 	(void)userdata;
@@ -522,6 +539,7 @@ struct service systemd_service(struct systemd *s)
 		.restart = systemd_restart,
 		.check = systemd_check,
 		.is_alive = systemd_is_alive,
+		.is_going_down = service_is_going_down,
 		.probe = probe_run,
 		.run = systemd_run,
 		.stop = systemd_stop,

@@ -57,5 +57,9 @@ int main(int argc, char **argv)
 		return EXIT_NOT_PERMITTED;
 	}
 	r = program ? rescue_rollback(&rescue, *program) : rescue_run(&rescue);
+	/* One that waits for calls is perhaps of the release that was left, and has not seen what was written
+	 * down for the next one. */
+	if (program && r >= 0)
+		restart("updaterd-installer.service");
 	return r >= 0 ? EXIT_OK : r == -EBUSY ? EXIT_TEMPORARY : EXIT_FAILED;
 }
