@@ -58,15 +58,11 @@ static int on_job_removed(sd_bus_message *m, void *userdata, sd_bus_error *error
 	return 0;
 }
 
-int systemd_connect(struct systemd *s)
+static int connect_anew(struct systemd *s)
 {
 	sd_bus *bus = NULL;
 	int r;
 
-	if (s->bus && sd_bus_is_open(s->bus) > 0)
-		return 0;
-	/* A bus that was restarted meanwhile: the way back must find systemd again. */
-	s->bus = sd_bus_flush_close_unref(s->bus);
 	r = sd_bus_open_system(&bus);
 	if (r < 0)
 		return r;
@@ -82,6 +78,22 @@ int systemd_connect(struct systemd *s)
 	}
 	s->bus = bus;
 	return 0;
+}
+
+int systemd_connect(struct systemd *s)
+{
+	int r;
+
+	if (s->bus && sd_bus_is_open(s->bus) > 0)
+		return 0;
+	/* A bus that was restarted meanwhile: the way back must find systemd again. */
+	s->bus = sd_bus_flush_close_unref(s->bus);
+	/* sd-bus lets go of what it waits for when the signal comes that calls an attempt off, as it does where
+	 * the bus goes. */
+	do
+		r = connect_anew(s);
+	while (r == -EINTR);
+	return r;
 }
 
 int systemd_follow_job(struct systemd *s, sd_bus_message *reply)
