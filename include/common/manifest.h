@@ -61,8 +61,8 @@ _must_check_ int manifest_from_tree(int dirfd, const struct version *version, co
 
 /* Compares a directory with its manifest: the same files, modes, sizes and hashes (read again from
  * the disk), no more and no fewer, nothing writable by others than root's owner bit. 0, or
- * -EUCLEAN with a sentence; what the disk cannot read (-EIO) is as bad. Other errors say nothing of
- * the tree. */
+ * -EUCLEAN with a sentence; what the disk does not give back (-EIO), asked twice, is as bad. Other
+ * errors say nothing of the tree. */
 _must_check_ int manifest_check_tree(const struct manifest *m, int dirfd, char **ret_error);
 
 /* Sum of all file sizes, without release.json. */

@@ -87,7 +87,7 @@ enum reason {
 	REASON_CANNOT_REACH,  /* the server that the old version reaches */
 	REASON_PROBE_FAILED,  /* the probe itself could not be run or timed out */
 	/* ends */
-	REASON_INTERRUPTED, /* a crash or power cut; recovery undid or finished it */
+	REASON_INTERRUPTED, /* a crash, power cut or shut-down; it was undone or finished */
 	REASON_OPERATOR,    /* a person asked for the roll back */
 	REASON_INTERNAL,
 	_REASON_MAX,

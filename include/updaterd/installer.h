@@ -20,7 +20,8 @@ _must_check_ int installer_serve(const struct conf *conf);
  * D-Bus. Root only. An exit code. */
 _must_check_ int installer_adopt(const struct conf *conf, char program);
 
-/* `updaterd --disown B` (package purge): removes the space and what is known about the program. */
+/* `updaterd --disown B` (package purge): removes the space and what is known about the program. An exit code;
+ * EXIT_TEMPORARY while an attempt is under way, of whatever program. */
 _must_check_ int installer_disown(const struct conf *conf, char program);
 
 /* `updaterd --recover` (at boot, before the programs): finishes or undoes what a crash left. */

@@ -14,6 +14,8 @@
  *	CONFIRMED     prune                                                 confirmed
  *	ROLLED_BACK   prune                                                 as the journal has it
  *
+ * A trial that was called off, as by a shut-down, has its outcome in the journal, and is not counted.
+ *
  * A `current` that does not lead to a release: `previous`, else the newest complete release, else
  * the factory's.
  */

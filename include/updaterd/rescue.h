@@ -19,8 +19,9 @@
  *	trial        we were cut: the new release was `current`, whatever is now. As for rolled-back
  *	rolled-back  the links are back; the failure is not counted, the result not kept. A reason is
  *	             there only if there was one, or a person ended the trial (operator)
- *	confirmed    kind rollback: a person went back from "from" to "to" (none: the factory's). Pardon
- *	             "to", keep the result, or, where `current` is not "to", one that says so
+ *	confirmed    kind rollback: a person went back from "from" to "to" (none: the factory's),
+ *	             or, once more, to what `current` leads to. Pardon that, keep the result, or,
+ *	             where `current` is "from" still, one that says so
  *
  * The versions that a person left are in left_<letter>, one after another: recover() puts them in quarantine.
  * A `current` that leads to the factory's directory is to be replaced by the same release, adopted, and by no

@@ -79,6 +79,8 @@ struct service_ops {
 		     struct failure *failure);
 	/* 1 if the unit is doing anything (not "inactive"), 0 if not. */
 	int (*is_alive)(void *userdata, const char *unit);
+	/* The whole machine is being shut down: what becomes of a unit then is not its release's doing. */
+	bool (*is_going_down)(void *userdata);
 	/* Runs the probe once. -EIO with REASON_PROBE_FAILED if it could not be run. */
 	int (*probe)(void *userdata, const struct probe_request *request,
 		     struct probe_answer *ret_answer, struct failure *failure);

@@ -45,6 +45,9 @@ _must_check_ int systemd_get_u32(struct systemd *s, const char *path, const char
 _must_check_ int systemd_get_string(struct systemd *s, const char *path, const char *interface,
 				    const char *property, char **ret);
 
+/* 1 if systemd is shutting the machine down, 0 if not, negative if it cannot be asked. */
+_must_check_ int systemd_is_stopping(sd_bus *bus);
+
 /* One row of the table, in probe.c: runs a probe as a transient unit. */
 _must_check_ int probe_run(void *systemd, const struct probe_request *request,
 			   struct probe_answer *ret_answer, struct failure *failure);

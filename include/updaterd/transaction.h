@@ -28,7 +28,8 @@ struct transaction_hooks {
 	/* The attempt is in the journal: from here on it will have a result, whatever happens. */
 	void (*recorded)(void *userdata);
 	void (*progress)(void *userdata, enum step step, unsigned percent);
-	/* Asked while the updater is on trial: REASON_NONE, or why the trial is to end now. */
+	/* Asked before each step and during the trial: REASON_NONE, or why the attempt is to end now. Once it is
+	 * confirmed that is too late. */
 	enum reason (*called_off)(void *userdata);
 	void *userdata;
 };

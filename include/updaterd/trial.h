@@ -36,6 +36,9 @@ struct trial {
 	char *baseline;		   /* what the probe printed before; NULL: none */
 	bool had_answer;	   /* the probe could be run before */
 	struct downtime downtime;
+	/* Asked while it is watched: other than REASON_NONE ends the trial. May be NULL. */
+	enum reason (*called_off)(void *userdata);
+	void *userdata;
 	/* Of a program with a trial_unit, which then stands in the place of its probe. Without txid there is
 	 * none: a release that a person goes back to has proved itself before. */
 	struct updater_trial updater;
@@ -51,7 +54,7 @@ _must_check_ int trial_ask_before(struct trial *t, const char *running_version,
 /* Restart; READY in time. */
 _must_check_ int trial_restart(struct trial *t, struct service_start *ret, struct failure *failure);
 /* After trial_restart(): until the probe says yes and the settling time is over, or -EIO with the
- * reason. */
+ * reason; -ECANCELED: called off. */
 _must_check_ int trial_judge(struct trial *t, const struct service_start *start,
 			     struct failure *failure);
 

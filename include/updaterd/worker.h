@@ -36,8 +36,8 @@ struct worker_events {
 _must_check_ int worker_start(sd_event *event, const struct conf *conf,
 			      const struct transaction_request *request, int private_fd,
 			      const struct worker_events *events, struct worker **ret);
-/* The updater's trial, if it is under way there, ends now, for this reason: REASON_OPERATOR or
- * REASON_INTERRUPTED. */
+/* The attempt, unless it is confirmed already, ends before its next step, its trial now, for this reason:
+ * REASON_OPERATOR or REASON_INTERRUPTED. */
 void worker_call_off(struct worker *w, enum reason reason);
 struct worker *worker_free(struct worker *w);
 DEFINE_CLEANUP(struct worker *, worker_free);

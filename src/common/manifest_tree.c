@@ -270,7 +270,7 @@ static int unclean(int error)
 	return error == -EINVAL || error == -EIO ? -EUCLEAN : error;
 }
 
-int manifest_check_tree(const struct manifest *m, int dirfd, char **ret_error)
+static int check_tree(const struct manifest *m, int dirfd, char **ret_error)
 {
 	_cleanup_(manifest_freep) struct manifest *found = NULL;
 	struct walk w = { .installed = true, .ret_error = ret_error };
@@ -278,9 +278,24 @@ int manifest_check_tree(const struct manifest *m, int dirfd, char **ret_error)
 
 	r = check_manifest_file(m, dirfd, &w);
 	if (r < 0)
-		return unclean(r);
+		return r;
 	r = list_tree(dirfd, true, &found, ret_error);
 	if (r < 0)
-		return unclean(r);
-	return unclean(compare_trees(m, found, dirfd, ret_error));
+		return r;
+	return compare_trees(m, found, dirfd, ret_error);
+}
+
+int manifest_check_tree(const struct manifest *m, int dirfd, char **ret_error)
+{
+	_cleanup_free_ char *error = NULL;
+	int r = check_tree(m, dirfd, &error);
+
+	/* A block that is lost stays lost; an accident does not happen twice. */
+	if (r == -EIO) {
+		free(TAKE_PTR(error));
+		r = check_tree(m, dirfd, &error);
+	}
+	if (ret_error && error)
+		*ret_error = TAKE_PTR(error);
+	return unclean(r);
 }

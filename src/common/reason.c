@@ -169,8 +169,8 @@ static const char *const reason_helps[] = {
 	[REASON_PROBE_FAILED] = "The probe could not be run, or gave no answer in time. Check "
 				"probe= and probe_user=.",
 	[REASON_INTERRUPTED] =
-		"A crash or a power cut came in between, and recovery brought things "
-		"to an end. The next run tries again.",
+		"A crash, a power cut or a shut-down came in between, and what had begun was "
+		"undone or finished. The next run tries again.",
 	[REASON_OPERATOR] = "A person asked for the roll back.",
 	[REASON_INTERNAL] = "The updater itself is at fault. Please report it with its log.",
 };

@@ -210,20 +210,27 @@ static int begin_rollback(const struct conf *conf, struct client **client, char 
 	return r;
 }
 
-/* An attempt that was on trial, and was called off, has ended as it should, too. One that had ended well just
- * before has not: what a person wants to leave runs, and can be left now. */
+/* An attempt that was on trial, and was called off, has ended as it should, too, and so has one that had failed
+ * by itself just before. One that had ended well has not: what a person wants to leave runs, and can be left
+ * now. */
 static int judge_rollback(const cJSON *result)
 {
 	int outcome = outcome_from_name(json_text_or(result, "outcome", ""));
 	int reason = reason_from_name(json_text_or(result, "reason", ""));
+	bool was_asked_for = strcmp(json_text_or(result, "kind", ""), RESULT_KIND_ROLLBACK) == 0;
 
 	if (outcome == OUTCOME_POSTPONED)
 		return EXIT_TEMPORARY;
 	if (outcome == OUTCOME_ROLLED_BACK && reason == REASON_OPERATOR)
 		return EXIT_OK;
+	if (outcome == OUTCOME_ROLLED_BACK && !was_asked_for) {
+		log_notice("the trial of '%s' had just failed by itself; '%s' runs already",
+			   json_text_or(result, "to", "?"), json_text_or(result, "from", "?"));
+		return EXIT_OK;
+	}
 	if (outcome != OUTCOME_CONFIRMED)
 		return EXIT_FAILED;
-	if (strcmp(json_text_or(result, "kind", ""), RESULT_KIND_ROLLBACK) == 0)
+	if (was_asked_for)
 		return EXIT_OK;
 	log_error("the trial had just ended, and '%s' runs: ask again to go back from it",
 		  json_text_or(result, "to", "?"));

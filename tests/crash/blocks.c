@@ -13,11 +13,12 @@
 #include "disk.h"
 #include "filesystem.h"
 
-#define MAX_STATE_SEC	 120
-#define MAX_JOBS	 8u
-#define SEEN_SLOTS	 (1u << 18)
-#define DOUBLE_SHARE	 40u /* about as many states as a recovery has blocks */
-#define MAX_SUBSET_TRIES 4
+#define MAX_STATE_SEC	  120
+#define MAX_JOBS	  8u
+#define SEEN_SLOTS	  (1u << 18)
+#define DOUBLE_SHARE	  40u /* about as many states as a recovery has blocks */
+#define MAX_SUBSET_TRIES  4
+#define TRIES_FOR_A_STATE 30u
 
 /* A disk's content, with a note of which blocks are not zero. */
 struct content {
@@ -482,9 +483,12 @@ struct plans {
 	uint64_t n;
 };
 
-static void plan(struct plans *p, uint64_t at, enum kind kind, uint64_t seed)
+/* What comes out the same is not looked at again. */
+static void plan(struct run *run, const struct disk_log *log, struct plans *p,
+		 struct state_plan state)
 {
-	p->list[p->n++] = (struct state_plan){ .at = at, .kind = kind, .seed = seed };
+	if (!was_seen(run, put_state(NULL, log, &state)))
+		p->list[p->n++] = state;
 }
 
 static void plan_prefixes(struct run *run, const struct disk_log *log, struct plans *p,
@@ -494,7 +498,7 @@ static void plan_prefixes(struct run *run, const struct disk_log *log, struct pl
 
 	for (uint64_t at = campaign_random(&run->seed) % stride; at <= log->n; at += stride)
 		if (at == 0 || stride > 1 || !log->entries[at - 1].is_flush)
-			plan(p, at, PREFIX, 0);
+			plan(run, log, p, (struct state_plan){ .at = at, .kind = PREFIX });
 }
 
 static bool can_be_torn(const struct run *run, const struct disk_entry *e)
@@ -502,36 +506,42 @@ static bool can_be_torn(const struct run *run, const struct disk_entry *e)
 	return e->size > DISK_SECTOR && !filesystem_is_superblock(run->fs, e->offset, e->size);
 }
 
-/* Other than the prefixes these are endless; some come out the same and are not looked at again. */
-static void plan_random(struct run *run, const struct disk_log *log, struct plans *p, uint64_t n)
+static struct state_plan random_state(struct run *run, const struct disk_log *log, bool is_torn)
 {
-	for (uint64_t i = 0; i < n && log->n > 1; i++) {
-		uint64_t at = campaign_random(&run->seed) % log->n;
-		bool is_torn = i % 3 == 0;
+	struct state_plan state = { .at = campaign_random(&run->seed) % log->n,
+				    .kind = SUBSET,
+				    .seed = campaign_random(&run->seed) };
 
-		if (is_torn && can_be_torn(run, &log->entries[at])) {
-			plan(p, at, TORN, campaign_random(&run->seed));
-			continue;
-		}
-		/* The beginning of the epoch. */
-		while (at > 0 && !log->entries[at - 1].is_flush)
-			at--;
-		plan(p, at, SUBSET, campaign_random(&run->seed));
+	if (is_torn && can_be_torn(run, &log->entries[state.at])) {
+		state.kind = TORN;
+		return state;
 	}
+	/* The beginning of the epoch. */
+	while (state.at > 0 && !log->entries[state.at - 1].is_flush)
+		state.at--;
+	return state;
 }
 
+/* Short epochs have few subsets: where all have been had, there are torn writes. */
+static void plan_random(struct run *run, const struct disk_log *log, struct plans *p, uint64_t n)
+{
+	for (uint64_t i = 0; p->n < n && i < TRIES_FOR_A_STATE * n && log->n > 1; i++)
+		plan(run, log, p, random_state(run, log, i % 3 == 0));
+}
+
+/* n 0: every prefix, and as many of the others. */
 static uint64_t most_plans(const struct disk_log *log, uint64_t n)
 {
-	return 3 * (n + log->n) + 16;
+	return (n > 0 ? n : 2 * log->n) + log->n + 1;
 }
 
 static struct plans plan_states(struct run *run, const struct disk_log *log, uint64_t n)
 {
 	struct plans p = { .list = memory(most_plans(log, n) * sizeof *p.list) };
 
-	/* What comes out the same, and flushes, are made up for. */
+	memset(run->seen, 0, SEEN_SLOTS * sizeof *run->seen);
 	plan_prefixes(run, log, &p, n / 2);
-	plan_random(run, log, &p, n > p.n ? (n - p.n) * 5 / 3 + 8 : n == 0 ? log->n : 0);
+	plan_random(run, log, &p, n > 0 ? n : 2 * log->n);
 	qsort(p.list, p.n, sizeof *p.list, by_position);
 	return p;
 }
@@ -546,7 +556,6 @@ static void replay(struct run *run, struct content *base, const struct disk_log 
 	struct plans plans = plan_states(run, log, n);
 	uint64_t at = 0, checked = 0;
 
-	memset(run->seen, 0, SEEN_SLOTS * sizeof *run->seen);
 	for (uint64_t i = 0; i < plans.n; i++) {
 		const struct state_plan *plan = &plans.list[i];
 		uint64_t end = told == BY_EPOCH ? epoch_end(log, plan->at) : told;
@@ -556,13 +565,6 @@ static void replay(struct run *run, struct content *base, const struct disk_log 
 			continue;
 		for (; at < plan->at; at++)
 			content_apply(base, log, at);
-		if (was_seen(run, put_state(NULL, log, plan))) {
-			run->tally->n_skipped++;
-			continue;
-		}
-		/* An even share of what was planned too many is left out. */
-		if (n > 0 && checked * plans.n >= n * (i + 1))
-			continue;
 		if (run->c->stop_at_first && run->tally->n_failed > 0)
 			break;
 		slot = free_slot(run);

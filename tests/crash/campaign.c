@@ -82,8 +82,6 @@ void campaign_row(struct campaign *c, const struct tally *t, const char *what,
 	c->n_checked += t->n_checked;
 	(void)printf("%s  %-8s %-16s %7" PRIu64 " %s", ok ? "ok    " : "NOT OK", what, s->name,
 		     t->n_checked, unit);
-	if (t->n_skipped > 0)
-		(void)printf(" (%" PRIu64 " more the same)", t->n_skipped);
 	(void)printf(", %.1f/s", (double)t->n_checked / (seconds > 0 ? seconds : 1));
 	if (t->n_failed > 0)
 		(void)printf(", %" PRIu64 " broken", t->n_failed);

@@ -34,8 +34,7 @@ struct campaign {
 struct tally {
 	uint64_t n_checked;
 	uint64_t n_failed;
-	uint64_t n_skipped; /* the same state as one before */
-	bool is_skipped;    /* it cannot be done here */
+	bool is_skipped; /* it cannot be done here */
 	double began_sec;
 };
 

@@ -27,6 +27,7 @@ struct sight {
 	struct state *state; /* NULL: there is no installer's directory yet */
 	struct known now[CONF_MAX_PROGRAMS];
 	int current_error[CONF_MAX_PROGRAMS]; /* as swap_read() */
+	bool is_factory[CONF_MAX_PROGRAMS];   /* `current` leads to the factory release */
 	enum outcome outcome; /* of the attempt, by its result; OUTCOME_NONE: has none */
 };
 
@@ -61,6 +62,14 @@ static bool is_whole(const struct sight *v, size_t i, const char *version, char 
 
 /* ---- reading ---- */
 
+/* Where the rescue program found no release that could run. */
+static bool leads_to_factory(int space_fd, const char *factory)
+{
+	_cleanup_free_ char *target = NULL;
+
+	return fs_read_link(space_fd, SWAP_CURRENT, &target) == 0 && strcmp(target, factory) == 0;
+}
+
 static void see_links(struct sight *v, size_t i)
 {
 	_cleanup_close_ int fd = open(program(v, i)->space,
@@ -70,6 +79,7 @@ static void see_links(struct sight *v, size_t i)
 	v->current_error[i] = fd < 0 ? -ENOENT : swap_read(fd, SWAP_CURRENT, &version);
 	if (v->current_error[i] == 0)
 		memcpy(v->now[i].current, version.text, sizeof version.text);
+	v->is_factory[i] = fd >= 0 && leads_to_factory(fd, program(v, i)->factory);
 	if (fd >= 0 && swap_read(fd, SWAP_PREVIOUS, &version) == 0)
 		memcpy(v->now[i].previous, version.text, sizeof version.text);
 }
@@ -162,6 +172,9 @@ static bool i1_current_is_whole(const struct sight *v, bool at_rest)
 		char letter = program(v, i)->letter;
 
 		if (v->current_error[i] == -ENOENT && may_be_missing(v))
+			continue;
+		/* Recovery adopts it. */
+		if (v->is_factory[i] && !at_rest)
 			continue;
 		if (v->current_error[i] < 0)
 			return broken(v, "I1: %c has no current release: %s", letter,

@@ -302,6 +302,12 @@ static int play_is_alive(void *userdata, const char *unit)
 	return w->machine->b.is_running;
 }
 
+static bool play_is_going_down(void *userdata)
+{
+	(void)userdata;
+	return false;
+}
+
 static int play_probe(void *userdata, const struct probe_request *request,
 		      struct probe_answer *ret_answer, struct failure *failure)
 {
@@ -389,6 +395,7 @@ struct service world_service(struct world *w)
 		.restart = play_restart,
 		.check = play_check,
 		.is_alive = play_is_alive,
+		.is_going_down = play_is_going_down,
 		.probe = play_probe,
 		.run = play_run,
 		.stop = play_stop,

@@ -327,6 +327,13 @@ static int play_is_alive(void *userdata, const char *unit)
 	return 0;
 }
 
+static bool play_is_going_down(void *userdata)
+{
+	const struct gateway *g = userdata;
+
+	return g->is_going_down;
+}
+
 static enum probe_verdict verdict_after(const struct gateway *g)
 {
 	if (!is_odd(g))
@@ -399,6 +406,7 @@ struct service gateway_service(struct gateway *g)
 		.restart = play_restart,
 		.check = play_check,
 		.is_alive = play_is_alive,
+		.is_going_down = play_is_going_down,
 		.probe = play_probe,
 		.run = play_run,
 		.stop = play_stop,
@@ -493,6 +501,7 @@ int gateway_open(struct gateway *g, const char *path, int flags)
 
 static int run(struct gateway *g, struct transaction_request *request, struct result *ret)
 {
+	const struct transaction_hooks hooks = { .called_off = g->called_off, .userdata = g };
 	_cleanup_(state_closep) struct state *s = NULL;
 	struct service service = gateway_service(g);
 
@@ -503,7 +512,7 @@ static int run(struct gateway *g, struct transaction_request *request, struct re
 	request->share.started_sec = 1790000000;
 	assert_int_equal(state_open(&g->conf, STATE_TRY, &s), 0);
 	assert_int_equal(recover(s, service, false), 0);
-	return transaction_run(s, service, request, NULL, ret);
+	return transaction_run(s, service, request, &hooks, ret);
 }
 
 static int hand_over(struct gateway *g, const char *name, const char *target, bool is_rollback,

@@ -58,6 +58,9 @@ struct gateway {
 	/* A unit that runs to its end, such as the trial of A; NULL: ends well at once. */
 	void (*run_unit)(struct gateway *g, const char *unit, struct service_end *ret);
 	uint64_t clock_msec;
+	bool is_going_down; /* the machine is */
+	/* As the hook of the transaction of this name. */
+	enum reason (*called_off)(void *g);
 	bool is_real_time; /* a pause takes its time: what else is waited for is no play */
 	unsigned n_restarts, n_probes;
 	char last_started[VERSION_LENGTH + 1];

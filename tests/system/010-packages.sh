@@ -69,6 +69,27 @@ equal "an upgrade of the packages does not stop bmsd" "$pid" \
   "$(gw systemctl show -p MainPID --value bmsd.service)"
 equal "an upgrade of the packages leaves current alone" releases/B202108010001 "$(current_of bmsd)"
 
+# While an upgrade is under way, as its lock says.
+gw touch /run/held
+gw flock /var/lib/updaterd/installer/lock sh -c 'while [ -e /run/held ]; do sleep 0.1; done' &
+holder=$!
+is_held() { ! gw flock -n /var/lib/updaterd/installer/lock true; }
+within 5 is_held
+exits() { # CODE COMMAND...
+  local code=$1 status=0
+  shift
+  "$@" >"$RUN/run.log" 2>&1 || status=$?
+  ((status == code))
+}
+check "--disown does not wait" exits 75 gw updaterd --disown B
+equal "and says why" "updaterd: an upgrade is under way; try again when it has ended" "$(<"$RUN/run.log")"
+check "--adopt goes without" exits 0 gw updaterd --adopt B
+equal "and speaks of no error" "updaterd: 'B202108010001' runs; the factory release is not copied now" "$(<"$RUN/run.log")"
+check "a purge takes nothing away from under it" exits 1 gw dpkg --purge bmsd
+check "and leaves the space" gw test -L /opt/bmsd/current
+gw rm /run/held
+wait "$holder"
+
 check "the packages are removed" gw dpkg --remove bmsd updaterd
 gone() { ! gw systemctl is-active bmsd.service; }
 check "bmsd is stopped by its removal" gone

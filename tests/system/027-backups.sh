@@ -1,6 +1,7 @@
 #!/bin/bash
 # Backups on the server: what was never published is brought there, what was need not be; and the way back
-# where the kept release is damaged, its backup, too, and where the server is gone.
+# where the kept release is damaged, its backup, too, and where the server is gone. First where the server
+# alone is to have them, and what a server and an agent can do that are in an attacker's hands.
 . "$(dirname "$0")/lib.sh"
 
 V0=B202108010001 V1=B202109010001 V2=B202109020001 V3=B202109030001
@@ -23,9 +24,91 @@ damage() { gw sh -c "cd /opt/bmsd/releases/$1/bin && chmod u+w . bmsd && echo da
 lose_backup() { gw rm "/opt/bmsd/backups/$1.tar.xz"; }
 tar_of() { sha256sum | cut -d' ' -f1; }
 
+# ---- on the server alone -----------------------------------------------------------------------
+
+configure() { # SED-SCRIPT
+  gw sed -i "$1" /etc/updaterd/updaterd.conf
+  gw systemctl stop updaterd-installer.service
+}
+here() { gw sh -c 'cd /opt/bmsd/backups && ls | grep tar.xz || true'; }
+told() { # USER VERSION SHA256: what BackupHeld answers
+  gw setpriv --reuid="$1" --regid="$1" --clear-groups busctl call org.bmsgateway.Updater1 /org/bmsgateway/Updater1 \
+    org.bmsgateway.Updater1 BackupHeld ss "$2" "$3" 2>&1 || true
+}
+
+# shellcheck disable=SC2016 # $ is sed's last line
+configure '$a [backup]\nwhere = server'
+publish_b "$V1" "$(tree_b "$V1")"
+run "an upgrade where the server alone has backups"
+equal "the new version is current" "releases/$V1" "$(current_of bmsd)"
+equal "the server holds the one of the factory release" held "$(state_of "$V0")"
+equal "and none is here" "server:" "$(where "$V0"):$(here)"
+note=$(gw cut -c 1-64 "/opt/bmsd/backups/$V0.sha256")
+
+# The same but for one byte, and the server says that this is what it was given.
+damage "$V0"
+impostor() { # [ROW]: puts another file in the place of the backup, and prints what is to be given to undo that
+  python3 - "$SITE/queryd.db" "$FILES" "$V0" "$@" <<'EOT'
+import hashlib, lzma, os, sqlite3, sys
+
+database, files, version, *row = sys.argv[1:]
+columns = "sha256, length_bytes, tar_sha256"
+with sqlite3.connect(database) as db:
+    there = db.execute(f"SELECT {columns} FROM backups WHERE version = ?", (version,)).fetchone()
+    if not row:
+        with open(os.path.join(files, there[0]), "rb") as file:
+            tar = bytearray(lzma.decompress(file.read()))
+        tar[tar.index(b"ELF") + 4000] ^= 1
+        other = lzma.compress(tar)
+        row = hashlib.sha256(other).hexdigest(), len(other), hashlib.sha256(tar).hexdigest()
+        with open(os.path.join(files, row[0]), "wb") as file:
+            file.write(other)
+    db.execute(f"UPDATE backups SET ({columns}) = (?, ?, ?) WHERE version = ?", (*row, version))
+    print(*there)
+EOT
+}
+true_row=$(impostor)
+runs_since=$(gw systemctl show -p MainPID bmsd.service)
+run "a server that hands out other bytes" 1 --rollback B
+check "is refused" log_says "is not the backup of $V0 that was made here"
+equal "what ran is current" "releases/$V1" "$(current_of bmsd)"
+equal "and runs as before" "$runs_since" "$(gw systemctl show -p MainPID bmsd.service)"
+equal "nothing of it is kept" "" "$(here)$(gw sh -c 'ls -A /opt/bmsd/releases | grep stage || true')"
+# shellcheck disable=SC2086 # three words
+impostor $true_row >/dev/null
+run "with the true one" 0 --rollback B
+equal "the factory release is current" "releases/$V0" "$(current_of bmsd)"
+equal "and runs" "$V0" "$(running_version)"
+equal "its backup is here again" "$V0.tar.xz" "$(here)"
+
+# The agent is in an attacker's hands: what it says the server holds.
+BUSCTL_SAYS='not the backup\|not a version\|No such file'
+for lie in "$V0 ${note//[0-9]/0}" "$V0 $note$note" "$V0 -" "$V1 $note" "B202109990001 $note" "A202108010001 $note" "../../etc $note" "X $note"; do
+  # shellcheck disable=SC2086 # two words
+  check "a lie about a backup is refused: ${lie:0:30}" grep -q "$BUSCTL_SAYS" <(told updaterd $lie)
+done
+check "nobody else may say anything of it" grep -q "denied\|ermission" <(told bmsd "$V0" "$note")
+equal "the backup stays" "both:$V0.tar.xz" "$(where "$V0"):$(here)"
+queryctl backups remove "$V0" "imei:$IMEI" >/dev/null
+equal "the lie that it holds this one costs the backup" "" "$(told updaterd "$V0" "$note")$(here)"
+equal "but no release" "releases/$V0 $V0" "$(current_of bmsd) $(running_version)"
+gw updaterd --clear-quarantine "$V1" 2>/dev/null
+run "the next upgrade"
+equal "goes ahead" "releases/$V1" "$(current_of bmsd)"
+equal "with a backup that was made anew" "$V0.tar.xz" "$(here)"
+run "and the way back" 0 --rollback B
+equal "is open" "releases/$V0 $V0" "$(current_of bmsd) $(running_version)"
+
+configure 's/^where = server/where = both/'
+gw updaterd --clear-quarantine "$V1" 2>/dev/null
+gw sh -c "rm /opt/bmsd/backups/*"
+queryctl --json backups list | jq -r '.backups[].version' | while read -r version; do
+  queryctl backups remove "$version" "imei:$IMEI" >/dev/null
+done
+rm -f "$FILES"/*
+
 # ---- what came with the package was never published --------------------------------------------
 
-publish_b "$V1" "$(tree_b "$V1")"
 run "the first upgrade"
 equal "the new version is current" "releases/$V1" "$(current_of bmsd)"
 equal "the backup of the factory release is on the server" held "$(state_of "$V0")"

@@ -7,6 +7,7 @@ GW_SETTLE_SEC=6
 OLD=B202108010001 NEW=B202109010001
 site_up
 gateway_up
+gw sh -c 'mkdir -p /var/log/journal && journalctl --flush' # for it to outlast a shut-down
 publish_b "$NEW" "$(tree_b "$NEW")"
 
 transaction() { gw updaterd --status --json | jq -er ".transaction.step == \"$1\""; }
@@ -25,6 +26,16 @@ during() {
 kill_worker() { gw sh -c "kill -KILL \$(pgrep -P $(installer_pid))"; }
 kill_installer() { gw kill -KILL "$(installer_pid)"; }
 stop_installer() { gw systemctl stop --no-block updaterd-installer.service; }
+shut_down() {
+  gw systemctl poweroff
+  within 30 not_alive "$GW_PID" || end_pid "$GW_PID" KILL
+  GW_LEADER='' GW_PID=''
+}
+# A line of the journal's newer slot.
+journal() { # KEY
+  gw sh -c "cd /var/lib/updaterd/installer && cat \"\$(grep -a '^bms-journal' journal.? | sort -k3 | tail -n 1 | cut -d: -f1)\"" |
+    tr -d '\0' | sed -n "s/^$1=//p"
+}
 in_order() { # WHAT VERSION
   equal "$1: current" "releases/$2" "$(current_of bmsd)"
   check "$1: B runs" within 15 gw bmsd --status
@@ -48,10 +59,24 @@ equal "the installer is killed: archived once as well" 2 \
   "$(count_results '.outcome == "rolled_back" and .reason == "interrupted"')"
 equal "and nothing else is" 2 "$(results | jq length)"
 
+# The third time would be one too many, if it were counted.
+during probe shut_down
+gateway_boot
+in_order "the machine is shut down" "$OLD"
+equal "the machine is shut down: the journal is at rest" idle "$(journal state)"
+equal "the release is not to blame" "$NEW:2" "$(journal failures_B)"
+said_before() { gw journalctl -q -b -1 -o cat -u updaterd-installer.service | grep -q "$1"; }
+check "the log says why" said_before 'the machine was shut down (interrupted)'
+check "and does not complain that nothing starts any more" gw sh -c \
+  '! journalctl -q -b -1 -o cat -u updaterd-installer.service | grep "after the roll back"'
+
 during probe stop_installer
 equal "the installer is told to stop: it ends the attempt first" 0 "$STATUS"
 in_order "the installer is told to stop" "$NEW"
 equal "and the attempt is archived once" 1 "$(count_results '.outcome == "confirmed"')"
+equal "so is the one before the shut-down" 1 "$(count_results '.outcome == "rolled_back" and .reason == "interrupted" and .detail == "the machine was shut down"')"
+equal "and nothing else is since then" 4 "$(results | jq length)"
+equal "the journal is at rest" idle "$(journal state)"
 
 # ---- damaged or gone ---------------------------------------------------------------------------
 

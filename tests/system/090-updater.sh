@@ -229,13 +229,27 @@ check "the next run tells of it" gw updaterd
 equal "which is not held against it" "rolled_back interrupted" \
   "$(result_of "$VERSION" outcome) $(result_of "$VERSION" reason)"
 
-next_version
-publish_a "$VERSION" "$(tree_a "$VERSION")"
-gw rm -f /run/trial-began
-gw touch /run/trial-held
-gw updaterd >"$RUN/run.log" 2>&1 &
-RUNNER=$!
-check "a trial that hangs" within 20 gw test -e /run/trial-began
+begin_trial_that_hangs() {
+  next_version
+  publish_a "$VERSION" "$(tree_a "$VERSION")"
+  gw rm -f /run/trial-began
+  gw touch /run/trial-held
+  gw updaterd >"$RUN/run.log" 2>&1 &
+  RUNNER=$!
+  check "a trial that hangs" within 20 gw test -e /run/trial-began
+}
+# As the manuals say.
+begin_trial_that_hangs
+status=0
+gw /opt/updaterd/previous/bin/updaterd --rollback A >"$RUN/rollback.log" 2>&1 || status=$?
+equal "a person ends it by the old one's own path: the old updater" "0 releases/$old" "$status $(current_of updaterd)"
+check "who is told so" grep -qx "$old -> $VERSION: rolled_back at step probe (operator): it was called off" "$RUN/rollback.log"
+sed 's/^/        /' "$RUN/rollback.log"
+ended
+gw rm /run/trial-held
+withdraw "$VERSION"
+
+begin_trial_that_hangs
 gw systemctl kill --signal=KILL updaterd-installer.service
 ended
 equal "its installer is killed: the old updater" "rolled_back interrupted releases/$old" \

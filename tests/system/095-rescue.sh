@@ -10,12 +10,6 @@ OLD_A=A202108010001 OLD_B=B202108010001 NEW_A=A202109010001 NEW_B=B202109010001
 site_up
 gateway_up
 
-# Nothing in the gateway is told, as when the battery is pulled.
-power_cut() {
-  kill -KILL "$GW_LEADER"
-  within 30 not_alive "$GW_PID" || end_pid "$GW_PID" KILL
-  GW_LEADER='' GW_PID=''
-}
 rescue_said() { gw journalctl -q -o cat -u updaterd-rescue.service | grep -q "$1"; }
 rescue_ran_first() {
   local rescued recovered

@@ -81,6 +81,7 @@ for space in updaterd bmsd; do
     "$(gw sh -c "ls -A /opt/$space/backups" | sed 's/\..*//' | sort -u)"
 done
 # The newer of the two slots says; a slot begins with its format and its sequence.
+# shellcheck disable=SC2016 # for the gateway's shell
 state=$(gw sh -c 'cd /var/lib/updaterd/installer && for slot in journal.?; do
   echo "$(head -n 1 $slot | cut -d" " -f3) $(grep -axm 1 "state=.*" $slot)"
 done' | sort | tail -n 1 | cut -d' ' -f2)

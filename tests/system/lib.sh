@@ -188,6 +188,12 @@ gateway_boot() {
   within 60 gateway_running || { cat "$RUN/console.log" >&2; return 1; }
 }
 leader_found() { GW_LEADER=$(pgrep -P "$GW_PID" | head -n 1) && [[ -n $GW_LEADER ]]; }
+# Nothing in the gateway is told, as when the battery is pulled.
+power_cut() {
+  kill -KILL "$GW_LEADER"
+  within 30 not_alive "$GW_PID" || end_pid "$GW_PID" KILL
+  GW_LEADER='' GW_PID=''
+}
 gateway_running() { [[ $(gw systemctl is-system-running 2>/dev/null) =~ ^(running|degraded)$ ]]; }
 
 gw() {

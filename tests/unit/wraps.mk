@@ -34,7 +34,7 @@ WRAP_updaterd_test_journal := fdatasync pread64 pwrite64
 WRAP_updaterd_test_recover := conf_effective_time_sec fchmod fdatasync fsync mkdirat pwrite64 renameat \
 	renameat2 symlinkat syncfs unlinkat write
 WRAP_updaterd_test_prove := conf_effective_time_sec
-WRAP_updaterd_test_self_trial := client_close client_open client_prove client_status query_ask trust_free trust_refresh
+WRAP_updaterd_test_self_trial := client_close client_open client_prove client_status query_ask trust_find_target trust_free trust_refresh
 WRAP_updaterd_test_result := fs_read_file
 WRAP_updaterd_test_stage := digest_final digest_new
 WRAP_updaterd_test_store := fstatvfs64 openat64 readlinkat unlinkat

@@ -136,7 +136,9 @@ void report_finished(struct context *c, const cJSON *result)
 	which = outcome_from_name(outcome);
 	good = which == OUTCOME_CONFIRMED;
 	if (!good) {
-		log_error("'%s': %s (%s)%s%s", to, outcome, reason, detail[0] ? ": " : "", detail);
+		/* For how long it may be put off is the installer's to judge, and to complain of. */
+		log_write(which == OUTCOME_POSTPONED ? LOG_NOTICE : LOG_ERR, "'%s': %s (%s)%s%s",
+			  to, outcome, reason, detail[0] ? ": " : "", detail);
 		context_worsen(c, which == OUTCOME_POSTPONED ? EXIT_TEMPORARY : EXIT_FAILED);
 	}
 	if (c->progress)

@@ -68,6 +68,23 @@ static int copy_state(const char *from, const char *to)
 
 /* ---- what every cycle begins with ---- */
 
+/* What the installer is given has to fit together, also where something was published since the old agent
+ * fetched it. A release that came with the package nobody has signed. */
+static int refresh_own_role(struct trust *trust, const struct conf *conf, struct failure *failure)
+{
+	_cleanup_free_ char *path = NULL;
+	struct tuf_target target;
+	int r;
+
+	if (asprintf(&path, "%c/%s-%s.tar.xz", CONF_OWN_LETTER, updaterd_release_version,
+		     conf->arch) < 0) {
+		path = NULL;
+		return failure_set_errno(failure, -ENOMEM, "trust");
+	}
+	r = trust_find_target(trust, path, &target, failure);
+	return r == -ENOENT ? 0 : r;
+}
+
 /* Without a server there is nothing to reach: such a gateway lives of what people bring. */
 static int reach(struct context *c)
 {
@@ -85,6 +102,8 @@ static int reach(struct context *c)
 	r = trust_refresh(c->conf, c->metadata_fd, &c->time, c->http,
 			  answer.file_server ? answer.file_server : c->conf->url, NULL, &trust,
 			  &failure);
+	if (r >= 0)
+		r = refresh_own_role(trust, c->conf, &failure);
 	return r < 0 ? tell("trust", &failure) : EXIT_OK;
 }
 

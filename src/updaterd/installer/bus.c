@@ -18,6 +18,7 @@
 #include "updaterd/recover.h"
 #include "updaterd/release_version.h"
 #include "updaterd/status.h"
+#include "updaterd/systemd.h"
 #include "updaterd/updater_trial.h"
 #include "updaterd/worker.h"
 
@@ -26,12 +27,15 @@
 #define IDLE_USEC      UINT64_C(30000000)
 #define MAX_HISTORY    RESULT_HISTORY_LINES
 #define MAX_SHARE_SIZE (16u << 10)
+/* What is told to stop ends its attempt first. After this there are still 90 seconds of TimeoutStopSec= for
+ * the way back. */
+#define GRACE_USEC     UINT64_C(90000000)
 
 struct server {
 	const struct conf *conf;
 	sd_bus *bus;
 	sd_event *event;
-	sd_event_source *idle;
+	sd_event_source *idle, *grace;
 	bool is_leaving; /* SIGTERM came: the end of the attempt is waited for */
 
 	/* The attempt under way; worker is NULL if there is none. */
@@ -85,6 +89,28 @@ static bool is_on_trial(const struct server *server)
 	       (server->step == STEP_PROBE || server->step == STEP_WAIT);
 }
 
+static int on_grace_over(sd_event_source *source, uint64_t usec, void *userdata)
+{
+	struct server *server = userdata;
+
+	(void)source;
+	(void)usec;
+	if (server->worker)
+		worker_call_off(server->worker, REASON_INTERRUPTED);
+	return 0;
+}
+
+/* A trial of A can last for a day. In a machine that goes down nothing can be on trial, nor where that cannot
+ * be found out. Neither is held against the release. */
+static bool may_end_by_itself(struct server *server)
+{
+	if (is_on_trial(server) || systemd_is_stopping(server->bus) != 0)
+		return false;
+	return server->grace ||
+	       sd_event_add_time_relative(server->event, &server->grace, CLOCK_MONOTONIC,
+					  GRACE_USEC, 0, on_grace_over, server) >= 0;
+}
+
 static int on_sigterm(sd_event_source *source, const struct signalfd_siginfo *info, void *userdata)
 {
 	struct server *server = userdata;
@@ -92,8 +118,7 @@ static int on_sigterm(sd_event_source *source, const struct signalfd_siginfo *in
 	(void)source;
 	(void)info;
 	server->is_leaving = true;
-	/* A trial can last for a day; that the machine goes down is not held against the release. */
-	if (is_on_trial(server))
+	if (server->worker && !may_end_by_itself(server))
 		worker_call_off(server->worker, REASON_INTERRUPTED);
 	leave_if_idle(server);
 	return 0;
@@ -558,6 +583,7 @@ static void server_done(struct server *server)
 	(void)sd_bus_message_unref(server->call);
 	(void)sd_bus_flush_close_unref(server->bus);
 	(void)sd_event_source_unref(server->idle);
+	(void)sd_event_source_unref(server->grace);
 	(void)sd_event_unref(server->event);
 }
 

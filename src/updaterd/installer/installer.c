@@ -15,15 +15,25 @@
 /* An attempt that is under way has what it knows in memory, and may last: a trial waits for a day. */
 static int open_state(const struct conf *conf, enum state_mode mode, struct state **ret)
 {
-	int r = state_open(conf, mode, ret);
+	int r = state_open(conf, STATE_TRY, ret);
 
+	if (r == -EBUSY && mode == STATE_WAIT) {
+		log_notice("an upgrade or a recovery is under way; waiting for its end");
+		r = state_open(conf, STATE_WAIT, ret);
+	}
 	if (r == -EBUSY)
-		log_error("an upgrade is under way; try again when it has ended");
-	else if (r < 0)
-		log_error("cannot open '%s': %s", conf->installer_dir, strerror(-r));
+		return EXIT_TEMPORARY;
 	if (r < 0)
-		return r == -EBUSY ? EXIT_TEMPORARY : EXIT_FAILED;
-	return EXIT_OK;
+		log_error("cannot open '%s': %s", conf->installer_dir, strerror(-r));
+	return r < 0 ? EXIT_FAILED : EXIT_OK;
+}
+
+/* To who asked for something that cannot be done meanwhile. */
+static int tell_busy(int code)
+{
+	if (code == EXIT_TEMPORARY)
+		log_error("an upgrade is under way; try again when it has ended");
+	return code;
 }
 
 /* Holds the state and brings it in order; *ret_recovered tells whether that went well. */
@@ -121,10 +131,10 @@ int installer_disown(const struct conf *conf, char program)
 {
 	_cleanup_(state_closep) struct state *s = NULL;
 	const struct conf_program *p = NULL;
-	int r = enter_for(conf, STATE_WAIT, program, &p, &s);
+	int r = enter_for(conf, STATE_TRY, program, &p, &s);
 
 	if (r != EXIT_OK)
-		return r;
+		return tell_busy(r);
 	r = store_destroy(p->space);
 	if (r == 0)
 		r = state_forget(s, program);
@@ -189,7 +199,7 @@ int installer_clear_quarantine(const struct conf *conf, const struct version *ve
 	r = version ? enter_for(conf, STATE_TRY, version->program, &p, &s)
 		    : enter(conf, STATE_TRY, &s, &recovered);
 	if (r != EXIT_OK)
-		return r;
+		return tell_busy(r);
 	r = version ? clear_quarantine(s, version) : clear_quarantines(s);
 	return write_decision(s, r, "end the quarantine");
 }
@@ -200,7 +210,7 @@ static int enter_to_decide(const struct conf *conf, struct state **ret)
 		log_error("only root may do this");
 		return EXIT_NOT_PERMITTED;
 	}
-	return open_state(conf, STATE_TRY, ret);
+	return tell_busy(open_state(conf, STATE_TRY, ret));
 }
 
 static int hold(struct state *s, char program, uint64_t until_sec)

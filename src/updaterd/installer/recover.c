@@ -164,6 +164,7 @@ struct recovery {
 static void restart_program(struct service service, const struct conf_program *program,
 			    bool at_boot)
 {
+	uint64_t timeout_sec = at_boot ? 0 : program->ready_timeout_sec;
 	struct service_start start;
 	struct failure failure;
 
@@ -171,8 +172,11 @@ static void restart_program(struct service service, const struct conf_program *p
 		return;
 	if (at_boot && service.ops->is_alive(service.userdata, program->unit) <= 0)
 		return;
-	if (service.ops->restart(service.userdata, program->unit, program->ready_timeout_sec,
-				 &start, &failure) < 0)
+	/* systemd waits for updaterd-recover.service before it starts one, so that to wait for it there
+	 * would be in vain. */
+	if (service.ops->restart(service.userdata, program->unit, timeout_sec, &start, &failure) <
+		    0 &&
+	    !(at_boot && failure.reason == REASON_NOT_READY))
 		log_error("'%s' after recovery: %s", program->unit, failure.text);
 }
 
@@ -263,12 +267,14 @@ static bool was_rescued(const struct recovery *rec)
 	return journal_get(rec->state->journal, RESCUE_KEY);
 }
 
-/* Where the journal has a reason, it was judged already, and it is the way back that was cut. */
+/* Where the journal has a reason, it was judged already, and it is the way back that was cut. What was called
+ * off has its outcome, too; what only recovery has seen has none. */
 static int end_undone(struct recovery *rec)
 {
 	enum reason reason = rec->result.failure.reason;
 
-	if (reason == REASON_NONE || reason == REASON_INTERRUPTED) {
+	if (reason == REASON_NONE ||
+	    (reason == REASON_INTERRUPTED && rec->result.outcome == OUTCOME_NONE)) {
 		set_interrupted(&rec->result, OUTCOME_ROLLED_BACK, STEP_PROBE);
 		return count_failure(rec);
 	}
@@ -315,10 +321,27 @@ static int pardon_rescued(const struct recovery *rec)
 	return state_pardon(rec->state, &to);
 }
 
+/* They may have gone back several times before we came: one roll back, to where they are now. */
+static void find_rescued(struct recovery *rec)
+{
+	struct result *result = &rec->result;
+	struct version current = { 0 };
+	int r;
+
+	if (!was_rescued(rec) || strcmp(result->kind, RESULT_KIND_ROLLBACK) != 0 || !rec->store)
+		return;
+	r = swap_read(store_dirfd(rec->store), SWAP_CURRENT, &current);
+	if (r < 0 && leads_to_factory(rec->program, rec->store) <= 0)
+		return;
+	if (strcmp(current.text, result->from) != 0)
+		memcpy(result->to, current.text, sizeof result->to);
+}
+
 static int end_confirmed(struct recovery *rec)
 {
 	struct version current;
 
+	find_rescued(rec);
 	if (rec->store && swap_read(store_dirfd(rec->store), SWAP_CURRENT, &current) == 0 &&
 	    strcmp(current.text, rec->result.to) != 0)
 		set_interrupted(&rec->result, OUTCOME_ROLLED_BACK, STEP_CONFIRM);

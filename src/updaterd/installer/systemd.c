@@ -58,15 +58,11 @@ static int on_job_removed(sd_bus_message *m, void *userdata, sd_bus_error *error
 	return 0;
 }
 
-int systemd_connect(struct systemd *s)
+static int connect_anew(struct systemd *s)
 {
 	sd_bus *bus = NULL;
 	int r;
 
-	if (s->bus && sd_bus_is_open(s->bus) > 0)
-		return 0;
-	/* A bus that was restarted meanwhile: the way back must find systemd again. */
-	s->bus = sd_bus_flush_close_unref(s->bus);
 	r = sd_bus_open_system(&bus);
 	if (r < 0)
 		return r;
@@ -82,6 +78,22 @@ int systemd_connect(struct systemd *s)
 	}
 	s->bus = bus;
 	return 0;
+}
+
+int systemd_connect(struct systemd *s)
+{
+	int r;
+
+	if (s->bus && sd_bus_is_open(s->bus) > 0)
+		return 0;
+	/* A bus that was restarted meanwhile: the way back must find systemd again. */
+	s->bus = sd_bus_flush_close_unref(s->bus);
+	/* sd-bus lets go of what it waits for when the signal comes that calls an attempt off, as it does where
+	 * the bus goes. */
+	do
+		r = connect_anew(s);
+	while (r == -EINTR);
+	return r;
 }
 
 int systemd_follow_job(struct systemd *s, sd_bus_message *reply)
@@ -500,6 +512,23 @@ static int systemd_is_alive(void *userdata, const char *unit)
 	return r < 0 ? r : strcmp(active, "inactive") != 0;
 }
 
+int systemd_is_stopping(sd_bus *bus)
+{
+	_cleanup_free_ char *state = NULL;
+	int r;
+
+	r = sd_bus_get_property_string(bus, SYSTEMD_NAME, SYSTEMD_PATH, SYSTEMD_MANAGER,
+				       "SystemState", NULL, &state);
+	return r < 0 ? r : strcmp(state, "stopping") == 0;
+}
+
+static bool service_is_going_down(void *userdata)
+{
+	struct systemd *s = userdata;
+
+	return systemd_connect(s) == 0 && systemd_is_stopping(s->bus) > 0;
+}
+
 static uint64_t service_now_msec(void *userdata)
 {
 	(void)userdata;
@@ -522,6 +551,7 @@ struct service systemd_service(struct systemd *s)
 		.restart = systemd_restart,
 		.check = systemd_check,
 		.is_alive = systemd_is_alive,
+		.is_going_down = service_is_going_down,
 		.probe = probe_run,
 		.run = systemd_run,
 		.stop = systemd_stop,

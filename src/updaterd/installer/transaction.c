@@ -40,7 +40,50 @@ static int level_of(const struct transaction *t)
 
 	if (reason == REASON_NOT_NOW)
 		return t->is_overdue ? LOG_ERR : LOG_NOTICE;
+	if (reason == REASON_INTERRUPTED || reason == REASON_OPERATOR)
+		return LOG_NOTICE;
 	return reason == REASON_HELD || reason == REASON_QUARANTINED ? LOG_INFO : LOG_ERR;
+}
+
+static bool is_going_down(const struct transaction *t)
+{
+	const struct service *service = &t->trial.service;
+
+	return service->ops->is_going_down(service->userdata);
+}
+
+static enum reason called_off(const struct transaction *t)
+{
+	return t->hooks->called_off ? t->hooks->called_off(t->hooks->userdata) : REASON_NONE;
+}
+
+static int end_called_off(struct transaction *t, enum reason reason)
+{
+	t->is_going_down = is_going_down(t);
+	return failure_set(&t->result->failure, -ECANCELED, reason, "%s",
+			   t->is_going_down ? "the machine was shut down" : "it was called off");
+}
+
+/* A machine that goes down takes the program with it, and perhaps before anybody has told us. What the trial
+ * then saw is not the release's fault. */
+static int excuse(struct transaction *t, int error)
+{
+	enum reason reason = called_off(t);
+
+	if (reason == REASON_NONE && is_going_down(t))
+		reason = REASON_INTERRUPTED;
+	return reason == REASON_NONE ? error : end_called_off(t, reason);
+}
+
+static int do_step(struct transaction *t, enum step step, int (*run)(struct transaction *t))
+{
+	enum reason reason = step == STEP_CONFIRM ? REASON_NONE : called_off(t);
+	int r;
+
+	if (reason != REASON_NONE)
+		return end_called_off(t, reason);
+	r = run(t);
+	return r < 0 && (step == STEP_RESTART || step == STEP_PROBE) ? excuse(t, r) : r;
 }
 
 /* One step of the story: told, done, and logged if it fails. */
@@ -52,7 +95,7 @@ static int step(struct transaction *t, enum step step, int (*run)(struct transac
 	if (result->step != step)
 		transaction_tell(t, step, transaction_percent_of(step));
 	result->step = step;
-	r = run(t);
+	r = do_step(t, step, run);
 	if (r >= 0)
 		return r;
 	log_write(level_of(t), "%s of program %c from '%s' to '%s': %s: %s (%s)", result->kind,
@@ -187,19 +230,21 @@ static int roll_back(struct transaction *t)
 
 	transaction_tell(t, STEP_ROLLBACK, transaction_percent_of(STEP_ROLLBACK));
 	/* Should the way back be cut, recovery knows from this why it was begun. */
+	t->result->outcome = OUTCOME_ROLLED_BACK;
 	r = record_durably(t->state->journal, JOURNAL_TRIAL, t->result);
 	if (r < 0)
 		log_warning("cannot write down what is wrong with '%s': %s", t->to.text,
 			    strerror(-r));
 	r = swap_undo(store_dirfd(t->store), &t->from, transaction_before_previous(t));
-	/* Nothing is left stopped, whatever `current` leads to: recovery sees to that. */
-	restart_old(t);
+	/* Nothing is left stopped, whatever `current` leads to: recovery sees to that. A machine that goes down
+	 * starts nothing any more. */
+	if (!t->is_going_down)
+		restart_old(t);
 	if (r < 0) {
 		log_error("cannot roll '%s' back to '%s': %s", t->program->space, t->from.text,
 			  strerror(-r));
 		return r;
 	}
-	t->result->outcome = OUTCOME_ROLLED_BACK;
 	t->result->downtime_ms = t->trial.downtime.total_msec;
 	r = count_failure(t);
 	if (r == 0)

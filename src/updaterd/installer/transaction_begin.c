@@ -127,6 +127,8 @@ static int begin_trial(struct transaction *t)
 	t->trial.program = t->program;
 	t->trial.probe_release = t->probe_release;
 	t->trial.version = t->to.text;
+	t->trial.called_off = t->hooks->called_off;
+	t->trial.userdata = t->hooks->userdata;
 	if (t->request->is_rollback)
 		return 0;
 	t->trial.updater = (struct updater_trial){

@@ -45,10 +45,11 @@ struct transaction {
 	struct version before_previous;
 	bool has_before_previous;
 	struct release_target target;
-	bool is_staged;	  /* `to` is a complete release already */
-	bool is_repair;	  /* `to` is `from`, which is damaged */
-	bool is_restored; /* `to` is damaged, and comes from its backup */
-	bool is_overdue;  /* the program has said "not now" for too long */
+	bool is_staged;	    /* `to` is a complete release already */
+	bool is_repair;	    /* `to` is `from`, which is damaged */
+	bool is_restored;   /* `to` is damaged, and comes from its backup */
+	bool is_overdue;    /* the program has said "not now" for too long */
+	bool is_going_down; /* it was called off because the machine is being shut down */
 	int stage_fd;
 	char *probe_release;
 	struct trial trial;

@@ -174,6 +174,15 @@ static int check_unit(struct trial *t, const struct service_start *start, struct
 	return r;
 }
 
+static int check_call_off(const struct trial *t, struct failure *failure)
+{
+	enum reason reason = t->called_off ? t->called_off(t->userdata) : REASON_NONE;
+
+	if (reason == REASON_NONE)
+		return 0;
+	return failure_set(failure, -ECANCELED, reason, "the trial was called off");
+}
+
 int trial_judge(struct trial *t, const struct service_start *start, struct failure *failure)
 {
 	const struct conf_program *p = t->program;
@@ -192,7 +201,9 @@ int trial_judge(struct trial *t, const struct service_start *start, struct failu
 		uint64_t now_msec;
 		int r;
 
-		r = check_unit(t, start, failure);
+		r = check_call_off(t, failure);
+		if (r == 0)
+			r = check_unit(t, start, failure);
 		if (r < 0)
 			return r;
 		if (!is_well) {

@@ -239,6 +239,9 @@ static int try_once(struct context *c, struct failure *failure)
 	/* One of an earlier trial may hang there still, and would answer in the place of this one. */
 	(void)!c->ops->stop(c->userdata, c->helper);
 	r = run_unit(c, c->program->trial_unit, &end, failure);
+	/* A bus that was restarted has taken away what it was stopped by. */
+	if (r < 0)
+		(void)!c->ops->stop(c->userdata, c->program->trial_unit);
 	(void)!c->ops->stop(c->userdata, c->helper);
 	/* Whoever called it off was told that it ends so, however it ended meanwhile. */
 	if (r == 0 && is_called_off(c))

@@ -9,11 +9,9 @@
 #include "updaterd/exit_codes.h"
 #include "updaterd/rescue.h"
 
-static const char usage[] =
-	"usage: updaterd-rescue [--rollback LETTER] [--installer-dir DIRECTORY]\n";
+static const char usage[] = "usage: updaterd-rescue [--rollback A|B] [--installer-dir DIRECTORY]\n";
 
-/* systemctl has a socket of its own to systemd, so that no bus is needed. Not waited for: at boot, and
- * after a failure, systemd waits for us before it starts the unit. */
+/* systemctl needs no bus. Not waited for: at boot, systemd waits for us before it starts the unit. */
 static void restart(const char *unit)
 {
 	char *const argv[] = { strdupa("systemctl"), strdupa("try-restart"), strdupa("--no-block"),
@@ -57,5 +55,8 @@ int main(int argc, char **argv)
 		return EXIT_NOT_PERMITTED;
 	}
 	r = program ? rescue_rollback(&rescue, *program) : rescue_run(&rescue);
+	/* One that waits for calls may be the one that was left, and has not read what was written down. */
+	if (program && r >= 0)
+		restart("updaterd-installer.service");
 	return r >= 0 ? EXIT_OK : r == -EBUSY ? EXIT_TEMPORARY : EXIT_FAILED;
 }

@@ -260,8 +260,7 @@ static bool get_version(const struct journal *j, const char *key, char letter, s
 
 /* ---- an attempt that was cut ---- */
 
-/* The program of the attempt that is to be undone, NULL if there is none: one on trial; or any, if a person is
- * in its way. The others are recovery's. */
+/* Of the attempt to be undone, or NULL: one on trial; or any, if a person is in its way. */
 static struct program *find_attempt(struct session *s, char by_person)
 {
 	enum journal_state state = s->journal ? journal_state(s->journal) : JOURNAL_IDLE;

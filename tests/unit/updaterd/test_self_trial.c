@@ -20,9 +20,9 @@
 
 static struct play {
 	struct scratch *scratch;
-	enum reason query, trust, prove; /* REASON_NONE: well */
-	const char *status;		 /* of the new installer; NULL: right */
-	unsigned n_asked, n_refreshed, n_proved;
+	enum reason query, trust, find, prove; /* REASON_NONE: well */
+	const char *status;		       /* of the new installer; NULL: right */
+	unsigned n_asked, n_refreshed, n_looked_up, n_proved;
 	char copied[32]; /* timestamp.json as the refresh sees it */
 } play;
 
@@ -113,6 +113,24 @@ int __wrap_trust_refresh(const struct conf *conf, int metadata_fd, const struct 
 	return 0;
 }
 
+int __wrap_trust_find_target(struct trust *t, const char *path, struct tuf_target *ret,
+			     struct failure *failure);
+int __wrap_trust_find_target(struct trust *t, const char *path, struct tuf_target *ret,
+			     struct failure *failure)
+{
+	char own[64];
+
+	(void)t, (void)ret;
+	(void)snprintf(own, sizeof own, "A/%s-amd64.tar.xz", updaterd_release_version);
+	assert_string_equal(path, own);
+	assert_int_equal(play.n_refreshed, play.n_looked_up + 1);
+	play.n_looked_up++;
+	if (play.find != REASON_NONE)
+		return failure_set(failure, play.find == REASON_NO_TARGET ? -ENOENT : -EAGAIN,
+				   play.find, "as planned");
+	return 0;
+}
+
 struct trust *__wrap_trust_free(struct trust *t);
 struct trust *__wrap_trust_free(struct trust *t)
 {
@@ -174,6 +192,7 @@ static void test_proves_itself(void **state)
 	assert_int_equal(try_it(), EXIT_OK);
 	assert_int_equal(play.n_asked, 1);
 	assert_int_equal(play.n_refreshed, 1);
+	assert_int_equal(play.n_looked_up, 1);
 	assert_int_equal(play.n_proved, 1);
 	assert_string_equal(play.copied, "kept");
 	assert_int_equal(fs_read_file(play.scratch->dirfd, "agent/metadata/timestamp.json", 16,
@@ -227,6 +246,21 @@ static void test_wrong_answers(void **state)
 	play.trust = REASON_BAD_SIGNATURE;
 	assert_int_equal(try_it(), EXIT_FAILED);
 	assert_int_equal(play.n_proved, 0);
+}
+
+/* Since the old agent fetched it: what is handed over has to fit together. */
+static void test_own_role_is_fetched(void **state)
+{
+	(void)state;
+	play.find = REASON_NO_TARGET;
+	assert_int_equal(try_it(), EXIT_OK);
+	assert_int_equal(play.n_proved, 1);
+	play.find = REASON_NETWORK;
+	assert_int_equal(try_it(), EXIT_TEMPORARY);
+	assert_int_equal(play.n_proved, 2);
+	play.find = REASON_BAD_SIGNATURE;
+	assert_int_equal(try_it(), EXIT_FAILED);
+	assert_int_equal(play.n_proved, 2);
 }
 
 static void test_installer_refuses(void **state)
@@ -296,6 +330,7 @@ int main(void)
 		TEST(test_old_state_cannot_be_read),
 		TEST(test_server_not_reached),
 		TEST(test_wrong_answers),
+		TEST(test_own_role_is_fetched),
 		TEST(test_installer_refuses),
 		TEST(test_installer_answers_nonsense),
 		TEST(test_without_server),

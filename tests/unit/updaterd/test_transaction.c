@@ -1334,6 +1334,85 @@ static void test_a_way_back_that_fails_leaves_nothing_stopped(void **state)
 	expect_journal(g, "failures_B", NEW_B ":1");
 }
 
+/* ---- called off ---- */
+
+static void expect_shut_down(struct gateway *g, enum behaviour odd, enum step step)
+{
+	struct result r;
+
+	g->is_going_down = true;
+	g->odd_version = NEW_B;
+	g->odd = odd;
+	gateway_publish(g, NEW_B, NULL);
+	assert_int_equal(gateway_upgrade(g, NEW_B, &r), 0);
+	expect_result(&r, OUTCOME_ROLLED_BACK, step, REASON_INTERRUPTED);
+	expect_kept(g, &r, "\"detail\":\"the machine was shut down\"");
+	gateway_expect_links(g, 'B', OLD_B, "");
+	gateway_expect_order(g);
+	expect_journal(g, "failures_B", "");
+	/* Nothing can be started in a machine that goes down, and nothing is left to be said about that. */
+	assert_int_equal(g->n_restarts, 1);
+}
+
+static void test_a_shut_down_is_not_the_releases_fault(void **state)
+{
+	expect_shut_down(*state, CRASHES_AFTER_READY, STEP_PROBE);
+}
+
+static void test_a_shut_down_while_it_starts_is_not_either(void **state)
+{
+	expect_shut_down(*state, NEVER_READY, STEP_RESTART);
+}
+
+static void test_what_is_good_is_confirmed_in_a_shut_down(void **state)
+{
+	struct gateway *g = *state;
+
+	g->is_going_down = true;
+	upgrade_well(g, NEW_B);
+	gateway_expect_links(g, 'B', NEW_B, OLD_B);
+}
+
+static enum reason call_off_at_once(void *userdata)
+{
+	(void)userdata;
+	return REASON_INTERRUPTED;
+}
+
+static enum reason call_off_on_trial(void *userdata)
+{
+	const struct gateway *g = userdata;
+
+	return g->n_probes >= 2 ? REASON_INTERRUPTED : REASON_NONE;
+}
+
+static void test_called_off_before_the_swap(void **state)
+{
+	struct gateway *g = *state;
+
+	g->called_off = call_off_at_once;
+	gateway_publish(g, NEW_B, NULL);
+	expect_ends_before_swap(g, OUTCOME_FAILED, STEP_CHECK, REASON_INTERRUPTED);
+	g->called_off = NULL;
+	upgrade_well(g, NEW_B);
+}
+
+static void test_called_off_on_trial(void **state)
+{
+	struct gateway *g = *state;
+	struct result r;
+
+	g->called_off = call_off_on_trial;
+	gateway_publish(g, NEW_B, NULL);
+	assert_int_equal(gateway_upgrade(g, NEW_B, &r), 0);
+	expect_result(&r, OUTCOME_ROLLED_BACK, STEP_PROBE, REASON_INTERRUPTED);
+	gateway_expect_links(g, 'B', OLD_B, "");
+	gateway_expect_order(g);
+	expect_journal(g, "failures_B", "");
+	assert_int_equal(g->n_restarts, 2);
+	assert_string_equal(g->last_started, OLD_B);
+}
+
 static void test_an_old_one_that_does_not_start_is_told(void **state)
 {
 	struct gateway *g = *state;
@@ -1416,6 +1495,11 @@ int main(void)
 		TEST(test_a_version_that_once_worked_stays_installable),
 		TEST(test_a_way_back_that_fails_leaves_nothing_stopped),
 		TEST(test_an_old_one_that_does_not_start_is_told),
+		TEST(test_a_shut_down_is_not_the_releases_fault),
+		TEST(test_a_shut_down_while_it_starts_is_not_either),
+		TEST(test_what_is_good_is_confirmed_in_a_shut_down),
+		TEST(test_called_off_before_the_swap),
+		TEST(test_called_off_on_trial),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
