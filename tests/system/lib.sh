@@ -398,41 +398,29 @@ EOF
 
 # ---- releases ----------------------------------------------------------------------------------
 
-# tree_b VERSION: a directory with the real bmsd, built as that version.
-tree_b() {
-  local dir=$RUN/trees/$1
+# built_tree LETTER PROGRAM VERSION: a directory with the real program, built as that version.
+built_tree() {
+  local dir=$RUN/trees/$3
   if [[ ! -d $dir ]]; then
     mkdir -p "$dir/bin"
     # Another test may be building the same version.
     (
       flock 9
-      make "${MAKEARGS[@]}" V= tree-B RELEASE_B="$1" >/dev/null
-      install -m 0755 "$TOP/build/normal/tree/$1/bin/bmsd" "$dir/bin/bmsd"
+      make "${MAKEARGS[@]}" V= "tree-$1" "RELEASE_$1=$3" >/dev/null
+      install -m 0755 "$TOP/build/normal/tree/$3/bin/$2" "$dir/bin/$2"
     ) 9>"$TOP/build/normal/tree.lock"
-    strip "$dir/bin/bmsd"
+    strip "$dir/bin/$2"
   fi
   echo "$dir"
 }
+tree_a() { built_tree A updaterd "$1"; } # VERSION
+tree_b() { built_tree B bmsd "$1"; }     # VERSION
 # tree_script VERSION SCRIPT: a release whose bin/bmsd is a shell script.
 tree_script() {
   local dir=$RUN/trees/$1
   mkdir -p "$dir/bin"
   printf '#!/bin/sh\n%s\n' "$2" >"$dir/bin/bmsd"
   chmod 0755 "$dir/bin/bmsd"
-  echo "$dir"
-}
-# tree_a VERSION: the same of the real updaterd.
-tree_a() {
-  local dir=$RUN/trees/$1
-  if [[ ! -d $dir ]]; then
-    mkdir -p "$dir/bin"
-    (
-      flock 9
-      make "${MAKEARGS[@]}" V= tree-A RELEASE_A="$1" >/dev/null
-      install -m 0755 "$TOP/build/normal/tree/$1/bin/updaterd" "$dir/bin/updaterd"
-    ) 9>"$TOP/build/normal/tree.lock"
-    strip "$dir/bin/updaterd"
-  fi
   echo "$dir"
 }
 # tree_a_wrapped VERSION SCRIPT: the real updaterd behind a script that may do something else first; what
