@@ -189,9 +189,9 @@ static cJSON *last_of(const cJSON *array)
 }
 
 /* Moves all entries to the end of another array. Returns how many there were. */
-static uint64_t move_entries(cJSON *from, cJSON *to)
+static int64_t move_entries(cJSON *from, cJSON *to)
 {
-	uint64_t n = 0;
+	int64_t n = 0;
 
 	for (; from->child; n++)
 		cJSON_AddItemToArray(to, cJSON_DetachItemViaPointer(from, from->child));
@@ -199,122 +199,125 @@ static uint64_t move_entries(cJSON *from, cJSON *to)
 }
 
 /* The same, last first. */
-static uint64_t move_entries_turned(cJSON *from, cJSON *to)
+static int64_t move_entries_turned(cJSON *from, cJSON *to)
 {
-	uint64_t n = 0;
+	int64_t n = 0;
 
 	for (; from->child; n++)
 		cJSON_AddItemToArray(to, cJSON_DetachItemViaPointer(from, last_of(from)));
 	return n;
 }
 
-static cJSON *list_of(cJSON *page, const char *name)
+/* A list that comes in pages. Each page is asked for with where the one before ended. */
+struct listing {
+	const char *name;
+	const char *query;   /* more that is asked for; "" or begins with & */
+	const char *cursor;  /* the parameter that says where to go on */
+	uint64_t page;	     /* entries of one at most */
+	bool is_by_identity; /* where a page ends is its last entry's identity, else its id */
+	bool is_turned;	     /* pages come newest first, and each is oldest first */
+};
+
+static int cursor_of(struct ctl *c, const struct listing *l, const cJSON *last,
+		     struct identity *ret)
 {
-	return cJSON_GetObjectItemCaseSensitive(page, name);
+	struct json_error error = { 0 };
+	uint64_t id;
+	int r;
+
+	if (l->is_by_identity) {
+		r = identity_from_json(last, ret, &error);
+	} else {
+		r = json_get_u64(last, "id", UINT64_C(1) << 53, &id, &error);
+		if (r >= 0)
+			(void)snprintf(ret->text, sizeof ret->text, "%ju", (uintmax_t)id);
+	}
+	return r < 0 ? fail(c, -EPROTO, "%s: %s", error.field, error.text) : 0;
+}
+
+/* Returns how many came, and puts them at the end of list. */
+static int64_t get_page(struct ctl *c, const struct listing *l, uint64_t wanted,
+			const struct identity *cursor, cJSON *list)
+{
+	_cleanup_json_ cJSON *page = NULL;
+	_cleanup_free_ char *query = NULL;
+	cJSON *entries;
+	int r;
+
+	if (asprintf(&query, "?limit=%ju&%s=%s%s", (uintmax_t)wanted, l->cursor, cursor->text,
+		     l->query) < 0) {
+		query = NULL;
+		return fail(c, -ENOMEM, "out of memory");
+	}
+	r = ctl_get_list(c, l->name, query, &page);
+	if (r < 0)
+		return r;
+	entries = cJSON_GetObjectItemCaseSensitive(page, l->name);
+	return l->is_turned ? move_entries_turned(entries, list) : move_entries(entries, list);
+}
+
+/* limit 0: all of them. */
+static int get_pages(struct ctl *c, const struct listing *l, uint64_t limit, cJSON **ret)
+{
+	_cleanup_json_ cJSON *all = cJSON_CreateObject();
+	_cleanup_json_ cJSON *list = cJSON_CreateArray();
+	cJSON *told = cJSON_AddArrayToObject(all, l->name);
+	struct identity cursor = { "" };
+	uint64_t total = 0;
+
+	if (!told || !list)
+		return fail(c, -ENOMEM, "out of memory");
+	if (!l->is_by_identity)
+		(void)snprintf(cursor.text, sizeof cursor.text, "0");
+	while (limit == 0 || total < limit) {
+		uint64_t wanted = limit == 0 || limit - total > l->page ? l->page : limit - total;
+		int64_t n = get_page(c, l, wanted, &cursor, list);
+		int r;
+
+		if (n <= 0) {
+			if (n < 0)
+				return (int)n;
+			break;
+		}
+		total += (uint64_t)n;
+		r = cursor_of(c, l, last_of(list), &cursor);
+		if (r < 0)
+			return r;
+	}
+	(void)(l->is_turned ? move_entries_turned(list, told) : move_entries(list, told));
+	*ret = TAKE_PTR(all);
+	return 0;
 }
 
 int ctl_get_gateways(struct ctl *c, uint64_t limit, cJSON **ret)
 {
-	_cleanup_json_ cJSON *all = cJSON_CreateObject();
-	cJSON *list = cJSON_AddArrayToObject(all, "gateways");
-	struct identity after = { "" };
-	uint64_t total = 0;
+	const struct listing gateways = { .name = "gateways",
+					  .query = "",
+					  .cursor = "after",
+					  .page = 1000,
+					  .is_by_identity = true };
 
-	if (!list)
-		return fail(c, -ENOMEM, "out of memory");
-	while (limit == 0 || total < limit) {
-		uint64_t wanted = limit == 0 || limit - total > 1000 ? 1000 : limit - total;
-		_cleanup_json_ cJSON *page = NULL;
-		struct json_error error = { 0 };
-		char query[160];
-		uint64_t n;
-		int r;
-
-		(void)snprintf(query, sizeof query, "?limit=%ju&after=%s", (uintmax_t)wanted,
-			       after.text);
-		r = ctl_get_list(c, "gateways", query, &page);
-		if (r < 0)
-			return r;
-		n = move_entries(list_of(page, "gateways"), list);
-		if (n == 0)
-			break;
-		total += n;
-		r = identity_from_json(last_of(list), &after, &error);
-		if (r < 0)
-			return fail(c, -EPROTO, "%s: %s", error.field, error.text);
-	}
-	*ret = TAKE_PTR(all);
-	return 0;
+	return get_pages(c, &gateways, limit, ret);
 }
 
 int ctl_get_results(struct ctl *c, const char *query, uint64_t limit, cJSON **ret)
 {
-	_cleanup_json_ cJSON *all = cJSON_CreateObject();
-	cJSON *turned = cJSON_AddArrayToObject(all, "results");
-	_cleanup_json_ cJSON *list = cJSON_CreateArray(); /* newest first, as the pages come */
-	uint64_t total = 0, before = 0;
+	const struct listing results = { .name = "results",
+					 .query = query,
+					 .cursor = "before",
+					 .page = RESULTS_PAGE,
+					 .is_turned = true };
 
-	if (!turned || !list)
-		return fail(c, -ENOMEM, "out of memory");
-	while (limit == 0 || total < limit) {
-		uint64_t wanted = limit == 0 || limit - total > RESULTS_PAGE ? RESULTS_PAGE
-									     : limit - total;
-		_cleanup_json_ cJSON *page = NULL;
-		struct json_error error = { 0 };
-		char text[256];
-		uint64_t n;
-		int r;
-
-		(void)snprintf(text, sizeof text, "?limit=%ju&before=%ju%s", (uintmax_t)wanted,
-			       (uintmax_t)before, query);
-		r = ctl_get_list(c, "results", text, &page);
-		if (r < 0)
-			return r;
-		n = move_entries_turned(list_of(page, "results"), list);
-		if (n == 0)
-			break;
-		total += n;
-		r = json_get_u64(last_of(list), "id", UINT64_C(1) << 53, &before, &error);
-		if (r < 0)
-			return fail(c, -EPROTO, "%s: %s", error.field, error.text);
-	}
-	(void)move_entries_turned(list, turned);
-	*ret = TAKE_PTR(all);
-	return 0;
+	return get_pages(c, &results, limit, ret);
 }
 
 int ctl_get_backups(struct ctl *c, const char *query, uint64_t limit, cJSON **ret)
 {
-	_cleanup_json_ cJSON *all = cJSON_CreateObject();
-	cJSON *list = cJSON_AddArrayToObject(all, "backups");
-	uint64_t total = 0, after = 0;
+	const struct listing backups = {
+		.name = "backups", .query = query, .cursor = "after", .page = BACKUPS_PAGE
+	};
 
-	if (!list)
-		return fail(c, -ENOMEM, "out of memory");
-	while (limit == 0 || total < limit) {
-		uint64_t wanted = limit == 0 || limit - total > BACKUPS_PAGE ? BACKUPS_PAGE
-									     : limit - total;
-		_cleanup_json_ cJSON *page = NULL;
-		struct json_error error = { 0 };
-		char text[256];
-		uint64_t n;
-		int r;
-
-		(void)snprintf(text, sizeof text, "?limit=%ju&after=%ju%s", (uintmax_t)wanted,
-			       (uintmax_t)after, query);
-		r = ctl_get_list(c, "backups", text, &page);
-		if (r < 0)
-			return r;
-		n = move_entries(list_of(page, "backups"), list);
-		if (n == 0)
-			break;
-		total += n;
-		r = json_get_u64(last_of(list), "id", UINT64_C(1) << 53, &after, &error);
-		if (r < 0)
-			return fail(c, -EPROTO, "%s: %s", error.field, error.text);
-	}
-	*ret = TAKE_PTR(all);
-	return 0;
+	return get_pages(c, &backups, limit, ret);
 }
 
 /* ---- the bytes of a backup ---- */

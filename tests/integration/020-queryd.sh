@@ -62,16 +62,6 @@ token_file=$TMP/token
 END
 }
 
-# Starts queryd and sets URL. Its port is the one that the kernel gave it.
-start_queryd() {
-  : >"$TMP/queryd.log"
-  start queryd "$BIN/queryd" --config "$TMP/queryd.conf"
-  wait_for 10 grep -q "listening on $SOCKET" "$TMP/queryd.log" || fail 'queryd starts'
-  URL=https://127.0.0.1:$(sed -n 's/.*listening on 127.0.0.1 port \([0-9]*\) .*/\1/p' "$TMP/queryd.log")
-}
-
-ctl() { "$BIN/queryctl" --config "$TMP/queryd.conf" "$@"; }
-
 # ---- asking ------------------------------------------------------------------------------------
 
 fetch() { curl -sS --max-time 20 --cacert "$TMP/ca.pem" "$@"; }

@@ -8,6 +8,7 @@ IMEI=490154203237518
 OTHER=356938035643809
 VERSION=B202108010001
 SOCKET=$TMP/queryd.sock
+SCHEME=http
 SIZE=300000
 
 same() { # NAME GOT EXPECTED
@@ -50,15 +51,6 @@ $(printf '%s\n' "${@:2}")
 token_file=$TMP/token
 END
 }
-
-start_queryd() {
-  : >"$TMP/queryd.log"
-  start queryd "$BIN/queryd" --config "$TMP/queryd.conf"
-  wait_for 10 grep -q "listening on $SOCKET" "$TMP/queryd.log" || fail 'queryd starts'
-  URL=http://127.0.0.1:$(sed -n 's/.*listening on 127.0.0.1 port \([0-9]*\) .*/\1/p' "$TMP/queryd.log")
-}
-
-ctl() { "$BIN/queryctl" --config "$TMP/queryd.conf" "$@"; }
 
 # ---- a gateway ---------------------------------------------------------------------------------
 

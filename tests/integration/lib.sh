@@ -76,6 +76,17 @@ wait_for() {
   return 1
 }
 
+# queryd as $TMP/queryd.conf has it, with $SOCKET. Its address comes in $URL; SCHEME=http where it has no certificate.
+start_queryd() {
+  : >"$TMP/queryd.log"
+  start queryd "$BIN/queryd" --config "$TMP/queryd.conf"
+  wait_for 10 grep -q "listening on $SOCKET" "$TMP/queryd.log" || fail 'queryd starts'
+  # shellcheck disable=SC2034 # the tests use it
+  URL=${SCHEME:-https}://127.0.0.1:$(sed -n 's/.*listening on 127.0.0.1 port \([0-9]*\) .*/\1/p' "$TMP/queryd.log")
+}
+
+ctl() { "$BIN/queryctl" --config "$TMP/queryd.conf" "$@"; }
+
 finish() {
   local pid status=$?
   for pid in "${started[@]}"; do kill -KILL "$pid" 2>/dev/null; done

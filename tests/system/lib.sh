@@ -398,41 +398,31 @@ EOF
 
 # ---- releases ----------------------------------------------------------------------------------
 
-# tree_b VERSION: a directory with the real bmsd, built as that version.
-tree_b() {
-  local dir=$RUN/trees/$1
+# built_tree LETTER VERSION PROGRAM...: a directory with the real programs, built as that version.
+built_tree() {
+  local letter=$1 version=$2
+  local dir=$RUN/trees/$version
+  shift 2
   if [[ ! -d $dir ]]; then
     mkdir -p "$dir/bin"
     # Another test may be building the same version.
     (
       flock 9
-      make "${MAKEARGS[@]}" V= tree-B RELEASE_B="$1" >/dev/null
-      install -m 0755 -t "$dir/bin" "$TOP/build/normal/tree/$1/bin/"{bmsd,bmsd-mqtt}
+      make "${MAKEARGS[@]}" V= "tree-$letter" "RELEASE_$letter=$version" >/dev/null
+      install -m 0755 -t "$dir/bin" "${@/#/$TOP/build/normal/tree/$version/bin/}"
     ) 9>"$TOP/build/normal/tree.lock"
-    strip "$dir/bin/bmsd" "$dir/bin/bmsd-mqtt"
+    strip "$dir"/bin/*
   fi
   echo "$dir"
 }
+tree_a() { built_tree A "$1" updaterd; }       # VERSION
+tree_b() { built_tree B "$1" bmsd bmsd-mqtt; } # VERSION
 # tree_script VERSION SCRIPT: a release whose bin/bmsd is a shell script.
 tree_script() {
   local dir=$RUN/trees/$1
   mkdir -p "$dir/bin"
   printf '#!/bin/sh\n%s\n' "$2" >"$dir/bin/bmsd"
   chmod 0755 "$dir/bin/bmsd"
-  echo "$dir"
-}
-# tree_a VERSION: the same of the real updaterd.
-tree_a() {
-  local dir=$RUN/trees/$1
-  if [[ ! -d $dir ]]; then
-    mkdir -p "$dir/bin"
-    (
-      flock 9
-      make "${MAKEARGS[@]}" V= tree-A RELEASE_A="$1" >/dev/null
-      install -m 0755 "$TOP/build/normal/tree/$1/bin/updaterd" "$dir/bin/updaterd"
-    ) 9>"$TOP/build/normal/tree.lock"
-    strip "$dir/bin/updaterd"
-  fi
   echo "$dir"
 }
 # tree_a_wrapped VERSION SCRIPT: the real updaterd behind a script that may do something else first; what

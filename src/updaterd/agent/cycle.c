@@ -742,7 +742,7 @@ int agent_run_once(const struct conf *conf, struct progress *progress)
 	struct wanted wanted = { .n = 0 };
 	const char *base;
 	bool has_results;
-	int code;
+	int code, left;
 
 	code = context_open(conf, CONTEXT_DIRECTORIES | CONTEXT_SERVER | CONTEXT_RETRIES, progress,
 			    &c);
@@ -751,7 +751,7 @@ int agent_run_once(const struct conf *conf, struct progress *progress)
 	tell_missing(c);
 	if (context_is_put_off(c))
 		return EXIT_TEMPORARY;
-	(void)report_deliver(c);
+	left = report_deliver(c);
 	progress_begin(progress, STEP_QUERY, c->identity.value, 0, 0);
 	code = ask(c, &answer);
 	if (code != EXIT_OK)
@@ -771,8 +771,9 @@ int agent_run_once(const struct conf *conf, struct progress *progress)
 	    fetch_clean(c->inbox_fd, wanted.sha256, wanted.n) < 0)
 		log_debug("inbox: leftovers cannot be removed");
 	if (has_results)
-		(void)report_deliver(c);
-	if (!c->is_replaced)
+		left = report_deliver(c);
+	/* Results come first; a server that cannot be told them is not sent a backup. */
+	if (!c->is_replaced && left <= 0)
 		backup_upload(c);
 	return c->is_replaced ? AGENT_REPLACED : c->exit_code;
 }

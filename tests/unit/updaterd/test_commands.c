@@ -13,27 +13,11 @@
 #include <cmocka.h>
 
 #include "common/log.h"
-#include "updaterd/client.h"
+#include "played_client.h"
 #include "updaterd/exit_codes.h"
 
 static const char *result_text;
 static int rollback_error;
-static char dummy;
-
-int __wrap_client_open(struct client **ret, struct failure *failure);
-int __wrap_client_open(struct client **ret, struct failure *failure)
-{
-	(void)failure;
-	*ret = (struct client *)(void *)&dummy;
-	return 0;
-}
-
-struct client *__wrap_client_close(struct client *c);
-struct client *__wrap_client_close(struct client *c)
-{
-	(void)c;
-	return NULL;
-}
 
 int __wrap_client_rollback(struct client *c, char program, char **ret_txid,
 			   struct failure *failure);

@@ -16,11 +16,11 @@
 #include "common/json.h"
 #include "common/log.h"
 #include "common/segments.h"
+#include "played_client.h"
 #include "scratch.h"
 #include "updaterd/backup_fetch.h"
 #include "updaterd/backup_upload.h"
 #include "updaterd/choose.h"
-#include "updaterd/client.h"
 #include "updaterd/exit_codes.h"
 #include "updaterd/fetch.h"
 #include "updaterd/query.h"
@@ -82,23 +82,6 @@ time_t __wrap_time(time_t *ret)
 	if (ret)
 		*ret = now;
 	return now;
-}
-
-static char dummy; /* what the pointers point to that nobody looks behind */
-
-int __wrap_client_open(struct client **ret, struct failure *failure);
-int __wrap_client_open(struct client **ret, struct failure *failure)
-{
-	(void)failure;
-	*ret = (struct client *)(void *)&dummy;
-	return 0;
-}
-
-struct client *__wrap_client_close(struct client *c);
-struct client *__wrap_client_close(struct client *c)
-{
-	(void)c;
-	return NULL;
 }
 
 static int parse(const char *text, cJSON **ret)
@@ -457,6 +440,22 @@ static void test_upgrades_and_delivers(void **state)
 	assert_int_equal(count("agent/inbox"), 0);
 	assert_int_equal(play.n_uploads, 1);
 	assert_int_equal(play.n_sent_before, 1);
+}
+
+static void test_sends_no_backup_where_no_result_gets_through(void **state)
+{
+	(void)state;
+	play.offers[0] = NEW_B;
+	play.send_status = 407;
+	assert_int_equal(run_once(), EXIT_OK);
+	assert_int_equal(play.n_installed, 1);
+	assert_int_equal(count("agent/outbox"), 1);
+	assert_int_equal(play.n_uploads, 0);
+	play.offers[0] = NULL;
+	play.send_status = 0;
+	assert_int_equal(run_once(), EXIT_OK);
+	assert_int_equal(count("agent/outbox"), 0);
+	assert_int_equal(play.n_uploads, 1);
 }
 
 static int fetch_previous(struct agent_fetched *ret)
@@ -1010,6 +1009,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, scratch_teardown)
 		TEST(test_upgrades_and_delivers),
+		TEST(test_sends_no_backup_where_no_result_gets_through),
 		TEST(test_fetches_what_to_go_back_to),
 		TEST(test_goes_on_as_the_new_updater),
 		TEST(test_bad_updater_does_not_hold_up_the_other_program),

@@ -9,8 +9,8 @@
 
 #include "common/json.h"
 #include "common/log.h"
+#include "played_client.h"
 #include "scratch.h"
-#include "updaterd/client.h"
 #include "updaterd/exit_codes.h"
 #include "updaterd/query.h"
 #include "updaterd/release_version.h"
@@ -25,23 +25,6 @@ static struct play {
 	unsigned n_asked, n_refreshed, n_looked_up, n_proved;
 	char copied[32]; /* timestamp.json as the refresh sees it */
 } play;
-
-static char dummy; /* what the pointers point to that nobody looks behind */
-
-int __wrap_client_open(struct client **ret, struct failure *failure);
-int __wrap_client_open(struct client **ret, struct failure *failure)
-{
-	(void)failure;
-	*ret = (struct client *)(void *)&dummy;
-	return 0;
-}
-
-struct client *__wrap_client_close(struct client *c);
-struct client *__wrap_client_close(struct client *c)
-{
-	(void)c;
-	return NULL;
-}
 
 static const char *right_status(void)
 {
