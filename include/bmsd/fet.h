@@ -93,6 +93,9 @@ _must_check_ int fet_request(struct fet_control *f, const struct fet_request *re
 			     const struct sample *sample, bool can_switch, uint64_t now_sec,
 			     char ret_refusal[FET_REFUSAL_BYTES]);
 
+/* Is the current such that this switch may be opened now? Not if it is not known. */
+bool fet_may_open(const struct fet_control *f, enum fet which, const struct sample *sample);
+
 /* One step. To be called until neither send nor change is given, with 0 for the further calls: each
  * names one switch's. */
 struct fet_action fet_step(struct fet_control *f, const struct sample *sample, uint64_t dt_msec);

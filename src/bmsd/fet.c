@@ -43,8 +43,7 @@ void fet_init(struct fet_control *f, const struct fet_settings *settings,
 	}
 }
 
-/* Is the current such that this switch may be opened? */
-static bool may_open(const struct fet_control *f, enum fet which, const struct sample *s)
+bool fet_may_open(const struct fet_control *f, enum fet which, const struct sample *s)
 {
 	if (!s || !sample_has(s, SAMPLE_CURRENT))
 		return false;
@@ -56,7 +55,7 @@ static bool may_open(const struct fet_control *f, enum fet which, const struct s
 static int check_current(const struct fet_control *f, enum fet which, const struct sample *s,
 			 char *refusal)
 {
-	if (may_open(f, which, s))
+	if (fet_may_open(f, which, s))
 		return 0;
 	if (!s || !sample_has(s, SAMPLE_CURRENT))
 		return refuse(refusal, -EBUSY, "the current is not known");
@@ -179,7 +178,7 @@ static struct fet_action step_one(struct fet_control *f, enum fet which, const s
 		return (struct fet_action){};
 	if (f->sent[which] == TRIES)
 		return give_up(f, which);
-	if (locked && !may_open(f, which, s))
+	if (locked && !fet_may_open(f, which, s))
 		return (struct fet_action){};
 	if (f->sent[which] < TRIES)
 		f->sent[which]++;

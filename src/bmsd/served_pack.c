@@ -266,12 +266,32 @@ static void on_changed(void *userdata)
 
 /* ---- switches ---- */
 
+/* Nobody gave it back meanwhile, and no current flows that did not when it was asked for. */
+static bool may_switch(void *userdata, enum fet fet, bool on, const struct sample *s)
+{
+	const struct served_pack *p = userdata;
+
+	if (p->fet.memory.locks[fet].locked == on)
+		return false;
+	return on || fet_may_open(&p->fet, fet, s);
+}
+
 static void on_switched(void *userdata, int error)
 {
 	const struct served_pack *p = userdata;
 
 	if (error < 0)
 		log_debug("pack %u: switching: %s", p->conf->number, strerror(-error));
+}
+
+/* A line that cannot take it now: the next step tries again. */
+static void send_switch(struct served_pack *p, enum fet fet, bool on)
+{
+	const struct poller_command command = {
+		.fet = fet, .on = on, .may = may_switch, .done = on_switched, .userdata = p
+	};
+
+	(void)!poller_set_fet(p->poller, &command);
 }
 
 static void step_fet(struct served_pack *p, const struct sample *s, uint64_t dt_msec)
@@ -284,9 +304,8 @@ static void step_fet(struct served_pack *p, const struct sample *s, uint64_t dt_
 			keep_fet(p);
 			p->save_now = true;
 		}
-		/* A line that cannot take it now: the next step tries again. */
 		if (action.send)
-			(void)!poller_set_fet(p->poller, action.which, action.on, on_switched, p);
+			send_switch(p, action.which, action.on);
 	}
 }
 
