@@ -25,7 +25,8 @@ struct reading {
 	int dirfd;
 	struct link_errors *errors;
 	struct sample *s;
-	int error; /* of the gauge as a whole */
+	int error;     /* of the gauge as a whole */
+	bool is_there; /* there is something to be read */
 };
 
 /* An attribute that this gauge does not have, as kernels say it. */
@@ -58,6 +59,7 @@ static bool text(struct reading *r, const char *name, char ret[ATTRIBUTE_BYTES])
 
 	ret[0] = '\0';
 	error = r->error < 0 ? r->error : read_attribute(r->dirfd, name, ret);
+	r->is_there |= error == 0;
 	if (error == 0)
 		return ret[0] != '\0';
 	if (!is_missing(error))
@@ -212,6 +214,10 @@ static enum driver_step power_supply_read(void *state, int dirfd, struct link_er
 	read_counts(&r);
 	read_health(&r);
 	read_identity(&r);
+	/* Of one that was unplugged nothing is left but our descriptor: the one that comes in its place
+	 * has to be opened anew. */
+	if (!r.is_there)
+		r.error = -ENODEV;
 	if (r.error < 0) {
 		errors->n[LINK_ERROR_IO]++;
 		return DRIVER_FAILED;

@@ -104,16 +104,26 @@ static void test_a_gauge_that_knows_little(void **state)
 	assert_int_equal(sample_check(&g.sample, &limits, reason), 0);
 }
 
-static void test_an_empty_directory_is_refused_by_the_gates(void **state)
+static void test_a_gauge_that_knows_nothing_is_refused_by_the_gates(void **state)
 {
 	const struct sample_limits limits = { 1000000, 5000000, 100000000, 0 };
 	char reason[SAMPLE_REASON_BYTES] = "";
 	struct gauge g;
 
+	put(state, "type", "Battery\n");
 	assert_int_equal(poll_gauge(state, &g), DRIVER_DONE);
 	assert_int_equal(g.sample.valid, 0);
 	assert_int_equal(g.sample.capacity_percent, -1);
 	assert_int_equal(sample_check(&g.sample, &limits, reason), -ERANGE);
+}
+
+/* What is left of one that was unplugged. */
+static void test_an_empty_directory_is_no_gauge(void **state)
+{
+	struct gauge g;
+
+	assert_int_equal(poll_gauge(state, &g), DRIVER_FAILED);
+	assert_int_equal(g.errors.n[LINK_ERROR_IO], 1);
 }
 
 static void test_garbage_is_unknown(void **state)
@@ -281,7 +291,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(test_a_gauge_that_knows_everything),
 		TEST(test_a_gauge_that_knows_little),
-		TEST(test_an_empty_directory_is_refused_by_the_gates),
+		TEST(test_a_gauge_that_knows_nothing_is_refused_by_the_gates),
+		TEST(test_an_empty_directory_is_no_gauge),
 		TEST(test_garbage_is_unknown),
 		TEST(test_long_values_and_odd_names),
 		TEST(test_the_sign_is_that_of_the_status),
