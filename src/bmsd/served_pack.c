@@ -494,6 +494,26 @@ struct served_pack *served_pack_free(struct served_pack *p)
 
 /* ---- what others want to know ---- */
 
+/* What holds at this moment, and what others act on, is known while a fresh sample says so. What was
+ * learned stays. */
+static void forget_the_moment(struct pack_facts *f)
+{
+	struct estimator_view *e = &f->estimator;
+
+	e->soc_centipercent = e->margin_centipercent = -1;
+	e->charge_now_uah = e->time_to_empty_sec = e->time_to_full_sec = -1;
+	e->learning = false;
+	f->limits = (struct limits_view){
+		.constant_charge_voltage_max_uv = -1,
+		.charge_current_max_ua = -1,
+		.discharge_current_max_ua = -1,
+		.regeneration_current_max_ua = -1,
+		.charge_reason = LIMITS_REASON_UNKNOWN,
+		.regeneration_reason = LIMITS_REASON_UNKNOWN,
+		.discharge_reason = LIMITS_REASON_UNKNOWN,
+	};
+}
+
 void served_pack_look(const struct served_pack *p, int64_t now_msec, struct pack_facts *ret)
 {
 	ret->number = p->conf->number;
@@ -505,6 +525,8 @@ void served_pack_look(const struct served_pack *p, int64_t now_msec, struct pack
 	ret->fet_allowed = p->shared->conf->fet.allowed && p->driver->capabilities & DRIVER_CAN_FET;
 	estimator_look(p->estimator, &ret->estimator);
 	limits_look(p->limits, &ret->limits);
+	if (!ret->pack.present)
+		forget_the_moment(ret);
 	ret->lifetime = &state_kept(p->state)->lifetime;
 }
 
