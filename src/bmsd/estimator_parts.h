@@ -24,6 +24,7 @@ struct input {
 	bool charge_fet, discharge_fet;
 	double board_ah; /* its residual capacity */
 	uint32_t board_cycles;
+	bool board_at_end; /* of its own scale */
 };
 
 /* The last correction: where the margin starts from. */
@@ -84,8 +85,8 @@ double estimator_margin(const struct estimator *e);
 /* Sets the state of charge to what is known with this error. */
 void estimator_correct(struct estimator *e, double soc, double error);
 
-/* estimator_memory.c: from a memory that was checked. */
-void estimator_recall(struct estimator *e, const struct estimator_memory *m);
+/* estimator_memory.c: from a memory that was checked; all of it, or what is true of any capacity. */
+void estimator_recall(struct estimator *e, const struct estimator_memory *m, bool same_design);
 
 /* estimator_count.c */
 void estimator_count(struct estimator *e, const struct input *in, double sec);
