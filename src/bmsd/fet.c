@@ -104,7 +104,7 @@ int fet_request(struct fet_control *f, const struct fet_request *request,
 		return r;
 	lock = &f->memory.locks[request->which];
 	*lock = (struct fet_lock){};
-	f->wanted_on[request->which] = request->on;
+	f->memory.give_back[request->which] = request->on;
 	forget_tries(f, request->which);
 	if (request->on)
 		return 0;
@@ -128,7 +128,7 @@ static bool end_lease(struct fet_control *f, enum fet which)
 	if (!lock->locked || lock->endless || lock->lease_left_msec > 0)
 		return false;
 	*lock = (struct fet_lock){};
-	f->wanted_on[which] = true;
+	f->memory.give_back[which] = true;
 	forget_tries(f, which);
 	return true;
 }
@@ -142,7 +142,7 @@ static bool is_wrong(const struct fet_control *f, enum fet which, const struct s
 
 	if (!known)
 		return false;
-	return f->memory.locks[which].locked ? is_on : f->wanted_on[which] && !is_on;
+	return f->memory.locks[which].locked ? is_on : f->memory.give_back[which] && !is_on;
 }
 
 static void settle(struct fet_control *f, enum fet which, const struct sample *s)
@@ -151,7 +151,7 @@ static void settle(struct fet_control *f, enum fet which, const struct sample *s
 		return;
 	forget_tries(f, which);
 	if (sample_has(s, which == FET_CHARGE ? SAMPLE_CHARGE_FET : SAMPLE_DISCHARGE_FET))
-		f->wanted_on[which] = false;
+		f->memory.give_back[which] = false;
 }
 
 /* The tries are used up: a switch that was to be given back is the board's matter then (it may hold it off
@@ -165,7 +165,7 @@ static struct fet_action give_up(struct fet_control *f, enum fet which)
 	f->sent[which]++;
 	f->pause_msec[which] = LONG_PAUSE_MSEC;
 	if (!f->memory.locks[which].locked)
-		f->wanted_on[which] = false;
+		f->memory.give_back[which] = false;
 	return action;
 }
 
@@ -178,7 +178,7 @@ static struct fet_action step_one(struct fet_control *f, enum fet which, const s
 		return (struct fet_action){};
 	if (f->sent[which] == TRIES)
 		return give_up(f, which);
-	if (locked && !fet_may_open(f, which, s))
+	if (locked && (!f->settings->allowed || !fet_may_open(f, which, s)))
 		return (struct fet_action){};
 	if (f->sent[which] < TRIES)
 		f->sent[which]++;
