@@ -106,6 +106,8 @@ static bool add_own_reasons(cJSON *reasons, const struct pack_facts *p)
 				alarm_name(alarm));
 	if (p->pack.present && charge >= 0 && charge < LOW_CHARGE_CENTIPERCENT)
 		ok = ok && add_reason(reasons, p, "low charge: %d %%", charge / 100);
+	if (p->pack.present && p->charge_fet_changing)
+		ok = ok && add_reason(reasons, p, "its charge switch is changing");
 	if (p->pack.present && p->estimator.learning)
 		ok = ok && add_reason(reasons, p, "its capacity is about to be learned");
 	return ok;

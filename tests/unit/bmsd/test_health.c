@@ -245,6 +245,9 @@ static void test_what_bmsd_knows_itself_is_a_reason_too(void **state)
 	f.packs[0].pack.sample.balancing = 4;
 	assert_int_equal(refusals(&f, "pack 0: cells are being balanced"), 1);
 	f.packs[0].pack.sample.balancing = 0;
+	f.packs[0].charge_fet_changing = true;
+	assert_int_equal(refusals(&f, "pack 0: its charge switch is changing"), 1);
+	f.packs[0].charge_fet_changing = false;
 	f.packs[0].estimator.learning = true;
 	assert_int_equal(refusals(&f, "pack 0: its capacity is about to be learned"), 1);
 }
