@@ -342,7 +342,7 @@ static void look_at_resistance(const struct estimator *e, struct estimator_view 
 	}
 	v->n_cells = e->r.n_cells;
 	for (size_t i = 0; i < v->n_cells; i++) {
-		double ohm = estimator_cell_resistance(e, i);
+		double ohm = e->r.cells_ohm[i];
 
 		v->cells_uohm[i] = ohm > 0 ? micro(ohm) : -1;
 	}

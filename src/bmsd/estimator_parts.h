@@ -48,6 +48,7 @@ struct resistances {
 	size_t n; /* steps seen */
 	float pack[ESTIMATOR_STEPS];
 	float cells[ESTIMATOR_STEPS][SAMPLE_MAX_CELLS];
+	double cells_ohm[SAMPLE_MAX_CELLS]; /* medians; 0: too few steps */
 	size_t n_cells;
 	double pack_ohm, reference_ohm; /* 0: unknown */
 };
@@ -106,6 +107,5 @@ bool estimator_is_learning(const struct estimator *e);
 
 /* estimator_resistance.c */
 bool estimator_find_resistance(struct estimator *e, const struct input *in, double sec);
-double estimator_cell_resistance(const struct estimator *e, size_t cell);
 
 #endif

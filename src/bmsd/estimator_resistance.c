@@ -37,16 +37,17 @@ static size_t steps_kept(const struct resistances *r)
 	return r->n < ESTIMATOR_STEPS ? r->n : ESTIMATOR_STEPS;
 }
 
-double estimator_cell_resistance(const struct estimator *e, size_t cell)
+static void take_medians_of_cells(struct resistances *r)
 {
-	float values[ESTIMATOR_STEPS];
-	size_t n = steps_kept(&e->r);
+	size_t n = steps_kept(r);
 
-	if (n < CELL_STEPS_LEAST || cell >= e->r.n_cells)
-		return 0;
-	for (size_t i = 0; i < n; i++)
-		values[i] = e->r.cells[i][cell];
-	return median(values, n);
+	for (size_t cell = 0; n >= CELL_STEPS_LEAST && cell < r->n_cells; cell++) {
+		float values[ESTIMATOR_STEPS];
+
+		for (size_t i = 0; i < n; i++)
+			values[i] = r->cells[i][cell];
+		r->cells_ohm[cell] = median(values, n);
+	}
 }
 
 static bool take_median(struct resistances *r)
@@ -98,5 +99,6 @@ bool estimator_find_resistance(struct estimator *e, const struct input *in, doub
 		r->cells[slot][i] = (float)ohm_at_25c(in, in->cells_v[i] - before->cells_v[i],
 						      ampere);
 	r->n++;
+	take_medians_of_cells(r);
 	return take_median(r);
 }
