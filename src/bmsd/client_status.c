@@ -128,8 +128,12 @@ static void put_switches(FILE *to, const cJSON *pack)
 	cJSON_ArrayForEach (lock, cJSON_GetObjectItemCaseSensitive(pack, "fet_locks")) {
 		(void)fprintf(to, "    %s held off: ", json_text_or(lock, "which", "?"));
 		put_text(to, json_text_or(lock, "reason", ""));
-		(void)fprintf(to, "; for another %s\n",
-			      show_duration(show_number(lock, "lease_left_msec", 0) / 1000).text);
+		if (show_has(lock, "lease_left_msec"))
+			(void)fprintf(
+				to, "; for another %s\n",
+				show_duration(show_number(lock, "lease_left_msec", 0) / 1000).text);
+		else
+			(void)fputs("; until it is given back\n", to);
 	}
 }
 

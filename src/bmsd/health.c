@@ -135,7 +135,6 @@ static bool add_watchdog(cJSON *root, const struct facts *f)
 int health_build(const struct facts *f, char **ret_json)
 {
 	_cleanup_json_ cJSON *root = cJSON_CreateObject();
-	_cleanup_free_ char *text = NULL;
 	cJSON *packs = NULL;
 	bool ok;
 
@@ -147,9 +146,5 @@ int health_build(const struct facts *f, char **ret_json)
 
 		ok = pack && add_pack_health(pack, f, &f->packs[i]);
 	}
-	text = ok ? json_print(root) : NULL;
-	if (!text)
-		return -ENOMEM;
-	*ret_json = TAKE_PTR(text);
-	return 0;
+	return ok ? facts_print(root, ret_json) : -ENOMEM;
 }

@@ -90,6 +90,8 @@ static int check(const struct mqtt_conf *c, char **ret_error)
 		return invalid(ret_error, "[publish]: this is no topic to publish to");
 	if (c->discovery_prefix && !is_topic(c->discovery_prefix))
 		return invalid(ret_error, "[publish]: discovery_prefix is no topic");
+	if (c->tls && !c->ca_file)
+		return invalid(ret_error, "[broker]: TLS needs a ca_file");
 	if (!c->tls && (c->cert_file || c->key_file))
 		return invalid(ret_error, "[broker]: a certificate needs tls=yes");
 	if (!c->cert_file != !c->key_file)

@@ -273,6 +273,7 @@ static void test_configuration_errors(void **state)
 		{ "[broker]\nhost=b\nnonsense=1\n", "nonsense" },
 		{ "[broker]\nhost=b\nclient_id=a/b\n", "client_id" },
 		{ "[broker]\nhost=b\ntls=yes\ncert_file=/a\n", "key_file" },
+		{ "[broker]\nhost=b\ntls=yes\nca_file=\n", "ca_file" },
 		{ "[broker]\nhost=b\ncert_file=/a\nkey_file=/b\n", "tls" },
 		{ "[broker]\nhost=b\npassword_file=/a\n", "username" },
 		{ "[broker]\nhost=b\n[publish]\ntopic=a/+/b\n", "topic" },
