@@ -261,6 +261,10 @@ machine: all deb ## whole emulated machines, upgraded while their power is cut a
 machine-deps: ## install QEMU, which only `make machine` needs, with apt (as root)
 	$(Q)tools/deps machine
 
+.PHONY: check-estimator
+check-estimator: $(B)/test/unit/bmsd/test_estimator_cycles ## 200 drive cycles of simulated packs, and how far off the state of charge was; CYCLES=20 for each of 10, SEED=
+	$(Q)$(if $(CYCLES),CYCLES=$(CYCLES)) $(if $(SEED),SEED=$(SEED)) $<
+
 .PHONY: check-bytes
 check-bytes: $(B)/test/unit/tuf/test_bytes ## every change of one byte of a small repository's files (some minutes)
 	$(Q)tests/run-bytes $<

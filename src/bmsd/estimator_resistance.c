@@ -19,16 +19,17 @@ double estimator_resistance_at_25c(double resistance, double celsius)
 	return resistance / exp(ACTIVATION_K * (1 / kelvin - 1 / REFERENCE_K));
 }
 
-static int compare(const void *a, const void *b)
-{
-	float x = *(const float *)a, y = *(const float *)b;
-
-	return (x > y) - (x < y);
-}
-
+/* By insertion: there are few. */
 static double median(float *values, size_t n)
 {
-	qsort(values, n, sizeof *values, compare);
+	for (size_t i = 1; i < n; i++) {
+		float value = values[i];
+		size_t at = i;
+
+		for (; at > 0 && values[at - 1] > value; at--)
+			values[at] = values[at - 1];
+		values[at] = value;
+	}
 	return (double)(values[(n - 1) / 2] + values[n / 2]) / 2;
 }
 
