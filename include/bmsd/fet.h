@@ -97,6 +97,9 @@ _must_check_ int fet_request(struct fet_control *f, const struct fet_request *re
 /* Is the current such that this switch may be opened now? Not if it is not known. */
 bool fet_may_open(const struct fet_control *f, enum fet which, const struct sample *sample);
 
+/* What the last step said to send did not go out: it counts as no try, and is tried again soon. */
+void fet_unsent(struct fet_control *f, enum fet which);
+
 /* One step. To be called until neither send nor change is given, with 0 for the further calls: each
  * names one switch's. */
 struct fet_action fet_step(struct fet_control *f, const struct sample *sample, uint64_t dt_msec);

@@ -45,10 +45,11 @@ struct poller_command {
 	/* Asked with the sample that was taken just before the command would be sent: is it still
 	 * right? NULL: always. */
 	bool (*may)(void *userdata, enum fet fet, bool on, const struct sample *sample);
-	/* error: 0, the board took the command; -EREMOTEIO, it refused it; -ETIMEDOUT; -EBUSY, it was
-	 * not right any more; -ENODATA, there was no believable sample; -ENOTCONN, the line went away
-	 * meanwhile. */
-	void (*done)(void *userdata, int error);
+	/* error: 0, the board took the command; -EREMOTEIO, it refused it; -ETIMEDOUT, it did not answer.
+	 * All others: it was told nothing. -EBUSY, it was not right any more; -EAGAIN, the board did not
+	 * answer the poll before it; -ENODATA, nor with a believable sample; -ENOTCONN, the line went
+	 * away meanwhile. */
+	void (*done)(void *userdata, enum fet fet, int error);
 	void *userdata;
 };
 

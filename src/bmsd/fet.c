@@ -5,9 +5,10 @@
 #include <stdarg.h>
 #include <string.h>
 
-#define TRIES		3
-#define PAUSE_MSEC	5000
-#define LONG_PAUSE_MSEC 60000
+#define TRIES		  3
+#define PAUSE_MSEC	  5000
+#define LONG_PAUSE_MSEC	  60000
+#define UNSENT_PAUSE_MSEC 1000
 
 static const char *const names[FET_COUNT] = { "charge", "discharge" };
 
@@ -184,6 +185,16 @@ static struct fet_action step_one(struct fet_control *f, enum fet which, const s
 		f->sent[which]++;
 	f->pause_msec[which] = f->sent[which] <= TRIES ? PAUSE_MSEC : LONG_PAUSE_MSEC;
 	return (struct fet_action){ .send = true, .which = which, .on = !locked };
+}
+
+void fet_unsent(struct fet_control *f, enum fet which)
+{
+	if (f->sent[which] == 0)
+		return;
+	/* Beyond the tries it is asserted now and then, and counted no more. */
+	if (f->sent[which] <= TRIES)
+		f->sent[which]--;
+	f->pause_msec[which] = UNSENT_PAUSE_MSEC;
 }
 
 struct fet_action fet_step(struct fet_control *f, const struct sample *sample, uint64_t dt_msec)

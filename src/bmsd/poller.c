@@ -85,7 +85,7 @@ static void end_command(struct poller *p, int error)
 
 	p->command = (struct command){};
 	if (c.waiting)
-		c.what.done(c.what.userdata, error);
+		c.what.done(c.what.userdata, c.what.fet, error);
 }
 
 static void line_lost(struct poller *p, int error)
@@ -186,7 +186,7 @@ static void poll_failed(struct poller *p, enum driver_step step, const char *rea
 	else
 		pack_poll_failed(p->pack, reason);
 	if (++p->failed_in_a_row < REOPEN_AFTER_FAILED) {
-		end_command(p, -ETIMEDOUT);
+		end_command(p, -EAGAIN);
 		wait_for_next_poll(p);
 	} else {
 		p->failed_in_a_row = 0;

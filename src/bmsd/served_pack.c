@@ -357,12 +357,15 @@ static bool may_switch(void *userdata, enum fet fet, bool on, const struct sampl
 	return on || fet_may_open(&p->fet, fet, s);
 }
 
-static void on_switched(void *userdata, int error)
+static void on_switched(void *userdata, enum fet fet, int error)
 {
-	const struct served_pack *p = userdata;
+	struct served_pack *p = userdata;
 
-	if (error < 0)
-		log_debug("pack %u: switching: %s", p->conf->number, strerror(-error));
+	if (error == 0)
+		return;
+	log_debug("pack %u: switching: %s", p->conf->number, strerror(-error));
+	if (error != -ETIMEDOUT && error != -EREMOTEIO)
+		fet_unsent(&p->fet, fet);
 }
 
 /* A line that cannot take it now: the next step tries again. */
@@ -372,7 +375,10 @@ static void send_switch(struct served_pack *p, enum fet fet, bool on)
 		.fet = fet, .on = on, .may = may_switch, .done = on_switched, .userdata = p
 	};
 
-	(void)!poller_set_fet(p->poller, &command);
+	int r = poller_set_fet(p->poller, &command);
+
+	if (r < 0)
+		on_switched(p, fet, r);
 }
 
 static void step_fet(struct served_pack *p, const struct sample *s, uint64_t dt_msec)

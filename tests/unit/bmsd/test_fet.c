@@ -220,6 +220,27 @@ static void test_a_lock_that_is_not_allowed_any_more(void **state)
 	assert_true(is_locked(&b, FET_DISCHARGE));
 }
 
+static void test_what_did_not_go_out_is_no_try(void **state)
+{
+	struct bench b = bench_of(&settings);
+
+	(void)state;
+	assert_int_equal(ask(&b, FET_DISCHARGE, false, 600), 0);
+	for (unsigned i = 0; i < 10; i++) {
+		assert_true(step(&b, 1000).send);
+		fet_unsent(&b.control, FET_DISCHARGE);
+		assert_false(step(&b, 0).send);
+	}
+	for (unsigned i = 0; i < 3; i++)
+		assert_true(step(&b, 5000).send);
+	assert_int_equal(step(&b, 5000).change, FET_CHANGE_FAILED);
+	/* From then on it is asserted now and then; that is no news again. */
+	assert_true(step(&b, 60000).send);
+	fet_unsent(&b.control, FET_DISCHARGE);
+	assert_true(step(&b, 1000).send);
+	assert_int_equal(step(&b, 0).change, FET_CHANGE_NONE);
+}
+
 static void test_a_board_that_does_not_obey(void **state)
 {
 	struct bench b = bench_of(&settings);
@@ -292,6 +313,7 @@ int main(void)
 		cmocka_unit_test(test_a_restart_keeps_the_lock),
 		cmocka_unit_test(test_a_restart_gives_back),
 		cmocka_unit_test(test_a_lock_that_is_not_allowed_any_more),
+		cmocka_unit_test(test_what_did_not_go_out_is_no_try),
 		cmocka_unit_test(test_a_board_that_does_not_obey),
 		cmocka_unit_test(test_refused_with_a_reason),
 		cmocka_unit_test(test_a_switch_that_nobody_sees_is_left_alone),
