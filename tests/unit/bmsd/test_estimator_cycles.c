@@ -3,7 +3,7 @@
  * The estimator beside simulated packs whose truth it does not know: another table, another capacity,
  * a sensor that is wrong. |estimate - truth| <= margin at every sample, or the test fails.
  *
- * CYCLES=n for each pack, default 20 (of 10 packs: 200 cycles), with sanitizers 2; SEED=n.
+ * CYCLES=n for each pack, default 20 (of 10 packs: 200 cycles), with sanitizers 8; SEED=n.
  */
 #include <inttypes.h>
 #include <math.h>
@@ -31,7 +31,7 @@
 /* So many are needed for capacity and margins to settle. */
 #define CYCLES_TO_LEARN 20
 #ifdef __SANITIZE_ADDRESS__
-#define USUAL_CYCLES 2
+#define USUAL_CYCLES 8
 #else
 #define USUAL_CYCLES 20
 #endif

@@ -287,8 +287,8 @@ static void test_a_disk_that_is_written_later(void **state)
 
 	add_some(e, 3);
 	(void)events_free(e);
-	scratch_write(s->dirfd, EVENTS_OLD_FILE, "{\"sequence\":1}\n{\"sequence\":2}\n", 32, 0640);
-	scratch_write(s->dirfd, EVENTS_FILE, "{\"sequence\":3}\n{\"sequence\":4", 30, 0640);
+	scratch_text(s->dirfd, EVENTS_OLD_FILE, "{\"sequence\":1}\n{\"sequence\":2}\n", 0640);
+	scratch_text(s->dirfd, EVENTS_FILE, "{\"sequence\":3}\n{\"sequence\":4", 0640);
 	open_error = -EROFS;
 	e = open_events(s, 1 << 20, 2);
 	assert_int_equal(events_sequence(e), 3);
