@@ -18,8 +18,6 @@
 
 struct replay {
 	FILE *file;
-	char *line;
-	size_t line_bytes;
 	bool at_once;
 	bool has_next;
 	struct capture_record next; /* the record that is looked at */
@@ -38,14 +36,14 @@ static int64_t clock_msec(void)
 /* Looks at the next record. -ENODATA at the end; a last line that is torn is the end too. */
 static int advance(struct replay *p)
 {
-	ssize_t n = getline(&p->line, &p->line_bytes, p->file);
+	char line[CAPTURE_LINE_BYTES + 1];
 	int r;
 
 	p->has_next = false;
 	p->given_bytes = 0;
-	if (n <= 0)
+	if (!fgets(line, sizeof line, p->file))
 		return -ENODATA;
-	r = capture_parse(p->line, (size_t)n, &p->next);
+	r = capture_parse(line, strlen(line), &p->next);
 	if (r < 0)
 		return feof(p->file) ? -ENODATA : r;
 	p->has_next = true;
@@ -65,6 +63,8 @@ static int set_timer(const struct link *l)
 	if (answer_waits(p)) {
 		int64_t due = p->at_once ? 1 : p->next.t_msec + p->lag_msec;
 
+		/* Zero would disarm it. */
+		due = due > 0 ? due : 1;
 		when.it_value.tv_sec = due / 1000;
 		when.it_value.tv_nsec = due % 1000 * 1000000;
 	}
@@ -129,7 +129,6 @@ static void replay_close(struct link *l)
 	if (!p)
 		return;
 	close_file(&p->file);
-	free(p->line);
 	free(p);
 }
 
