@@ -92,7 +92,7 @@ check "bmsd restarts" gw systemctl restart bmsd.service
 check "to samples" within 20 status_is "$samples"
 check "in another process" test "$pid" != "$(pid_of bmsd.service)"
 check "state was restored" health_is 'all(.packs[].state; .restored and .damaged == 0)'
-check "no counter is less ($before)" health_is "$kept as \$now | all(range(3); \$now[.] >= $before[.])"
+check "no counter is less ($before)" health_is "$kept as \$now | all(range(3); \$now[.] >= ${before}[.])"
 check "the events are still there" happened link-up 0 1
 check "and are numbered on" test "$(last_event)" -gt "$events"
 
