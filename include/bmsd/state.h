@@ -89,7 +89,7 @@ const struct state_kept *state_kept(const struct state *s);
 /* The same, to be changed; goes with the next save. */
 struct state_kept *state_keep(struct state *s);
 
-/* How long ago the state was saved: by the time since boot if it was this boot, else by the wall clock
+/* How long ago the sections were saved: by the time since boot if it was this boot, else by the wall clock
  * if that can be; -1: nobody knows. */
 int64_t state_elapsed_msec(const struct state *s, const struct state_stamp *now);
 
