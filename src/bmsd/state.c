@@ -41,6 +41,8 @@ struct state {
 	char manufactured[SAMPLE_DATE_BYTES];
 	char boot_id[STATE_BOOT_ID_BYTES]; /* of the last save */
 	uint64_t saved_boottime_msec;
+	uint64_t
+		sections_sec; /* their last save; an older release that came back saves without them */
 	bool has_daily;
 	uint64_t daily_day; /* since 1970 */
 	struct state_kept kept;
@@ -199,6 +201,7 @@ static void restore(struct state *s)
 	s->view.soc_restored_centipercent = own_soc_centipercent(&s->kept.estimator);
 	s->saved_charge_uah = s->kept.estimator.charge_now_uah;
 	s->saved_boottime_msec = number_or(s->members, "boottime_msec", 0);
+	s->sections_sec = number_or(s->members, "sections_sec", s->view.saved_sec);
 	copy_string(s->members, "boot_id", s->boot_id, sizeof s->boot_id);
 }
 
@@ -496,9 +499,9 @@ int64_t state_elapsed_msec(const struct state *s, const struct state_stamp *now)
 	if (s->boot_id[0] && strcmp(s->boot_id, now->boot_id) == 0 &&
 	    now->boottime_msec >= s->saved_boottime_msec)
 		return (int64_t)(now->boottime_msec - s->saved_boottime_msec);
-	if (s->view.saved_sec == 0 || now->wall_sec < s->view.saved_sec)
+	if (s->sections_sec == 0 || now->wall_sec < s->sections_sec)
 		return -1;
-	elapsed_msec = (now->wall_sec - s->view.saved_sec) * 1000;
+	elapsed_msec = (now->wall_sec - s->sections_sec) * 1000;
 	if (elapsed_msec < now->boottime_msec + OFF_LEAST_MSEC)
 		return -1;
 	return (int64_t)elapsed_msec;
@@ -539,6 +542,7 @@ static bool put_members(struct state *s, const struct state_stamp *stamp)
 	return ok && state_put_number(m, "charge_uah", (int64_t)v->charge_uah) &&
 	       state_put_number(m, "cycles", (int64_t)v->cycles) &&
 	       state_put_number(m, "saved_sec", (int64_t)stamp->wall_sec) &&
+	       state_put_number(m, "sections_sec", (int64_t)stamp->wall_sec) &&
 	       state_put_number(m, "boottime_msec", (int64_t)stamp->boottime_msec) &&
 	       state_put_string(m, "boot_id", stamp->boot_id) &&
 	       state_put_string(m, "writer", stamp->writer) && state_sections_write(m, &s->kept);
@@ -588,6 +592,7 @@ static void note_saved(struct state *s, const struct state_stamp *stamp)
 	s->changed = false;
 	s->saved_charge_uah = s->kept.estimator.charge_now_uah;
 	s->saved_boottime_msec = stamp->boottime_msec;
+	s->sections_sec = stamp->wall_sec;
 	(void)snprintf(s->boot_id, sizeof s->boot_id, "%s", stamp->boot_id);
 	s->view.on_disk = true;
 	s->view.sequence = s->sequence;

@@ -23,6 +23,8 @@ metrics() { curl -sS --max-time 5 --unix-socket "/proc/$GW_LEADER/root/run/bmsd-
 check "metrics are served in the sandbox" bash -c "$(declare -f metrics); GW_LEADER=$GW_LEADER; metrics | grep -q '^bmsd_build_info'"
 equal "for root and the group bmsd alone" "root bmsd 660" "$(gw stat -c '%U %G %a' /run/bmsd-metrics.sock)"
 check "MQTT is off by default" gw sh -c '! systemctl is-enabled bmsd-mqtt.service'
+# The bus learns who may be bmsd when dpkg has ended; bmsd asks it again every three seconds.
+check "bmsd is on the bus" within 15 gw bmsd --status
 check "root may have all written" gw bmsd --quiesce
 may_not() { ! gw runuser -u updaterd -- bmsd "$@" && gw runuser -u updaterd -- bmsd --status; }
 check "others may read, and not command" may_not --quiesce
@@ -102,7 +104,7 @@ leftovers() {
     find /etc/systemd /usr/share/dbus-1 /run/systemd/system \( -name "*updaterd*" -o -name "bmsd*" \) 2>/dev/null'
 }
 # What the test itself put into /etc is not the packages' to remove.
-gw rm -rf /etc/updaterd/ca.pem /etc/updaterd/root.json
+gw rm -rf /etc/updaterd/ca.pem /etc/updaterd/root.json /etc/systemd/system/bmsd.service.d
 gw sh -c 'rmdir /etc/updaterd /etc/bmsd 2>/dev/null || true'
 equal "a purge leaves nothing" "" "$(leftovers)"
 check "and the packages install again" gw sh -c 'dpkg -i /root/updaterd_*.deb /root/bmsd_*.deb'

@@ -477,6 +477,31 @@ static void test_how_long_ago(void **state)
 	(void)state_free(s);
 }
 
+/* After a roll back an older release saved, for which the sections are only something to be kept. */
+static void test_how_long_ago_by_another_writer(void **state)
+{
+	struct state_stamp now = { "B", NOON + 90, 1000, OTHER_ID };
+	_cleanup_free_ char *text = NULL;
+	struct state *s;
+	int n;
+
+	n = asprintf(&text,
+		     "{\"sequence\":1,\"saved_sec\":%" PRIu64 ",\"sections_sec\":%" PRIu64
+		     ",\"boottime_msec\":7,"
+		     "\"boot_id\":\"%s\"}",
+		     NOON + 80, NOON + 10, BOOT_ID);
+	assert_true(n > 0);
+	write_slot(*state, "packs/0/state.a", text);
+	s = open_state(*state);
+	assert_int_equal(state_elapsed_msec(s, &now), 80000);
+	save(s, NOON + 90);
+	(void)state_free(s);
+	now.wall_sec = NOON + 95;
+	s = open_state(*state);
+	assert_int_equal(state_elapsed_msec(s, &now), 5000);
+	(void)state_free(s);
+}
+
 static void test_when_a_save_is_worth_it(void **state)
 {
 	struct state *s = open_state(*state);
@@ -515,6 +540,7 @@ int main(void)
 		SCRATCH_TEST(test_the_copy_is_of_a_day),
 		SCRATCH_TEST(test_another_serial_number_starts_anew),
 		SCRATCH_TEST(test_how_long_ago),
+		SCRATCH_TEST(test_how_long_ago_by_another_writer),
 		SCRATCH_TEST(test_when_a_save_is_worth_it),
 	};
 
