@@ -59,4 +59,7 @@ _must_check_ int config_load_lenient(const char *path, const struct config_key *
 				     void *target, config_resolve_fn resolve,
 				     config_unknown_fn unknown, void *userdata, char **ret_error);
 
+/* For what the table cannot say: sets *ret_error (may be NULL) as config_load() does, gives -EINVAL. */
+int _printf_(2, 3) config_invalid(char **ret_error, const char *format, ...);
+
 #endif

@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/*
- * Listening sockets.
- */
+/* Listening sockets over TCP. */
 #ifndef QUERYD_LISTEN_H
 #define QUERYD_LISTEN_H
 
@@ -13,11 +11,5 @@
 _must_check_ int listen_tcp(const char *address, uint16_t port);
 /* The port that a TCP socket got. */
 uint16_t listen_port(int fd);
-
-/* Replaces a socket file that nobody listens on any more; -EADDRINUSE if somebody does, -EEXIST if
- * it is no socket. Returns the descriptor. */
-_must_check_ int listen_unix(const char *path);
-/* At the end, by who got a descriptor from listen_unix(). */
-void listen_unix_remove(const char *path);
 
 #endif

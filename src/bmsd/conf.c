@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "bmsd/conf.h"
 
-#include <stdarg.h>
 #include <string.h>
 #include <sys/un.h>
 
@@ -150,19 +149,6 @@ static const struct config_key keys[] = {
 #undef KEY
 };
 
-static int _printf_(2, 3) invalid(char **ret_error, const char *format, ...)
-{
-	va_list args;
-
-	if (!ret_error)
-		return -EINVAL;
-	va_start(args, format);
-	if (vasprintf(ret_error, format, args) < 0)
-		*ret_error = NULL;
-	va_end(args);
-	return -EINVAL;
-}
-
 /* ---- before the file is read ---- */
 
 static void set_pack_defaults(struct pack_text *t, unsigned number)
@@ -259,11 +245,11 @@ static int alarm_value(enum alarm_id id, const char *key_name, const int64_t val
 		if (values[i] == NO_VALUE)
 			continue;
 		if (i != unit)
-			return invalid(ret_error, "[alarm %s]: %s does not fit what it watches%s%s",
-				       alarm_name(id),
-				       is_clear ? units[i].clear_key : units[i].set_key,
-				       units[unit].set_key ? "; it has " : "",
-				       units[unit].set_key ? key_name : "");
+			return config_invalid(
+				ret_error, "[alarm %s]: %s does not fit what it watches%s%s",
+				alarm_name(id), is_clear ? units[i].clear_key : units[i].set_key,
+				units[unit].set_key ? "; it has " : "",
+				units[unit].set_key ? key_name : "");
 		*slot = values[i] * units[i].factor;
 	}
 	return 0;
@@ -286,7 +272,8 @@ static int apply_alarm(const struct alarm_text *a, enum alarm_id id, struct alar
 	if (a->latch)
 		rule->latch = strcmp(a->latch, "yes") == 0;
 	if (a->level && alarm_level_find(a->level, &rule->level) < 0)
-		return invalid(ret_error, "[alarm %s]: level '%s'", alarm_name(id), a->level);
+		return config_invalid(ret_error, "[alarm %s]: level '%s'", alarm_name(id),
+				      a->level);
 	if (a->set_delay_msec != NOT_GIVEN)
 		rule->set_delay_msec = a->set_delay_msec;
 	if (a->clear_delay_msec != NOT_GIVEN)
@@ -329,7 +316,8 @@ static int apply_presets(const struct text *t, struct pack_text *p, char **ret_e
 	enum chemistry chemistry = CHEMISTRY_NMC;
 
 	if (!p->chemistry || chemistry_parse(p->chemistry, &chemistry) < 0)
-		return invalid(ret_error, "[pack %u]: chemistry may not be empty", pack->number);
+		return config_invalid(ret_error, "[pack %u]: chemistry may not be empty",
+				      pack->number);
 	pack->estimator = estimator_settings_default(chemistry);
 	pack->limits = limits_settings_default(chemistry);
 	alarms_preset(chemistry, rated_ua(p->charge_max_ma), rated_ua(p->discharge_max_ma),
@@ -354,7 +342,7 @@ static int check_settings(const struct bmsd_conf_pack *p, char **ret_error)
 	if (estimator_settings_check(&p->estimator, reason) < 0 ||
 	    limits_settings_check(&p->limits, reason) < 0 ||
 	    alarms_check_settings(&p->alarms, reason) < 0)
-		return invalid(ret_error, "[pack %u]: %s", p->number, reason);
+		return config_invalid(ret_error, "[pack %u]: %s", p->number, reason);
 	return 0;
 }
 
@@ -363,36 +351,38 @@ static int check_pack(const struct bmsd_conf *c, struct bmsd_conf_pack *p, char 
 	const char *why = "";
 
 	if (!p->name || !p->driver || !p->baud)
-		return invalid(ret_error, "[pack %u]: name, driver and baud may not be empty",
-			       p->number);
+		return config_invalid(
+			ret_error, "[pack %u]: name, driver and baud may not be empty", p->number);
 	if (!p->device)
-		return invalid(ret_error, "[pack %u]: device is missing", p->number);
+		return config_invalid(ret_error, "[pack %u]: device is missing", p->number);
 	if (link_check(p->device, &why) < 0)
-		return invalid(ret_error, "[pack %u]: device: %s", p->number, why);
+		return config_invalid(ret_error, "[pack %u]: device: %s", p->number, why);
 	if (!fs_is_safe_name(p->name))
-		return invalid(ret_error, "[pack %u]: name is not a file name", p->number);
+		return config_invalid(ret_error, "[pack %u]: name is not a file name", p->number);
 	p->baud_rate = (unsigned)strtoul(p->baud, NULL, 10);
 	for (const struct bmsd_conf_pack *o = c->packs; o < p; o++)
 		if (strcmp(o->name, p->name) == 0 || strcmp(o->device, p->device) == 0)
-			return invalid(ret_error,
-				       "[pack %u]: name or device is the same as of [pack %u]",
-				       p->number, o->number);
+			return config_invalid(
+				ret_error, "[pack %u]: name or device is the same as of [pack %u]",
+				p->number, o->number);
 	if (p->poll_interval_msec * 2 > c->stale_msec)
-		return invalid(ret_error,
-			       "[pack %u]: poll_interval_msec must be at most half of stale_msec",
-			       p->number);
+		return config_invalid(
+			ret_error,
+			"[pack %u]: poll_interval_msec must be at most half of stale_msec",
+			p->number);
 	return check_settings(p, ret_error);
 }
 
 static int check(struct bmsd_conf *c, char **ret_error)
 {
 	if (c->cell_min_mv >= c->cell_max_mv)
-		return invalid(ret_error, "[limits]: cell_min_mv must be less than cell_max_mv");
+		return config_invalid(ret_error,
+				      "[limits]: cell_min_mv must be less than cell_max_mv");
 	if (!c->state_dir)
-		return invalid(ret_error, "[state]: dir may not be empty");
+		return config_invalid(ret_error, "[state]: dir may not be empty");
 	if (c->metrics_socket &&
 	    strlen(c->metrics_socket) >= sizeof((struct sockaddr_un *)0)->sun_path)
-		return invalid(ret_error, "[metrics]: socket has too long a path");
+		return config_invalid(ret_error, "[metrics]: socket has too long a path");
 	for (size_t i = 0; i < c->n_packs; i++) {
 		int r = check_pack(c, &c->packs[i], ret_error);
 

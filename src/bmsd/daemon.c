@@ -2,7 +2,6 @@
 #include "bmsd/daemon.h"
 
 #include <fcntl.h>
-#include <signal.h>
 #include <string.h>
 #include <sys/file.h>
 #include <systemd/sd-daemon.h>
@@ -15,6 +14,7 @@
 #include "bmsd/release_version.h"
 #include "bmsd/served_pack.h"
 #include "bmsd/service.h"
+#include "bmsd/stop_signals.h"
 #include "bmsd/watchdog.h"
 #include "common/fsutil.h"
 #include "common/log.h"
@@ -347,24 +347,6 @@ static int on_tick(sd_event_source *source, uint64_t usec, void *userdata)
 	return sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
 }
 
-static int watch_signals(struct daemon *d)
-{
-	sigset_t mask;
-	int r;
-
-	(void)signal(SIGPIPE, SIG_IGN);
-	(void)sigemptyset(&mask);
-	(void)sigaddset(&mask, SIGTERM);
-	(void)sigaddset(&mask, SIGINT);
-	if (sigprocmask(SIG_BLOCK, &mask, NULL) < 0)
-		return -errno;
-	/* No handler: the loop ends with 0. */
-	r = sd_event_add_signal(d->event, NULL, SIGTERM, NULL, NULL);
-	if (r < 0)
-		return r;
-	return sd_event_add_signal(d->event, NULL, SIGINT, NULL, NULL);
-}
-
 static int start_interfaces(struct daemon *d)
 {
 	int r;
@@ -394,7 +376,7 @@ static int start(struct daemon *d)
 	r = sd_event_default(&d->event);
 	if (r < 0)
 		return r;
-	r = watch_signals(d);
+	r = stop_signals_watch(d->event);
 	if (r < 0)
 		return r;
 	watchdog_init(&d->watchdog);

@@ -4,16 +4,14 @@
 #include <fcntl.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/un.h>
 #include <systemd/sd-daemon.h>
 #include <time.h>
 
 #include "common/log.h"
+#include "common/unix_socket.h"
 
 #define ACCURACY_USEC 100000
 #define RESUME_USEC   1000000
-#define BACKLOG	      16
 #define SOCKET_MODE   0660
 
 struct client {
@@ -316,47 +314,18 @@ int metrics_add_from_systemd(struct metrics *m)
 	return added;
 }
 
-/* A socket that a bmsd which was killed has left: nobody answers on it. */
-static int remove_abandoned(const struct sockaddr_un *address)
-{
-	_cleanup_close_ int fd = FD_NONE;
-	struct stat st;
-
-	if (lstat(address->sun_path, &st) < 0)
-		return errno == ENOENT ? 0 : -errno;
-	if (!S_ISSOCK(st.st_mode))
-		return -EEXIST;
-	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	if (fd < 0)
-		return -errno;
-	if (connect(fd, (const struct sockaddr *)address, sizeof *address) >= 0 || errno == EAGAIN)
-		return -EADDRINUSE;
-	return unlink(address->sun_path) < 0 ? -errno : 0;
-}
-
 int metrics_add_path(struct metrics *m, const char *path)
 {
-	struct sockaddr_un address = { .sun_family = AF_UNIX };
-	_cleanup_close_ int fd = FD_NONE;
-	int r;
+	_cleanup_close_ int fd = unix_socket_listen(path, SOCKET_MODE);
 
-	if (strlen(path) >= sizeof address.sun_path)
-		return -ENAMETOOLONG;
-	memcpy(address.sun_path, path, strlen(path) + 1);
-	r = remove_abandoned(&address);
-	if (r < 0)
-		return r;
-	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	/* bind() takes the mode from the descriptor, less the umask: at no moment is it more. */
-	if (fd < 0 || fchmod(fd, SOCKET_MODE) < 0 ||
-	    bind(fd, (const struct sockaddr *)&address, sizeof address) < 0)
-		return -errno;
+	if (fd < 0)
+		return fd;
 	free(m->path);
 	m->path = strdup(path);
-	if (!m->path)
+	if (!m->path) {
+		unix_socket_remove(path);
 		return -ENOMEM;
-	if (chmod(path, SOCKET_MODE) < 0 || listen(fd, BACKLOG) < 0)
-		return -errno;
+	}
 	return metrics_add_socket(m, TAKE_FD(fd));
 }
 
@@ -371,8 +340,8 @@ struct metrics *metrics_free(struct metrics *m)
 		close_fd(&m->sockets[i]);
 	}
 	sd_event_source_disable_unref(m->resume);
-	if (m->path && unlink(m->path) < 0)
-		log_debug("metrics: '%s' stays", m->path);
+	if (m->path)
+		unix_socket_remove(m->path);
 	free(m->path);
 	sd_event_unref(m->event);
 	free(m);

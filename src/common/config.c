@@ -525,3 +525,16 @@ int config_load(const char *path, const struct config_key *keys, size_t n_keys, 
 {
 	return config_load_lenient(path, keys, n_keys, target, resolve, NULL, userdata, ret_error);
 }
+
+int config_invalid(char **ret_error, const char *format, ...)
+{
+	va_list args;
+
+	if (!ret_error)
+		return -EINVAL;
+	va_start(args, format);
+	if (vasprintf(ret_error, format, args) < 0)
+		*ret_error = NULL;
+	va_end(args);
+	return -EINVAL;
+}

@@ -5,10 +5,8 @@
 #include <netinet/in.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/un.h>
 
-#include "common/fsutil.h"
+#include "common/cleanup.h"
 
 #define BACKLOG 511
 
@@ -19,7 +17,7 @@ static int listen_on(int family, const struct sockaddr *address, socklen_t lengt
 
 	if (fd < 0)
 		return -errno;
-	if (family != AF_UNIX && setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) < 0)
+	if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) < 0)
 		return -errno;
 	if (family == AF_INET6 && setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof off) < 0)
 		return -errno;
@@ -71,51 +69,4 @@ uint16_t listen_port(int fd)
 		return 0;
 	return ntohs(address.any.sa_family == AF_INET6 ? address.v6.sin6_port
 						       : address.v4.sin_port);
-}
-
-/* A socket file stays behind when its server dies; whether one lives, only a connection tells. */
-static int remove_stale_socket(const struct sockaddr_un *address)
-{
-	_cleanup_close_ int fd = FD_NONE;
-	struct stat st;
-
-	if (lstat(address->sun_path, &st) < 0)
-		return errno == ENOENT ? 0 : -errno;
-	if (!S_ISSOCK(st.st_mode))
-		return -EEXIST;
-	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	if (fd < 0)
-		return -errno;
-	if (connect(fd, (const struct sockaddr *)address, sizeof *address) == 0)
-		return -EADDRINUSE;
-	if (errno != ECONNREFUSED)
-		return -errno;
-	return unlink(address->sun_path) < 0 ? -errno : 0;
-}
-
-int listen_unix(const char *path)
-{
-	struct sockaddr_un address = { .sun_family = AF_UNIX };
-	_cleanup_close_ int fd = FD_NONE;
-	int r;
-
-	if (strlen(path) >= sizeof address.sun_path)
-		return -ENAMETOOLONG;
-	(void)snprintf(address.sun_path, sizeof address.sun_path, "%s", path);
-	r = remove_stale_socket(&address);
-	if (r < 0)
-		return r;
-	fd = listen_on(AF_UNIX, (const struct sockaddr *)&address, sizeof address);
-	if (fd < 0)
-		return fd;
-	/* Open to a web server in front, whoever that runs as: what is not for everybody needs the
-	 * token, here as over TCP. */
-	if (chmod(path, 0666) < 0)
-		return -errno;
-	return TAKE_FD(fd);
-}
-
-void listen_unix_remove(const char *path)
-{
-	(void)unlink(path);
 }

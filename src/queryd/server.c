@@ -11,6 +11,7 @@
 
 #include "common/fsutil.h"
 #include "common/log.h"
+#include "common/unix_socket.h"
 #include "queryd/listen.h"
 
 #define PEM_MAX_BYTES	     (1u << 20)
@@ -435,7 +436,9 @@ static int start_unix(struct server *s, char **ret_error)
 	const char *path = s->service->conf->unix_socket;
 	int fd, r;
 
-	fd = listen_unix(path);
+	/* Open to a web server in front, whoever that runs as: what is not for everybody needs the
+	 * token, here as over TCP. */
+	fd = unix_socket_listen(path, 0666);
 	if (fd < 0)
 		return sentence(ret_error, fd, path, strerror(-fd));
 	s->owns_unix_socket = true;
@@ -497,7 +500,7 @@ struct server *server_stop(struct server *s, uint64_t drain_sec)
 		close_fd(&fd);
 	}
 	if (s->owns_unix_socket)
-		listen_unix_remove(s->service->conf->unix_socket);
+		unix_socket_remove(s->service->conf->unix_socket);
 	wait_until_idle(s, drain_sec);
 	for (size_t i = 0; i < s->n_daemons; i++)
 		MHD_stop_daemon(s->daemons[i]);

@@ -2,7 +2,6 @@
 #include "updaterd/conf.h"
 
 #include <ctype.h>
-#include <stdarg.h>
 #include <string.h>
 #include <time.h>
 
@@ -149,23 +148,6 @@ static char **string_at(struct conf *c, size_t offset)
 	return (char **)(void *)((char *)c + offset);
 }
 
-/* Sets *ret_error (may be NULL) and gives -EINVAL. */
-_printf_(2, 3) static int invalid(char **ret_error, const char *format, ...)
-{
-	va_list args;
-	char *text = NULL;
-
-	va_start(args, format);
-	if (vasprintf(&text, format, args) < 0)
-		text = NULL;
-	va_end(args);
-	if (ret_error)
-		*ret_error = text;
-	else
-		free(text);
-	return -EINVAL;
-}
-
 static int set_defaults(struct conf *c)
 {
 	for (size_t i = 0; i < ELEMENTSOF(string_defaults); i++) {
@@ -261,29 +243,31 @@ static int check_strings(const struct conf *c, char **ret_error)
 			    keys[i].offset != string_defaults[j].offset)
 				continue;
 			if (!*(const char *const *)(const void *)((const char *)c + keys[i].offset))
-				return invalid(ret_error, "[%s] %s must not be empty",
-					       keys[i].section, keys[i].key);
+				return config_invalid(ret_error, "[%s] %s must not be empty",
+						      keys[i].section, keys[i].key);
 		}
 	}
 	if (strlen(c->arch) > ARCH_MAX_LENGTH || !fs_is_safe_name(c->arch))
-		return invalid(ret_error, "[gateway] arch: '%s' is no architecture's name",
-			       c->arch);
+		return config_invalid(ret_error, "[gateway] arch: '%s' is no architecture's name",
+				      c->arch);
 	if (c->model && (strlen(c->model) > 64 || !fs_is_safe_name(c->model)))
-		return invalid(ret_error, "[gateway] model: at most 64 letters, digits and '._+-'");
+		return config_invalid(ret_error,
+				      "[gateway] model: at most 64 letters, digits and '._+-'");
 	return 0;
 }
 
 static int check_server(const struct conf *c, char **ret_error)
 {
 	if (c->url && strncmp(c->url, "https://", 8) != 0)
-		return invalid(ret_error, "[server] url: '%s' does not start with https://",
-			       c->url);
+		return config_invalid(ret_error, "[server] url: '%s' does not start with https://",
+				      c->url);
 	if (!c->client_cert != !c->client_key)
-		return invalid(ret_error,
-			       "[server] client_cert and client_key go together: set both or none");
+		return config_invalid(
+			ret_error,
+			"[server] client_cert and client_key go together: set both or none");
 	if (c->segment_bytes > 0 && c->segment_bytes < SEGMENT_MIN_BYTES)
-		return invalid(ret_error, "[network] segment_bytes: 0, or %u to %u",
-			       SEGMENT_MIN_BYTES, SEGMENT_MAX_BYTES);
+		return config_invalid(ret_error, "[network] segment_bytes: 0, or %u to %u",
+				      SEGMENT_MIN_BYTES, SEGMENT_MAX_BYTES);
 	return 0;
 }
 
@@ -299,7 +283,7 @@ static int complete_network(struct conf *c, char **ret_error)
 	const struct network_preset *p = network_preset(c->network_type);
 
 	if (strcmp(c->metered, "auto") == 0 && !c->metered_command)
-		return invalid(ret_error, "[network] metered=auto needs metered_command");
+		return config_invalid(ret_error, "[network] metered=auto needs metered_command");
 	if (!p)
 		return -EINVAL;
 	fill(&c->segment_bytes, p->segment_bytes);
@@ -310,8 +294,9 @@ static int complete_network(struct conf *c, char **ret_error)
 	fill(&c->low_speed_sec, p->low_speed_sec);
 	if (c->rate_limit_bytes_per_sec > 0 &&
 	    c->rate_limit_bytes_per_sec < c->low_speed_bytes_per_sec)
-		return invalid(ret_error, "[network] rate_limit_bytes_per_sec is less than "
-					  "low_speed_bytes_per_sec: nothing would be fast enough");
+		return config_invalid(ret_error,
+				      "[network] rate_limit_bytes_per_sec is less than "
+				      "low_speed_bytes_per_sec: nothing would be fast enough");
 	return 0;
 }
 
@@ -320,13 +305,15 @@ static int check_identity(const struct conf *c, char **ret_error)
 	int sources = !!c->identity_value + !!c->identity_file + !!c->identity_command;
 
 	if (sources > 1)
-		return invalid(ret_error, "[gateway] set one of identity_value, identity_file and "
-					  "identity_command");
+		return config_invalid(ret_error,
+				      "[gateway] set one of identity_value, identity_file and "
+				      "identity_command");
 	if (sources == 0 && strcmp(c->identity_type, "machine-id") != 0)
-		return invalid(ret_error,
-			       "[gateway] identity_type %s needs identity_value, identity_file or "
-			       "identity_command",
-			       c->identity_type);
+		return config_invalid(
+			ret_error,
+			"[gateway] identity_type %s needs identity_value, identity_file or "
+			"identity_command",
+			c->identity_type);
 	return 0;
 }
 
@@ -343,16 +330,18 @@ static bool is_unit_name(const char *unit)
 static int complete_program(struct conf_program *p, char **ret_error)
 {
 	if (!p->name)
-		return invalid(ret_error, "[program %c] name must be set", p->letter);
+		return config_invalid(ret_error, "[program %c] name must be set", p->letter);
 	if (!fs_is_safe_name(p->name))
-		return invalid(ret_error, "[program %c] name: '%s' is no file name", p->letter,
-			       p->name);
+		return config_invalid(ret_error, "[program %c] name: '%s' is no file name",
+				      p->letter, p->name);
 	if (p->unit && !is_unit_name(p->unit))
-		return invalid(ret_error, "[program %c] unit: '%s' is no service unit's name",
-			       p->letter, p->unit);
+		return config_invalid(ret_error,
+				      "[program %c] unit: '%s' is no service unit's name",
+				      p->letter, p->unit);
 	if (p->trial_unit && !is_unit_name(p->trial_unit))
-		return invalid(ret_error, "[program %c] trial_unit: '%s' is no service unit's name",
-			       p->letter, p->trial_unit);
+		return config_invalid(ret_error,
+				      "[program %c] trial_unit: '%s' is no service unit's name",
+				      p->letter, p->trial_unit);
 	if (!p->space && asprintf(&p->space, "/opt/%s", p->name) < 0) {
 		p->space = NULL;
 		return -ENOMEM;
@@ -396,20 +385,22 @@ static int check_space(const struct conf *c, size_t i, char **ret_error)
 	const char *const dirs[] = { c->agent_dir, c->installer_dir };
 
 	if (p->space[0] != '/' || !fs_is_safe_path(p->space + 1))
-		return invalid(ret_error, "[program %c] space: '%s' is no plain absolute path",
-			       p->letter, p->space);
+		return config_invalid(ret_error,
+				      "[program %c] space: '%s' is no plain absolute path",
+				      p->letter, p->space);
 	for (size_t j = i + 1; j < c->n_programs; j++)
 		if (is_within(p->space, c->programs[j].space) ||
 		    is_within(c->programs[j].space, p->space))
-			return invalid(ret_error,
-				       "[program %c] and [program %c] need a space each, not '%s' "
-				       "and '%s'",
-				       p->letter, c->programs[j].letter, p->space,
-				       c->programs[j].space);
+			return config_invalid(
+				ret_error,
+				"[program %c] and [program %c] need a space each, not '%s' "
+				"and '%s'",
+				p->letter, c->programs[j].letter, p->space, c->programs[j].space);
 	for (size_t j = 0; j < ELEMENTSOF(dirs); j++)
 		if (is_within(p->space, dirs[j]) || is_within(dirs[j], p->space))
-			return invalid(ret_error, "[program %c] space: '%s' and '%s' overlap",
-				       p->letter, p->space, dirs[j]);
+			return config_invalid(ret_error,
+					      "[program %c] space: '%s' and '%s' overlap",
+					      p->letter, p->space, dirs[j]);
 	return 0;
 }
 

@@ -4,61 +4,26 @@
 # kills, state, watchdog.
 # shellcheck source=tests/integration/lib.sh
 . "$(dirname "$0")/lib.sh" "$@"
+# shellcheck source=tests/integration/bmsd_bed.sh
+. "$(dirname "$0")/bmsd_bed.sh"
 
 VERSION=$("$BIN/bmsd" --version | awk '{ print $2 }')
-export DBUS_SYSTEM_BUS_ADDRESS="unix:path=$TMP/bus"
-PACK=/org/bmsgateway/Battery1/pack0
-
-cat >"$TMP/bus.conf" <<EOF
-<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-BUS Bus Configuration 1.0//EN"
- "http://www.freedesktop.org/standards/dbus/1.0/busconfig.dtd">
-<busconfig>
-  <type>session</type>
-  <listen>unix:path=$TMP/bus</listen>
-  <policy context="default">
-    <allow user="*"/>
-    <allow own="*"/>
-    <allow send_destination="*"/>
-    <allow receive_sender="*"/>
-  </policy>
-</busconfig>
-EOF
-
-cat >"$TMP/bmsd.conf" <<EOF
-[pack 0]
-device=$TMP/pack0
-poll_interval_msec=200
-timeout_msec=200
-[pack 1]
-device=$TMP/pack1
-poll_interval_msec=200
-timeout_msec=200
-name=sidecar
-[limits]
-stale_msec=2000
-[state]
-dir=$TMP/state
-EOF
-mkdir "$TMP/state"
+bmsd_conf ""
 
 # A service manager's end of sd_notify: what arrives is appended to a file.
 # shellcheck disable=SC2016 # Perl variables
 start notify perl -MSocket -e '
   socket(my $s, AF_UNIX, SOCK_DGRAM, 0) or die; bind($s, sockaddr_un($ARGV[0])) or die;
   $| = 1; while (defined recv($s, my $m, 4096, 0)) { print "$m\n" }' "$TMP/notify"
-start bus dbus-daemon --config-file="$TMP/bus.conf" --nofork
-check "test bed" wait_for 5 test -S "$TMP/bus" -a -S "$TMP/notify"
+check "test bed" bus_begin
+check "its end" wait_for 5 test -S "$TMP/notify"
 
-board() { start "board$1" "$BIN/bms-boardsim" --link "$TMP/pack$1" "${@:2}"; }
 daemon() {
   : >"$TMP/notify.log"
   NOTIFY_SOCKET=$TMP/notify WATCHDOG_USEC=2000000 start bmsd "$BIN/bmsd" \
     --config "$TMP/bmsd.conf"
 }
 said() { grep -q "$1" "$TMP/notify.log"; }
-property() { busctl --address="$DBUS_SYSTEM_BUS_ADDRESS" get-property org.bmsgateway.Battery1 "$@"; }
-is() { [[ $(property "$1" "$2" "$3") == "$4" ]]; }
-pack_is() { is "$PACK" org.bmsgateway.Battery1.Pack "$1" "$2"; }
 health() { "$BIN/bmsd" --probe | grep -q "$1"; }
 before() { UPDATERD_PHASE=before "$BIN/bmsd" --probe >"$TMP/baseline"; }
 after() { UPDATERD_PHASE=after UPDATERD_VERSION=${1:-$VERSION} "$BIN/bmsd" --probe; }

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <getopt.h>
-#include <signal.h>
 #include <string.h>
 #include <sysexits.h>
 #include <systemd/sd-daemon.h>
@@ -9,6 +8,7 @@
 #include "bmsd/conf.h"
 #include "bmsd/mqtt.h"
 #include "bmsd/release_version.h"
+#include "bmsd/stop_signals.h"
 #include "common/json.h"
 #include "common/log.h"
 
@@ -129,21 +129,6 @@ static void on_event(const char *line, void *userdata)
 		log_debug("event: no room");
 }
 
-static int watch_signals(sd_event *event)
-{
-	sigset_t mask;
-	int r;
-
-	(void)signal(SIGPIPE, SIG_IGN);
-	(void)sigemptyset(&mask);
-	(void)sigaddset(&mask, SIGTERM);
-	(void)sigaddset(&mask, SIGINT);
-	if (sigprocmask(SIG_BLOCK, &mask, NULL) < 0)
-		return -errno;
-	r = sd_event_add_signal(event, NULL, SIGTERM, NULL, NULL);
-	return r < 0 ? r : sd_event_add_signal(event, NULL, SIGINT, NULL, NULL);
-}
-
 static int serve(struct bridge *b, sd_event *event)
 {
 	static const struct mqtt_reader_calls calls = { .status = on_status, .event = on_event };
@@ -151,7 +136,7 @@ static int serve(struct bridge *b, sd_event *event)
 
 	(void)snprintf(b->availability, sizeof b->availability, "%s/availability", b->conf->topic);
 	/* Before the session's thread is there: it inherits the mask. */
-	r = watch_signals(event);
+	r = stop_signals_watch(event);
 	if (r < 0)
 		return r;
 	r = mqtt_session_new(event, b->conf, on_connected, b, &b->session);

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <fcntl.h>
-#include <stdarg.h>
 #include <string.h>
 
 #include "bmsd/mqtt.h"
@@ -30,19 +29,6 @@ static const struct config_key keys[] = {
 	{ "publish", "interval_msec", CONFIG_U64, MEMBER(interval_msec), 500, 3600000, NULL },
 	{ "publish", "buffer_kib", CONFIG_U64, MEMBER(buffer_kib), 16, 16384, NULL },
 };
-
-static int _printf_(2, 3) invalid(char **ret_error, const char *format, ...)
-{
-	va_list args;
-
-	if (!ret_error)
-		return -EINVAL;
-	va_start(args, format);
-	if (vasprintf(ret_error, format, args) < 0)
-		*ret_error = NULL;
-	va_end(args);
-	return -EINVAL;
-}
 
 /* A host name may hold what a topic or an id of Home Assistant may not. */
 static int name_defaults(struct mqtt_conf *c, const char *hostname)
@@ -81,23 +67,23 @@ static bool is_topic(const char *text)
 static int check(const struct mqtt_conf *c, char **ret_error)
 {
 	if (!c->host)
-		return invalid(ret_error, "[broker]: host is missing");
+		return config_invalid(ret_error, "[broker]: host is missing");
 	if (!c->client_id || strspn(c->client_id, NAME_CHARACTERS) != strlen(c->client_id) ||
 	    strlen(c->client_id) > 80)
-		return invalid(ret_error,
-			       "[broker]: client_id is made of letters, digits, - and _");
+		return config_invalid(ret_error,
+				      "[broker]: client_id is made of letters, digits, - and _");
 	if (!c->topic || !is_topic(c->topic))
-		return invalid(ret_error, "[publish]: this is no topic to publish to");
+		return config_invalid(ret_error, "[publish]: this is no topic to publish to");
 	if (c->discovery_prefix && !is_topic(c->discovery_prefix))
-		return invalid(ret_error, "[publish]: discovery_prefix is no topic");
+		return config_invalid(ret_error, "[publish]: discovery_prefix is no topic");
 	if (c->tls && !c->ca_file)
-		return invalid(ret_error, "[broker]: TLS needs a ca_file");
+		return config_invalid(ret_error, "[broker]: TLS needs a ca_file");
 	if (!c->tls && (c->cert_file || c->key_file))
-		return invalid(ret_error, "[broker]: a certificate needs tls=yes");
+		return config_invalid(ret_error, "[broker]: a certificate needs tls=yes");
 	if (!c->cert_file != !c->key_file)
-		return invalid(ret_error, "[broker]: cert_file and key_file go together");
+		return config_invalid(ret_error, "[broker]: cert_file and key_file go together");
 	if (c->password_file && !c->username)
-		return invalid(ret_error, "[broker]: a password needs a username");
+		return config_invalid(ret_error, "[broker]: a password needs a username");
 	return 0;
 }
 
@@ -112,8 +98,8 @@ static int read_password(struct mqtt_conf *c, char **ret_error)
 		return 0;
 	r = fs_read_file(AT_FDCWD, c->password_file, PASSWORD_MAX_BYTES, &bytes, &size);
 	if (r < 0) {
-		(void)invalid(ret_error, "[broker]: password_file '%s': %s", c->password_file,
-			      strerror(-r));
+		(void)config_invalid(ret_error, "[broker]: password_file '%s': %s",
+				     c->password_file, strerror(-r));
 		return r;
 	}
 	c->password = strndup(bytes, strcspn(bytes, "\r\n"));

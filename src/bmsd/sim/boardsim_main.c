@@ -4,7 +4,6 @@
 #include <inttypes.h>
 #include <limits.h>
 #include <math.h>
-#include <signal.h>
 #include <stdbool.h>
 #include <string.h>
 #include <sysexits.h>
@@ -16,6 +15,7 @@
 #include "bmsd/simcontrol.h"
 #include "bmsd/simport.h"
 #include "bmsd/simwords.h"
+#include "bmsd/stop_signals.h"
 #include "common/log.h"
 
 #define TICK_USEC     UINT64_C(50000)
@@ -241,18 +241,8 @@ static void on_command(void *userdata, const char *command, char *ret_answer, si
 
 static int watch(struct sim *s)
 {
-	sigset_t mask;
-	int r;
+	int r = stop_signals_watch(s->event);
 
-	(void)signal(SIGPIPE, SIG_IGN);
-	(void)sigemptyset(&mask);
-	(void)sigaddset(&mask, SIGTERM);
-	(void)sigaddset(&mask, SIGINT);
-	if (sigprocmask(SIG_BLOCK, &mask, NULL) < 0)
-		return -errno;
-	r = sd_event_add_signal(s->event, NULL, SIGTERM, NULL, NULL);
-	if (r >= 0)
-		r = sd_event_add_signal(s->event, NULL, SIGINT, NULL, NULL);
 	if (r >= 0)
 		r = sd_event_add_time_relative(s->event, NULL, CLOCK_MONOTONIC, TICK_USEC,
 					       TICK_ACCURACY, on_tick, s);
