@@ -13,7 +13,7 @@ static char directory_path[64];
 
 static inline void directory_remove(void)
 {
-	(void)fs_remove_tree(AT_FDCWD, directory_path);
+	(void)!fs_remove_tree(AT_FDCWD, directory_path);
 }
 
 static inline int directory_open(void)
