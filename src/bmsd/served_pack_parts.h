@@ -32,7 +32,7 @@ struct served_pack {
 	struct limits *limits;
 	struct alarms alarms;
 	struct fet_control fet;
-	bool resumed; /* the estimator knows where it stands */
+	bool resumed;	   /* the estimator knows where it stands */
 	uint64_t gap_msec; /* a longer step is one that nobody looked at */
 	unsigned others;   /* samples in a row that come from another board */
 	bool save_now;

@@ -256,23 +256,11 @@ static enum driver_step take_switches(struct jbd *j)
 	return DRIVER_DONE;
 }
 
-/* frame has a good checksum. */
-static enum driver_step take_frame(struct jbd *j, const uint8_t *frame, struct link_errors *errors)
+static enum driver_step take_answer(struct jbd *j, const uint8_t *frame, struct link_errors *errors)
 {
 	const uint8_t *data = frame + 4;
 	uint8_t size = frame[3];
 
-	/* An echoed request has the shape of an answer: register A5. */
-	if (frame[1] == JBD_READ || frame[1] == JBD_WRITE) {
-		errors->n[LINK_ERROR_ECHO]++;
-		return DRIVER_WAIT;
-	}
-	if (frame[1] != j->asked) {
-		errors->n[LINK_ERROR_REGISTER]++;
-		return DRIVER_WAIT;
-	}
-	if (!(j->late & question_of(j->asked)))
-		j->late = 0;
 	if (frame[2] != JBD_STATUS_OK)
 		return take_refusal(j, errors);
 	switch ((enum jbd_register)j->asked) {
@@ -283,6 +271,27 @@ static enum driver_step take_frame(struct jbd *j, const uint8_t *frame, struct l
 	case JBD_SWITCHES: return take_switches(j);
 	}
 	return DRIVER_WAIT;
+}
+
+/* frame has a good checksum. */
+static enum driver_step take_frame(struct jbd *j, const uint8_t *frame, struct link_errors *errors)
+{
+	unsigned question = question_of(j->asked);
+	enum driver_step step;
+
+	/* An echoed request has the shape of an answer: register A5. */
+	if (frame[1] == JBD_READ || frame[1] == JBD_WRITE) {
+		errors->n[LINK_ERROR_ECHO]++;
+		return DRIVER_WAIT;
+	}
+	if (frame[1] != j->asked) {
+		errors->n[LINK_ERROR_REGISTER]++;
+		return DRIVER_WAIT;
+	}
+	step = take_answer(j, frame, errors);
+	if (step != DRIVER_WAIT && !(j->late & question))
+		j->late = 0;
+	return step;
 }
 
 /* Whether a frame runs from start to the end of the window; damaged ones of ours are counted. */

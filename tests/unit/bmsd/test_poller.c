@@ -670,6 +670,31 @@ static void test_requests_find_their_answers(void **state)
 	(void)link_free(l);
 }
 
+static void test_a_search_has_an_end(void **state)
+{
+	static const char other[] = "{\"t_msec\":1,\"dir\":\"tx\",\"hex\":\"42\"}\n";
+	static const char asked[] = "{\"t_msec\":2,\"dir\":\"tx\",\"hex\":\"41\"}\n";
+	static const unsigned counts[] = { 4000, 6000 };
+	char *session = malloc(6000 * sizeof other + sizeof asked);
+	struct fixture *f = *state;
+
+	assert_non_null(session);
+	(void)snprintf(f->device, sizeof f->device, "replay:%s/session", f->dir);
+	for (unsigned i = 0; i < ELEMENTSOF(counts); i++) {
+		struct link *l = NULL;
+		char *at = session;
+
+		for (unsigned n = 0; n < counts[i]; n++)
+			at = stpcpy(at, other);
+		(void)strcpy(at, asked);
+		put(f, "session", session);
+		assert_int_equal(link_open(f->device, 9600, &l), 0);
+		assert_int_equal(link_write(l, "A", 1), i == 0 ? 1 : -ENODATA);
+		(void)link_free(l);
+	}
+	free(session);
+}
+
 static void test_recordings_that_are_none(void **state)
 {
 	struct fixture *f = *state;
@@ -754,6 +779,7 @@ int main(void)
 		TEST(test_addresses),
 		TEST(test_a_recording_gives_the_same_samples_again),
 		TEST(test_requests_find_their_answers),
+		TEST(test_a_search_has_an_end),
 		TEST(test_recordings_that_are_none),
 		TEST(test_a_directory_and_a_driver_must_fit),
 		TEST(test_a_directory_is_polled),
