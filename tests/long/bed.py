@@ -102,8 +102,9 @@ class Bed:
         self.began = time.monotonic_ns()
         # glibc keeps some freed blocks of each size for itself, and for days comes upon sizes that it has none of yet:
         # growth that has an end, and would hide a leak of less than a kB an hour.
-        self.fast = {"GLIBC_TUNABLES": "glibc.malloc.tcache_count=0", "FASTTIME": f"{speed}@{self.began}", "LD_PRELOAD": preload, "NOTIFY_SOCKET": self.dir + "/notify",
-                     "WATCHDOG_USEC": str(watchdog_sec * 1000000), "ASAN_OPTIONS": "verify_asan_link_order=0"}
+        self.fast = {"FASTTIME": f"{speed}@{self.began}", "LD_PRELOAD": preload, "NOTIFY_SOCKET": self.dir + "/notify",
+                     "WATCHDOG_USEC": str(watchdog_sec * 1000000), "ASAN_OPTIONS": "verify_asan_link_order=0",
+                     "GLIBC_TUNABLES": "glibc.malloc.tcache_count=0"}
 
     def __enter__(self):
         return self
