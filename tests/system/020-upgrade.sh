@@ -59,6 +59,12 @@ state_restored() {
     org.bmsgateway.Battery1 Health | jq -r '.data[0]' | jq -e '.packs[0].state.restored'
 }
 check "the state of B survived" state_restored
+# Of both releases, in a row.
+events_survived() {
+  gw bmsd --events --json | jq -es '(map(.sequence) == [range(1; length + 1)]) and
+    (map(select(.event == "started")) | length >= 2) and (map(.event) | index("stopped"))'
+}
+check "and its events" events_survived
 
 status=0
 gw updaterd --check >"$RUN/check.out" 2>&1 || status=$?
