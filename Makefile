@@ -261,6 +261,10 @@ machine: all deb ## whole emulated machines, upgraded while their power is cut a
 machine-deps: ## install QEMU, which only `make machine` needs, with apt (as root)
 	$(Q)tools/deps machine
 
+.PHONY: check-estimator
+check-estimator: $(B)/test/unit/bmsd/test_estimator_cycles ## 200 drive cycles of simulated packs, and how far off the state of charge was; CYCLES=20 for each of 10, SEED=
+	$(Q)$(if $(CYCLES),CYCLES=$(CYCLES)) $(if $(SEED),SEED=$(SEED)) $<
+
 .PHONY: check-bytes
 check-bytes: $(B)/test/unit/tuf/test_bytes ## every change of one byte of a small repository's files (some minutes)
 	$(Q)tests/run-bytes $<
@@ -272,15 +276,16 @@ $(B)/test/keeping: $(B)/obj/tests/keeping/keeping.o $(B)/obj/tests/crash/disk.o 
 	$(if $(V),,@echo "  LD      $@")
 	$(Q)$(COMPILE) $(LDFLAGS) $(HARDENING_LD) -o $@ $^ $(LIBS_bmsd) $(LIBS_common)
 .PHONY: check-keeping
-check-keeping: $(B)/test/keeping ## cut the power at block writes while bmsd keeps states, events and history (root); KEEPING_STATES=, 0: at every one
-	$(Q)$< --states=$(or $(KEEPING_STATES),400) --seed=$(or $(SEED),1) || [ $$? = 77 ]
+check-keeping: $(B)/test/keeping ## cut the power at block writes while bmsd keeps states, events and history (root; ten minutes); KEEPING_STATES=, 0: at every one; SEED=
+	$(Q)for fs in ext4 xfs btrfs; do \
+		$< --fs=$$fs --states=$(or $(KEEPING_STATES),1000) --seed=$(or $(SEED),1) || [ $$? = 77 ] || exit 1; done
 .PHONY: check-faults
 check-faults: $(B)/bin/updaterd $(B)/bin/bms-release ## every network fault in every phase, and FAULT_RUNS=200 random schedules; root; VARIANT=asan
 	$(Q)tests/fault/run $(B)/bin
 
 .PHONY: check-crash crash crash-mutants crash-driver
-crash-driver: $(B)/test/crash
-check-crash: $(B)/test/crash ## a sample of `make crash`, in about a minute; SEED=, STATES=, T="death errors ext4 xfs btrfs double"
+crash-driver: $(B)/test/crash $(B)/test/keeping
+check-crash: $(B)/test/crash $(B)/test/keeping ## a sample of `make crash` and of check-keeping, in about a minute; SEED=, STATES=, T="death errors ext4 xfs btrfs double keeping"
 	$(Q)tests/crash/run $< sample
 crash: $(B)/test/crash ## cut the installer at every call, and the power at 50,000 blocks and more (root; hours; SEED=, STATES=)
 	$(Q)tests/crash/run $< all

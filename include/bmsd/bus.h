@@ -7,6 +7,7 @@
 #define BMSD_BUS_H
 
 #include <stdbool.h>
+#include <systemd/sd-bus.h>
 #include <systemd/sd-event.h>
 
 #include "bmsd/facts.h"
@@ -39,6 +40,10 @@ DEFINE_CLEANUP(struct bus *, bus_free);
  * borrowed; its userdata is that of bus_new(). Who may command is checked here too, not by the bus's
  * policy alone: root. */
 void bus_set_service(struct bus *b, const struct service *service);
+
+/* The objects, on a connection that may be no bus at all: what bus_new() does on its own, and tests on
+ * one of theirs. */
+_must_check_ int bus_add_objects(struct bus *b, sd_bus *connection);
 
 /* Sends change signals for what differs from the last call. */
 void bus_publish(struct bus *b);

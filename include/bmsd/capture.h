@@ -9,7 +9,8 @@
  *
  * Written as it happens and never synced: if the power goes, the end is missing, and a torn last line
  * is ignored. The file stops growing at its limit, at the end of a line, so that it can always be
- * replayed from its beginning; a file that is there already is continued. Off unless configured.
+ * replayed from its beginning; a file that is there already is continued behind its last whole line.
+ * Off unless configured.
  */
 #ifndef BMSD_CAPTURE_H
 #define BMSD_CAPTURE_H
@@ -21,6 +22,8 @@
 
 #define CAPTURE_MAX_BYTES    (UINT64_C(64) << 20) /* more is never replayed */
 #define CAPTURE_RECORD_BYTES 512		  /* of one record; longer reads are several */
+/* Two digits a byte, and what stands around them. */
+#define CAPTURE_LINE_BYTES   (2 * CAPTURE_RECORD_BYTES + 80)
 
 enum capture_direction {
 	CAPTURE_OPEN, /* the line was opened: what follows is another session */

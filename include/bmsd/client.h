@@ -19,6 +19,9 @@ _must_check_ int client_call(const char *method, uint64_t timeout_msec, char **r
 /* The same, parsed by the strict reader. */
 _must_check_ int client_ask(const char *method, cJSON **ret, char **ret_error);
 
+/* What a failed call returned means that no bmsd runs, or none that answers. */
+bool client_is_away(int error);
+
 /* Events after a number, a page at a time: {"events":[…]}. */
 _must_check_ int client_events(uint64_t after, uint32_t max, cJSON **ret, char **ret_error);
 

@@ -12,6 +12,7 @@
 #include "common/cleanup.h"
 
 struct commands_options {
+	const char *config; /* says where the files are that are read while no bmsd runs */
 	bool json;
 	unsigned pack; /* its number */
 	/* --history */

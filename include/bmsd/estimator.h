@@ -21,7 +21,8 @@
  *	What clamping to 0 … 100 % cuts off is added to u. The margin is never more than what the
  *	scale itself leaves, max(SOC, 100 - SOC).
  *	A step longer than gap_msec is not integrated: the difference of the board's own residual
- *	capacity is taken instead (see RESUME), or the margin grows by current_max_ma.
+ *	capacity is taken instead (see RESUME), or the margin grows by current_max_ma. A board that
+ *	has come to an end of its own scale meanwhile may have set its counter there: board_error.
  * ANCHORS (diyBMS: tail current for three minutes; mr-manuel/venus-os_dbus-serialbattery#491: the
  * timer must start anew when the condition is left)
  *	full:  highest cell >= cell_full_mv - full_tolerance_mv and -rest_current < I <=
@@ -164,6 +165,8 @@ struct estimator_memory_anchor {
 	bool cold;	     /* below 10 degrees: teaches nothing */
 };
 
+#define ESTIMATOR_AGE_UNKNOWN (INT64_C(1) << 52)
+
 /* All that must outlive bmsd; plain numbers, for the state file. Every member that is not there
  * (an older state) may be left at zero: it then counts as not known. */
 struct estimator_memory {
@@ -192,6 +195,9 @@ struct estimator_memory {
 	bool board_valid;
 	int64_t board_charge_uah;
 	uint32_t board_cycles;
+	/* All that was true so long before it was kept, or after (what the log knew better);
+	 * ESTIMATOR_AGE_UNKNOWN: nobody knows. */
+	int64_t age_msec;
 };
 
 /* As of the last step. -1: unknown. */
@@ -231,9 +237,9 @@ DEFINE_CLEANUP(struct estimator *, estimator_free);
  * the first member that is not. */
 _must_check_ int estimator_memory_check(const struct estimator_memory *m, const char **ret_member);
 
-/* The first sample of a start. memory may be NULL (none); elapsed_msec since it was exported, negative
- * if no clock can say. A memory that estimator_memory_check() refuses counts as none; one of another
- * design capacity too. Says which path was taken; SOC_SOURCE_NONE: the sample has neither current nor
+/* The first sample of a start. memory may be NULL (none); elapsed_msec since it was kept, negative
+ * if no clock can say. A memory that estimator_memory_check() refuses counts as none; of one of another
+ * design capacity only what never falls counts, and what is known of the sensor. Says which path was taken; SOC_SOURCE_NONE: the sample has neither current nor
  * a state of charge, the next step tries again with the board's. */
 enum soc_source estimator_resume(struct estimator *e, const struct estimator_memory *memory,
 				 const struct sample *sample, int64_t elapsed_msec);

@@ -77,6 +77,9 @@ struct event_new {
 	const char *detail;
 	const struct sample *sample; /* its values are kept; NULL: none */
 	int soc_centipercent;	     /* -1: not known; counts only with a sample */
+	/* Of EVENT_CAPACITY_LEARNED, with a sample; 0: none. */
+	uint64_t charge_full_uah;
+	uint32_t charge_full_error_permille;
 };
 
 /* An event as it is shown in a list. */
@@ -91,7 +94,8 @@ struct event_view {
 };
 
 /* boot_id: 32 hex digits, borrowed text is copied. floor is the highest number known from elsewhere
- * (the state files): the next event's is higher than it and than all in the files. */
+ * (the state files): the next event's is higher than it and than all in the files. Where there is no room
+ * for the file, or it cannot be written, there is a log all the same: each events_add() tries again. */
 _must_check_ int events_open(int dirfd, const struct events_settings *settings, const char *boot_id,
 			     uint64_t floor, struct events **ret);
 struct events *events_free(struct events *e);

@@ -27,6 +27,7 @@ struct pack_facts {
 	const struct alarms_memory *alarms;
 	const struct alarms_settings *alarm_settings;
 	const struct fet_memory *fet;
+	bool charge_fet_changing;
 	bool fet_allowed; /* by the configuration, and the driver is able to */
 	struct estimator_view estimator;
 	struct limits_view limits;

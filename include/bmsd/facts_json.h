@@ -13,6 +13,10 @@
 #include "bmsd/facts.h"
 #include "common/cleanup.h"
 
+/* The text of it. Words that are no UTF-8, as of a log of another bmsd that were cut within a character,
+ * could not be said on the bus: bytes of that kind become '?'. */
+_must_check_ int facts_print(const cJSON *root, char **ret_json);
+
 _must_check_ bool facts_add_number(cJSON *object, const char *key, int64_t value);
 /* Negative stands for not known. */
 _must_check_ bool facts_add_known(cJSON *object, const char *key, int64_t value);

@@ -4,8 +4,9 @@
  * now? Policy only; the driver sends. Pure: time and samples come from the caller.
  *
  * - Only on request, with a reason, and for a lease, after which the switch is given back to the
- *   board (or until somebody says otherwise). What a request holds off is a lock; it survives a restart, and is asserted again if
- *   the board forgets it.
+ *   board (or until somebody says otherwise). What a request holds off is a lock; it survives a restart, and is
+ *   asserted again if the board forgets it, but not where the configuration does not allow it any more.
+ *   That a switch is still to be given back survives a restart too.
  * - A switch is never opened while the current is not known. The discharge switch is never opened while more
  *   than open_max_ua flows either way (somebody rides, or brakes into the pack); the charge switch not while
  *   more than that is drawn (it would flow through the switch's diode). That holds at the moment of
@@ -47,6 +48,7 @@ struct fet_lock {
 /* For the state file. */
 struct fet_memory {
 	struct fet_lock locks[FET_COUNT];
+	bool give_back[FET_COUNT]; /* not held off any more, but the board was not told yet */
 };
 
 struct fet_request {
@@ -74,7 +76,6 @@ struct fet_action {
 struct fet_control {
 	const struct fet_settings *settings; /* borrowed */
 	struct fet_memory memory;
-	bool wanted_on[FET_COUNT];	/* to be given back to the board */
 	unsigned sent[FET_COUNT];	/* without the effect */
 	uint64_t pause_msec[FET_COUNT]; /* until it may be sent again */
 };
@@ -92,6 +93,12 @@ void fet_init(struct fet_control *f, const struct fet_settings *settings,
 _must_check_ int fet_request(struct fet_control *f, const struct fet_request *request,
 			     const struct sample *sample, bool can_switch, uint64_t now_sec,
 			     char ret_refusal[FET_REFUSAL_BYTES]);
+
+/* Is the current such that this switch may be opened now? Not if it is not known. */
+bool fet_may_open(const struct fet_control *f, enum fet which, const struct sample *sample);
+
+/* What the last step said to send did not go out: it counts as no try, and is tried again soon. */
+void fet_unsent(struct fet_control *f, enum fet which);
 
 /* One step. To be called until neither send nor change is given, with 0 for the further calls: each
  * names one switch's. */

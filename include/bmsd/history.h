@@ -65,14 +65,14 @@ _must_check_ int history_open(int dirfd, struct history **ret, bool *ret_damaged
 struct history *history_free(struct history *h);
 DEFINE_CLEANUP(struct history *, history_free);
 
-/* soc_centipercent: -1 unknown. A minute that is over is written; a failure to write is returned
- * each time it happens, what is in memory is good all the same. */
+/* soc_centipercent: -1 unknown. A minute that is over is written: 1, else 0. A failure to write is
+ * returned each time it happens, what is in memory is good all the same. */
 _must_check_ int history_add(struct history *h, const struct sample *s, int soc_centipercent,
 			     uint64_t wall_sec, int64_t uptime_msec);
-/* Writes a minute that is over though no sample came, syncs if it is time. */
+/* Writes a minute that is over though no sample came, syncs if it is time. 1: something was done. */
 _must_check_ int history_tick(struct history *h, uint64_t wall_sec, int64_t uptime_msec);
 /* Writes the minute as far as it goes, and syncs: the last act. The rest of the minute becomes a record
- * of its own. */
+ * of its own. 1: something was done. */
 _must_check_ int history_flush(struct history *h);
 
 typedef int (*history_fn)(const struct history_point *point, void *userdata);

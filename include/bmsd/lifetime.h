@@ -15,8 +15,8 @@
 #define LIFETIME_TEMPERATURE_BINS 9
 /* 0 … 10 %, … 90 … 100 %. */
 #define LIFETIME_SOC_BINS	  10
-/* A step that is longer than this counts as this long: nobody looked. */
-#define LIFETIME_STEP_MAX_MSEC	  10000
+/* A step that is longer than this counts as this long: nobody looked. No poll is longer apart. */
+#define LIFETIME_STEP_MAX_MSEC	  60000
 
 struct lifetime {
 	uint64_t charged_uah;

@@ -9,8 +9,8 @@
  * Regeneration has a limit of its own: that of charging, and nothing any more near full, where a
  * charger goes on gently to the end (vedderb/bldc#201, #607). A motor controller wants this one.
  *
- * A charger that obeys ends where charge_cell_mv reaches 0, with LFP at 3.5 V: the estimator's
- * cell_full_mv must not be above it then, or full is never seen.
+ * A charger that obeys ends where charge_cell_mv comes near 0, with LFP at 3.45 V: the estimator's
+ * cell_full_mv must not be above it, or full is never seen.
  *
  * Pure: time comes with each step.
  */
@@ -91,7 +91,8 @@ struct limits *limits_free(struct limits *l);
 DEFINE_CLEANUP(struct limits *, limits_free);
 
 /* soc_centipercent: -1 unknown, its curves then do not count. The first step sets the limits without
- * waiting. */
+ * waiting. A step longer than LIMITS_GAP_MSEC is a break: nobody looked. */
+#define LIMITS_GAP_MSEC 60000
 void limits_step(struct limits *l, const struct sample *sample, int soc_centipercent,
 		 uint64_t dt_msec);
 void limits_look(const struct limits *l, struct limits_view *ret);

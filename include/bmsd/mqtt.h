@@ -22,7 +22,8 @@
 #include "common/cleanup.h"
 
 #define MQTT_CONF_PATH	 "/etc/bmsd/mqtt.conf"
-#define MQTT_TOPIC_BYTES 256
+/* A discovery document's: two configured words of 128 and 80 bytes at most, and ours. */
+#define MQTT_TOPIC_BYTES 320
 
 /* ---- configuration ---- */
 

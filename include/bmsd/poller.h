@@ -38,15 +38,25 @@ _must_check_ int poller_new(sd_event *event, const struct driver *driver,
 struct poller *poller_free(struct poller *p);
 DEFINE_CLEANUP(struct poller *, poller_free);
 
-/* error: 0, the board took the command; -EREMOTEIO, it refused it; -ETIMEDOUT; -ENOTCONN, the line went
- * away meanwhile. */
-typedef void (*poller_command_fn)(void *userdata, int error);
+/* A FET to be switched. */
+struct poller_command {
+	enum fet fet;
+	bool on;
+	/* Asked with the sample that was taken just before the command would be sent: is it still
+	 * right? NULL: always. */
+	bool (*may)(void *userdata, enum fet fet, bool on, const struct sample *sample);
+	/* error: 0, the board took the command; -EREMOTEIO, it refused it; -ETIMEDOUT, it did not answer.
+	 * All others: it was told nothing. -EBUSY, it was not right any more; -EAGAIN, the board did not
+	 * answer the poll before it; -ENODATA, nor with a believable sample; -ENOTCONN, the line went
+	 * away meanwhile. */
+	void (*done)(void *userdata, enum fet fet, int error);
+	void *userdata;
+};
 
-/* Switches a FET when the poll that is under way has ended, then polls at once. The policy is not here
+/* Polls, switches if the sample of that poll allows it, then polls at once. The policy is not here
  * (fet.h). done is called once, unless this fails or the poller is freed. -EOPNOTSUPP if the driver
  * cannot, -EBUSY while a command waits, -ENOTCONN without a line, -ENODATA before the first sample. */
-_must_check_ int poller_set_fet(struct poller *p, enum fet fet, bool on, poller_command_fn done,
-				void *userdata);
+_must_check_ int poller_set_fet(struct poller *p, const struct poller_command *command);
 
 /* When the poller last did something (monotonic). */
 int64_t poller_progress_msec(const struct poller *p);

@@ -24,6 +24,8 @@
 
 /* max 0, or more than RECORDS_MAX_EVENTS: so many. */
 _must_check_ int records_events(struct events *e, uint64_t after, uint32_t max, char **ret_json);
+/* From the files of a bmsd that does not run; dirfd is its state directory. */
+_must_check_ int records_events_files(int dirfd, uint64_t after, uint32_t max, char **ret_json);
 
 struct records_range {
 	bool minutes;		   /* else seconds */
@@ -32,5 +34,8 @@ struct records_range {
 };
 _must_check_ int records_history(const struct history *h, const struct records_range *range,
 				 char **ret_json);
+/* The minutes, from the file; dirfd is the pack's directory. -EOPNOTSUPP for seconds. */
+_must_check_ int records_history_file(int dirfd, const struct records_range *range,
+				      char **ret_json);
 
 #endif

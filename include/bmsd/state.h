@@ -72,27 +72,36 @@ struct state_stamp {
 	const char *boot_id;	/* which boot that counts from */
 };
 
-/* Opens (makes) the directory name below dirfd and restores. A damaged file is copied to
- * state.a.damaged before it is written over, and counted; that is no failure. Fails only when the
- * directory cannot be made or opened, or without memory. */
+/* Opens (makes) the directory name below dirfd and restores. A damaged file is kept as
+ * state.a.damaged before it is written over, and counted; that is no failure. A disk that has no room
+ * for the directory, or is read-only, is none either: each save then tries again. Fails only when the
+ * directory cannot be opened for other reasons, or without memory. */
 _must_check_ int state_open(int dirfd, const char *name, struct state **ret);
 struct state *state_free(struct state *s);
 DEFINE_CLEANUP(struct state *, state_free);
 
+/* Does a good sample come from another board than the state is of? */
+bool state_is_of_other(const struct state *s, const struct sample *sample);
 /* Takes over what a good sample says. True if it comes from another board than the state was of
- * (another model, serial number or number of cells): all then starts anew, and what was is kept
- * as state.replaced at the next save. */
+ * (another model, serial number, date of manufacture or number of cells): all then starts anew, or goes on
+ * where it was if it is that of state.replaced, and what was is kept as state.replaced at the next save. */
 bool state_note(struct state *s, const struct sample *sample);
+
+/* The board that it was of is gone, and which one is there will be known from the next sample. */
+void state_forget(struct state *s);
 
 /* As restored, or as written there since. */
 const struct state_kept *state_kept(const struct state *s);
 /* The same, to be changed; goes with the next save. */
 struct state_kept *state_keep(struct state *s);
 
-/* How long ago the sections were saved: by the time since boot if it was this boot, else by the wall clock
- * if that can be; -1: nobody knows. */
+/* How long ago the sections were saved: by the time since boot if it was this boot, else by the wall
+ * clock; -1: nobody knows. A clock that says that hardly more than the uptime has passed may have been
+ * set to the time of the last save, as is done where no battery keeps it going: nobody knows then. */
 int64_t state_elapsed_msec(const struct state *s, const struct state_stamp *now);
 
+/* Would state_save() write? */
+bool state_is_changed(const struct state *s);
 /* Is it worth a write, msec after the last one? Every interval_msec when the charge has moved by 0.1 %
  * (four times as often below 15 %), else every 10 minutes if there is anything new. */
 bool state_is_due(const struct state *s, uint64_t since_save_msec, uint64_t interval_msec);
@@ -103,7 +112,7 @@ _must_check_ int state_save(struct state *s, const struct state_stamp *stamp);
 
 void state_look(const struct state *s, struct state_view *ret);
 
-/* The pack's directory, for what else is kept there; borrowed. */
+/* The pack's directory, for what else is kept there; borrowed. Negative: there is none yet. */
 int state_dirfd(const struct state *s);
 
 #endif

@@ -2,7 +2,6 @@
 #include "bmsd/bus.h"
 
 #include <string.h>
-#include <systemd/sd-bus.h>
 #include <time.h>
 
 #include "bmsd/health.h"
@@ -14,6 +13,8 @@
 #define UID_NOBODY    65534
 #define PATH_BYTES    64
 #define MAX_CHANGED   64
+/* Asking the bus who calls is waited for, and packs are to be polled meanwhile. */
+#define ANSWER_USEC   UINT64_C(1000000)
 
 /* What the properties of a pack are made of. */
 struct shown {
@@ -284,14 +285,25 @@ static const struct flag_property {
 	FLAG("DischargeFetLocked", fet_locked[FET_DISCHARGE]),
 };
 
+enum number_type {
+	NUMBER_WIDE,
+	NUMBER_SIGNED,
+	NUMBER_UNSIGNED,
+};
+/* clang-format off */
 #define NUMBER(name, member)                                                                       \
 	{                                                                                          \
-		name, offsetof(struct shown, member), sizeof(((struct shown *)0)->member) == 8     \
+		name, offsetof(struct shown, member),                                              \
+			_Generic(((struct shown *)0)->member,                                      \
+				 int64_t: NUMBER_WIDE,                                             \
+				 int32_t: NUMBER_SIGNED,                                           \
+				 uint32_t: NUMBER_UNSIGNED)                                        \
 	}
+/* clang-format on */
 static const struct number_property {
 	const char *name;
 	size_t offset;
-	bool is_wide; /* int64_t; else 32 bits */
+	enum number_type type;
 } numbers[] = {
 	NUMBER("VoltageNow", pack.sample.voltage_uv),
 	NUMBER("CurrentNow", pack.sample.current_ua),
@@ -327,15 +339,16 @@ static bool flag_of(const struct shown *s, const struct flag_property *p)
 static int64_t number_of(const struct shown *s, const struct number_property *n)
 {
 	const char *at = (const char *)s + n->offset;
-	int64_t wide;
-	int32_t narrow;
+	int64_t wide = 0;
+	int32_t narrow = 0;
+	uint32_t bits = 0;
 
-	if (n->is_wide) {
-		memcpy(&wide, at, sizeof wide);
-		return wide;
+	switch (n->type) {
+	case NUMBER_WIDE: memcpy(&wide, at, sizeof wide); return wide;
+	case NUMBER_SIGNED: memcpy(&narrow, at, sizeof narrow); return narrow;
+	case NUMBER_UNSIGNED: memcpy(&bits, at, sizeof bits); return bits;
 	}
-	memcpy(&narrow, at, sizeof narrow);
-	return narrow;
+	return wide;
 }
 
 static int get_text(sd_bus *bus, const char *path, const char *interface, const char *property,
@@ -693,14 +706,14 @@ static int on_disconnected(sd_bus_message *message, void *userdata, sd_bus_error
 	return 0;
 }
 
-static int add_objects(struct bus *b)
+int bus_add_objects(struct bus *b, sd_bus *connection)
 {
 	int r;
 
-	r = sd_bus_add_object_vtable(b->bus, NULL, BATTERY_BUS_PATH, BATTERY_BUS_IFACE,
+	r = sd_bus_add_object_vtable(connection, NULL, BATTERY_BUS_PATH, BATTERY_BUS_IFACE,
 				     daemon_vtable, b);
 	for (size_t i = 0; r >= 0 && i < b->n_packs; i++)
-		r = sd_bus_add_object_vtable(b->bus, NULL, b->packs[i].path, BATTERY_PACK_IFACE,
+		r = sd_bus_add_object_vtable(connection, NULL, b->packs[i].path, BATTERY_PACK_IFACE,
 					     pack_vtable, &b->packs[i]);
 	return r;
 }
@@ -714,7 +727,8 @@ static int connect_bus(struct bus *b)
 	if (r < 0)
 		return r;
 	(void)sd_bus_set_exit_on_disconnect(b->bus, 0);
-	r = add_objects(b);
+	(void)sd_bus_set_method_call_timeout(b->bus, ANSWER_USEC);
+	r = bus_add_objects(b, b->bus);
 	if (r < 0)
 		return r;
 	r = sd_bus_match_signal_async(b->bus, NULL, "org.freedesktop.DBus.Local", NULL,

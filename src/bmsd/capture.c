@@ -9,9 +9,6 @@
 #include "common/fsutil.h"
 #include "common/json.h"
 
-/* Two digits a byte, and what stands around them. */
-#define LINE_BYTES (2 * CAPTURE_RECORD_BYTES + 80)
-
 static const char *const directions[] = {
 	[CAPTURE_OPEN] = "open",
 	[CAPTURE_TX] = "tx",
@@ -26,16 +23,33 @@ struct capture {
 	uint64_t max_bytes;
 };
 
+/* What a power cut left of the last line would spoil the next one. Longer than a line it cannot be. */
+static int cut_torn_line(struct capture *c)
+{
+	char tail[CAPTURE_LINE_BYTES];
+	uint64_t from = c->used_bytes > sizeof tail ? c->used_bytes - sizeof tail : 0;
+	ssize_t n = pread(c->fd, tail, sizeof tail, (off_t)from);
+	const char *newline;
+
+	if (n < 0)
+		return -errno;
+	newline = memrchr(tail, '\n', (size_t)n);
+	if (!newline && from > 0)
+		return -EBADMSG;
+	c->used_bytes = newline ? from + (uint64_t)(newline - tail) + 1 : 0;
+	return ftruncate(c->fd, (off_t)c->used_bytes) < 0 ? -errno : 0;
+}
+
 int capture_open(const char *path, uint64_t max_bytes, struct capture **ret)
 {
 	_cleanup_(capture_freep) struct capture *c = calloc(1, sizeof *c);
 	struct stat st;
+	int r;
 
 	if (!c)
 		return -ENOMEM;
 	c->max_bytes = max_bytes < CAPTURE_MAX_BYTES ? max_bytes : CAPTURE_MAX_BYTES;
-	c->fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK,
-		     0640);
+	c->fd = open(path, O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0640);
 	if (c->fd < 0)
 		return -errno;
 	if (fstat(c->fd, &st) < 0)
@@ -43,6 +57,9 @@ int capture_open(const char *path, uint64_t max_bytes, struct capture **ret)
 	if (!S_ISREG(st.st_mode))
 		return -EINVAL;
 	c->used_bytes = (uint64_t)st.st_size;
+	r = cut_torn_line(c);
+	if (r < 0)
+		return r;
 	*ret = TAKE_PTR(c);
 	return 0;
 }
@@ -75,7 +92,7 @@ static void stop(struct capture *c)
 static void note_one(struct capture *c, enum capture_direction dir, const uint8_t *bytes,
 		     size_t size, int64_t t_msec)
 {
-	char line[LINE_BYTES];
+	char line[CAPTURE_LINE_BYTES];
 	size_t n;
 
 	n = (size_t)snprintf(line, sizeof line, "{\"t_msec\":%lld,\"dir\":\"%s\",\"hex\":\"",
@@ -149,7 +166,8 @@ static int parse_direction(const char *text, enum capture_direction *ret)
 
 int capture_parse(const char *line, size_t size, struct capture_record *ret)
 {
-	static const struct json_limits limits = { .max_bytes = LINE_BYTES, .max_depth = 1 };
+	static const struct json_limits limits = { .max_bytes = CAPTURE_LINE_BYTES,
+						   .max_depth = 1 };
 	_cleanup_json_ cJSON *json = NULL;
 	struct capture_record r = {};
 	const char *dir = NULL, *hex = NULL;

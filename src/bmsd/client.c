@@ -108,6 +108,20 @@ int client_ask(const char *method, cJSON **ret, char **ret_error)
 	return r < 0 ? r : parse_text(text, ret, ret_error);
 }
 
+bool client_is_away(int error)
+{
+	static const int errors[] = {
+		EHOSTUNREACH, EHOSTDOWN,    ENXIO,     /* nobody has the name */
+		ENOENT,	      ECONNREFUSED, ENOMEDIUM, /* no bus */
+		ETIMEDOUT,    ECONNRESET,   ENOTCONN,
+	};
+
+	for (size_t i = 0; i < ELEMENTSOF(errors); i++)
+		if (error == -errors[i])
+			return true;
+	return false;
+}
+
 /* What is left when the arguments are in. */
 static int ask_json(struct conversation *c, int appended, cJSON **ret)
 {

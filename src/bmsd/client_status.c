@@ -128,8 +128,12 @@ static void put_switches(FILE *to, const cJSON *pack)
 	cJSON_ArrayForEach (lock, cJSON_GetObjectItemCaseSensitive(pack, "fet_locks")) {
 		(void)fprintf(to, "    %s held off: ", json_text_or(lock, "which", "?"));
 		put_text(to, json_text_or(lock, "reason", ""));
-		(void)fprintf(to, "; for another %s\n",
-			      show_duration(show_number(lock, "lease_left_msec", 0) / 1000).text);
+		if (show_has(lock, "lease_left_msec"))
+			(void)fprintf(
+				to, "; for another %s\n",
+				show_duration(show_number(lock, "lease_left_msec", 0) / 1000).text);
+		else
+			(void)fputs("; until it is given back\n", to);
 	}
 }
 
@@ -189,20 +193,11 @@ static void put_pack(FILE *to, const cJSON *pack)
 	put_words(to, cJSON_GetObjectItemCaseSensitive(pack, "alarms"), "none");
 }
 
-int client_print_status(const char *json, FILE *to)
+static void put_status(FILE *to, const cJSON *root, const cJSON *packs)
 {
-	static const struct json_limits limits = { .max_bytes = CLIENT_ANSWER_MAX_BYTES };
-	_cleanup_json_ cJSON *root = NULL;
-	const cJSON *packs = NULL, *pack, *event;
+	const cJSON *pack, *event;
 	char line[320];
-	int r;
 
-	r = json_parse(json, strlen(json), &limits, &root, NULL);
-	if (r < 0)
-		return r;
-	r = json_get_array(root, "packs", &packs, NULL);
-	if (r < 0)
-		return -EBADMSG;
 	(void)fprintf(to, "bmsd %s, up for %s%s\n", json_text_or(root, "version", ""),
 		      show_duration(show_number(root, "uptime_msec", 0) / 1000).text,
 		      show_flag(root, "ready") ? "" : ", not ready");
@@ -214,5 +209,40 @@ int client_print_status(const char *json, FILE *to)
 		show_event(event, line, sizeof line);
 		(void)fprintf(to, "  %s\n", line);
 	}
+}
+
+/* Words of bmsd's own are no better than those of a board, if it is not bmsd that answers. */
+static void put_masked(FILE *to, char *text)
+{
+	for (char *line = text, *end; (end = strchr(line, '\n')); line = end + 1) {
+		*end = '\0';
+		log_mask_controls(line);
+		(void)fprintf(to, "%s\n", line);
+	}
+}
+
+int client_print_status(const char *json, FILE *to)
+{
+	static const struct json_limits limits = { .max_bytes = CLIENT_ANSWER_MAX_BYTES };
+	_cleanup_json_ cJSON *root = NULL;
+	_cleanup_free_ char *text = NULL;
+	const cJSON *packs = NULL;
+	size_t size = 0;
+	FILE *memory;
+	int r;
+
+	r = json_parse(json, strlen(json), &limits, &root, NULL);
+	if (r < 0)
+		return r;
+	r = json_get_array(root, "packs", &packs, NULL);
+	if (r < 0)
+		return -EBADMSG;
+	memory = open_memstream(&text, &size);
+	if (!memory)
+		return -ENOMEM;
+	put_status(memory, root, packs);
+	if (fclose(memory) != 0)
+		return -ENOMEM;
+	put_masked(to, text);
 	return 0;
 }

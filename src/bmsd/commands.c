@@ -8,11 +8,13 @@
 
 #include "bmsd/client.h"
 #include "bmsd/show.h"
+#include "commands_parts.h"
 #include "common/json.h"
 #include "common/log.h"
 
 #define DURATION_MAX_SEC UINT64_C(315360000)
 #define SEQUENCE_MAX	 ((UINT64_C(1) << 53) - 1)
+#define NAME_CHARACTERS	 "abcdefghijklmnopqrstuvwxyz0123456789_"
 
 int commands_parse_duration(const char *text, uint64_t *ret_sec)
 {
@@ -59,9 +61,11 @@ int commands_status(const struct commands_options *o)
 
 	if (client_call("Status", CLIENT_TIMEOUT_MSEC, &json, &error) < 0)
 		return failed(error);
-	if (o->json)
+	if (o->json) {
+		/* JSON has none, but who knows what that is. */
+		log_mask_controls(json);
 		(void)puts(json);
-	else if (client_print_status(json, stdout) < 0)
+	} else if (client_print_status(json, stdout) < 0)
 		return unreadable();
 	return finish_output();
 }
@@ -135,12 +139,14 @@ static void print_point(const cJSON *columns, const cJSON *point)
 	(void)putchar('\n');
 }
 
-static bool are_texts(const cJSON *array)
+/* They are printed as they are. */
+static bool are_names(const cJSON *array)
 {
 	const cJSON *item;
 
 	cJSON_ArrayForEach (item, array)
-		if (!cJSON_IsString(item))
+		if (!cJSON_IsString(item) ||
+		    item->valuestring[strspn(item->valuestring, NAME_CHARACTERS)])
 			return false;
 	return array->child;
 }
@@ -153,7 +159,7 @@ static int print_page(const cJSON *page, bool json, uint64_t *from_sec)
 	bool known = false;
 
 	if (json_get_array(page, "columns", &columns, NULL) < 0 ||
-	    json_get_array(page, "points", &points, NULL) < 0 || !are_texts(columns))
+	    json_get_array(page, "points", &points, NULL) < 0 || !are_names(columns))
 		return -EBADMSG;
 	cJSON_ArrayForEach (point, points) {
 		if (json)
@@ -169,9 +175,38 @@ static int print_page(const cJSON *page, bool json, uint64_t *from_sec)
 	return 1;
 }
 
+/* *away: bmsd did not answer before. Says so when it turns out. */
+static int turn_to_files(bool *away, int error, const char *why)
+{
+	if (*away || !client_is_away(error))
+		return error;
+	*away = true;
+	log_notice("%s; this is what it left on disk", why ? why : "bmsd does not answer");
+	return 0;
+}
+
+static int ask_history(const struct commands_options *o, bool *away,
+		       const struct client_range *range, cJSON **ret, char **ret_error)
+{
+	_cleanup_free_ char *why = NULL;
+	int r;
+
+	if (!*away) {
+		r = client_history(range, ret, &why);
+		if (r < 0)
+			r = turn_to_files(away, r, why);
+		if (r < 0)
+			*ret_error = TAKE_PTR(why);
+		if (!*away)
+			return r;
+	}
+	return commands_history_files(o->config, range, ret, ret_error);
+}
+
 int commands_history(const struct commands_options *o)
 {
 	uint64_t now = (uint64_t)time(NULL);
+	bool away = false;
 	struct client_range range = {
 		.pack = o->pack,
 		.minutes = !o->seconds,
@@ -186,7 +221,7 @@ int commands_history(const struct commands_options *o)
 		_cleanup_json_ cJSON *page = NULL;
 		_cleanup_free_ char *error = NULL;
 
-		if (client_history(&range, &page, &error) < 0)
+		if (ask_history(o, &away, &range, &page, &error) < 0)
 			return failed(error);
 		r = print_page(page, o->json, &range.from_sec);
 	} while (r > 0);
@@ -208,9 +243,28 @@ static void print_event(const cJSON *event, bool json)
 	(void)printf("%6" PRId64 "  %s\n", show_number(event, "sequence", 0), line);
 }
 
+static int ask_events(const struct commands_options *o, bool *away, uint64_t after, cJSON **ret,
+		      char **ret_error)
+{
+	_cleanup_free_ char *why = NULL;
+	int r;
+
+	if (!*away) {
+		r = client_events(after, 0, ret, &why);
+		if (r < 0)
+			r = turn_to_files(away, r, why);
+		if (r < 0)
+			*ret_error = TAKE_PTR(why);
+		if (!*away)
+			return r;
+	}
+	return commands_events_files(o->config, after, ret, ret_error);
+}
+
 int commands_events(const struct commands_options *o)
 {
 	uint64_t after = o->after, last;
+	bool away = false;
 
 	do {
 		_cleanup_json_ cJSON *page = NULL;
@@ -218,7 +272,7 @@ int commands_events(const struct commands_options *o)
 		const cJSON *events = NULL, *event;
 
 		last = after;
-		if (client_events(after, 0, &page, &error) < 0)
+		if (ask_events(o, &away, after, &page, &error) < 0)
 			return failed(error);
 		if (json_get_array(page, "events", &events, NULL) < 0)
 			return unreadable();

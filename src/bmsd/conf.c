@@ -3,7 +3,9 @@
 
 #include <stdarg.h>
 #include <string.h>
+#include <sys/un.h>
 
+#include "bmsd/capture.h"
 #include "bmsd/driver.h"
 #include "bmsd/link.h"
 #include "bmsd/ocv.h"
@@ -118,7 +120,8 @@ static const struct config_key keys[] = {
 	{ "fet", "open_max_ma", CONFIG_U64, TEXT(fet_open_max_ma), 0, 5000, NULL },
 	{ "fet", "lease_max_sec", CONFIG_U64, GENERAL(fet.lease_max_sec), 1, 2592000, NULL },
 	{ "capture", "dir", CONFIG_PATH, GENERAL(capture_dir), 0, 0, NULL },
-	{ "capture", "max_kib", CONFIG_U64, TEXT(capture_max_kib), 16, 1048576, NULL },
+	{ "capture", "max_kib", CONFIG_U64, TEXT(capture_max_kib), 16, CAPTURE_MAX_BYTES / 1024,
+	  NULL },
 	{ "metrics", "socket", CONFIG_PATH, GENERAL(metrics_socket), 0, 0, NULL },
 	{ "alarms", "load_min_ma", CONFIG_U64, TEXT(load_min_ma), 0, 2000000, NULL },
 	{ "alarms", "load_factor_percent", CONFIG_U64, TEXT(load_factor_percent), 100, 1000, NULL },
@@ -387,6 +390,9 @@ static int check(struct bmsd_conf *c, char **ret_error)
 		return invalid(ret_error, "[limits]: cell_min_mv must be less than cell_max_mv");
 	if (!c->state_dir)
 		return invalid(ret_error, "[state]: dir may not be empty");
+	if (c->metrics_socket &&
+	    strlen(c->metrics_socket) >= sizeof((struct sockaddr_un *)0)->sun_path)
+		return invalid(ret_error, "[metrics]: socket has too long a path");
 	for (size_t i = 0; i < c->n_packs; i++) {
 		int r = check_pack(c, &c->packs[i], ret_error);
 

@@ -148,6 +148,8 @@ static struct input read_sample(const struct sample *s)
 		.charge_fet = s->charge_fet,
 		.discharge_fet = s->discharge_fet,
 		.board_cycles = sample_has(s, SAMPLE_CYCLES) ? s->cycles : 0,
+		.board_at_end = sample_has(s, SAMPLE_CAPACITY) &&
+				(s->capacity_percent <= 0 || s->capacity_percent >= 100),
 	};
 
 	if (in.has_current)
@@ -159,15 +161,16 @@ static struct input read_sample(const struct sample *s)
 	return in;
 }
 
-/* What the next sample is compared with. The board's counter is kept until it says another. */
-static void remember(struct estimator *e, const struct input *in)
+/* What the next sample is compared with. A board that does not say its counter this time goes on by
+ * what we counted, or that would be counted again over the next gap. */
+static void remember(struct estimator *e, const struct input *in, double counted_ah)
 {
 	struct input before = e->last;
 
 	e->last = *in;
 	if (!in->has_board && before.has_board) {
 		e->last.has_board = true;
-		e->last.board_ah = before.board_ah;
+		e->last.board_ah = fmax(0, before.board_ah + counted_ah);
 		e->last.board_cycles = before.board_cycles;
 	}
 }
@@ -225,6 +228,13 @@ static enum soc_source reconcile(struct estimator *e, const struct sample *s,
 	return SOC_SOURCE_MEMORY;
 }
 
+static int64_t age_of(const struct estimator_memory *m, int64_t elapsed_msec)
+{
+	if (elapsed_msec < 0 || elapsed_msec > ELAPSED_MAX_MSEC || m->age_msec > ELAPSED_MAX_MSEC)
+		return -1;
+	return elapsed_msec + m->age_msec > 0 ? elapsed_msec + m->age_msec : 0;
+}
+
 enum soc_source estimator_resume(struct estimator *e, const struct estimator_memory *memory,
 				 const struct sample *sample, int64_t elapsed_msec)
 {
@@ -240,12 +250,12 @@ enum soc_source estimator_resume(struct estimator *e, const struct estimator_mem
 		return SOC_SOURCE_NONE;
 	e->design_ah = design_ah;
 	assume_capacity(e, sample);
-	if (usable && fabs(remembered - design_ah) <= SAME_DESIGN * design_ah)
-		estimator_recall(e, memory);
-	if (elapsed_msec > ELAPSED_MAX_MSEC)
-		elapsed_msec = -1;
-	e->source = e->known ? reconcile(e, sample, &in, elapsed_msec) : trust_board(e, sample);
-	remember(e, &in);
+	if (usable)
+		estimator_recall(e, memory,
+				 fabs(remembered - design_ah) <= SAME_DESIGN * design_ah);
+	e->source = e->known ? reconcile(e, sample, &in, age_of(memory, elapsed_msec))
+			     : trust_board(e, sample);
+	remember(e, &in, 0);
 	return e->source;
 }
 
@@ -273,6 +283,7 @@ static unsigned count_step(struct estimator *e, const struct input *in, uint64_t
 unsigned estimator_step(struct estimator *e, const struct sample *sample, uint64_t dt_msec)
 {
 	struct input in = read_sample(sample);
+	double before_ah = e->counter_ah;
 	unsigned events;
 
 	if (!e->known) {
@@ -286,7 +297,7 @@ unsigned estimator_step(struct estimator *e, const struct sample *sample, uint64
 		return 0;
 	events = count_step(e, &in, e->pending_msec);
 	e->pending_msec = 0;
-	remember(e, &in);
+	remember(e, &in, e->counter_ah - before_ah);
 	return events;
 }
 
@@ -331,7 +342,7 @@ static void look_at_resistance(const struct estimator *e, struct estimator_view 
 	}
 	v->n_cells = e->r.n_cells;
 	for (size_t i = 0; i < v->n_cells; i++) {
-		double ohm = estimator_cell_resistance(e, i);
+		double ohm = e->r.cells_ohm[i];
 
 		v->cells_uohm[i] = ohm > 0 ? micro(ohm) : -1;
 	}

@@ -107,7 +107,7 @@ static bool read_table(const struct estimator *e, double mv, double *ret_soc, do
 
 static unsigned correct_by_rest(struct estimator *e, const struct input *in)
 {
-	double soc = 0, sigma = 0, m = estimator_margin(e), k = 1;
+	double was = estimator_soc(e), soc = 0, sigma = 0, m = estimator_margin(e), k = 1;
 	struct anchor here;
 	unsigned events = ESTIMATOR_REST_CORRECTED;
 
@@ -121,8 +121,8 @@ static unsigned correct_by_rest(struct estimator *e, const struct input *in)
 	}
 	if (3 * sigma >= m)
 		k = m * m / (m * m + sigma * sigma);
-	soc = estimator_soc(e) + k * (soc - estimator_soc(e));
-	estimator_correct(e, soc, (1 - k) * m + k * sigma);
+	/* Both as they were before a capacity was learned, which moves the scale. */
+	estimator_correct(e, was + k * (soc - was), (1 - k) * m + k * sigma);
 	e->anchor = SOC_ANCHOR_REST;
 	e->anchor_age_sec = 0;
 	return events;

@@ -134,6 +134,17 @@ static void take_board(struct estimator *e, const struct input *in, double error
 	e->error_ah += milli(e->s.current_error_permille) * fabs(ah) + BOARD_STEP_AH + error_ah;
 }
 
+/* A board sets its counter when it takes the pack for full or empty: what it counted is then not what
+ * flowed. */
+static double reset_error_ah(const struct estimator *e, const struct input *in, double most_ah)
+{
+	double board_error = (double)e->s.board_error_centipercent / 10000;
+
+	if (!in->board_at_end || fabs(in->board_ah - e->last.board_ah) <= BOARD_STEP_AH)
+		return 0;
+	return fmin(most_ah, board_error * e->full_ah);
+}
+
 bool estimator_bridge(struct estimator *e, const struct input *in, double sec)
 {
 	double most_ah = milli(e->s.current_max_ma) * sec / SEC_PER_HOUR;
@@ -142,7 +153,7 @@ bool estimator_bridge(struct estimator *e, const struct input *in, double sec)
 
 	if (board_went_on(e, in) &&
 	    fabs(in->board_ah - e->last.board_ah) <= most_ah * BOARD_SLACK + BOARD_STEP_AH) {
-		take_board(e, in, offset_a * sec / SEC_PER_HOUR);
+		take_board(e, in, offset_a * sec / SEC_PER_HOUR + reset_error_ah(e, in, most_ah));
 		return true;
 	}
 	e->error_ah += most_ah;

@@ -69,6 +69,7 @@ void estimator_export(const struct estimator *e, struct estimator_memory *ret)
 		.board_valid = e->last.has_board,
 		.board_charge_uah = (int64_t)micro(e->last.board_ah),
 		.board_cycles = e->last.board_cycles,
+		.age_msec = (int64_t)e->pending_msec,
 	};
 	export_anchors(e, ret);
 }
@@ -132,6 +133,7 @@ int estimator_memory_check(const struct estimator_memory *m, const char **ret_me
 		{ "anchor", m->anchor, SOC_ANCHOR_COUNT - 1 },
 		{ "anchor_age", m->anchor_age_sec, COUNTER_MAX },
 		{ "board_charge", (uint64_t)m->board_charge_uah, CHARGE_MAX_UAH },
+		{ "age_msec", magnitude(m->age_msec), ESTIMATOR_AGE_UNKNOWN },
 	};
 
 	if (!within(bounds, ELEMENTSOF(bounds), ret_member) || !anchors_are_possible(m, ret_member))
@@ -188,11 +190,10 @@ static void recall_charge(struct estimator *e, const struct estimator_memory *m)
 		estimator_correct(e, estimator_soc(e), margin);
 }
 
-void estimator_recall(struct estimator *e, const struct estimator_memory *m)
+void estimator_recall(struct estimator *e, const struct estimator_memory *m, bool same_design)
 {
 	double most_a = (double)e->s.offset_max_ma / 1000;
 
-	recall_capacity(e, m);
 	e->counter_ah = (double)m->charge_counter_uah / 1e6;
 	e->error_ah = (double)m->error_uah / 1e6;
 	e->discharged_ah = (double)m->discharged_uah / 1e6;
@@ -202,6 +203,9 @@ void estimator_recall(struct estimator *e, const struct estimator_memory *m)
 		e->r.pack_ohm = m->resistance_uohm / 1e6;
 		e->r.reference_ohm = m->resistance_reference_uohm / 1e6;
 	}
+	if (!same_design)
+		return;
+	recall_capacity(e, m);
 	e->anchor_age_sec = (double)m->anchor_age_sec;
 	e->last.has_board = m->board_valid;
 	e->last.board_ah = (double)m->board_charge_uah / 1e6;

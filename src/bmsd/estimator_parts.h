@@ -24,6 +24,7 @@ struct input {
 	bool charge_fet, discharge_fet;
 	double board_ah; /* its residual capacity */
 	uint32_t board_cycles;
+	bool board_at_end; /* of its own scale */
 };
 
 /* The last correction: where the margin starts from. */
@@ -47,6 +48,7 @@ struct resistances {
 	size_t n; /* steps seen */
 	float pack[ESTIMATOR_STEPS];
 	float cells[ESTIMATOR_STEPS][SAMPLE_MAX_CELLS];
+	double cells_ohm[SAMPLE_MAX_CELLS]; /* medians; 0: too few steps */
 	size_t n_cells;
 	double pack_ohm, reference_ohm; /* 0: unknown */
 };
@@ -84,8 +86,8 @@ double estimator_margin(const struct estimator *e);
 /* Sets the state of charge to what is known with this error. */
 void estimator_correct(struct estimator *e, double soc, double error);
 
-/* estimator_memory.c: from a memory that was checked. */
-void estimator_recall(struct estimator *e, const struct estimator_memory *m);
+/* estimator_memory.c: from a memory that was checked; all of it, or what is true of any capacity. */
+void estimator_recall(struct estimator *e, const struct estimator_memory *m, bool same_design);
 
 /* estimator_count.c */
 void estimator_count(struct estimator *e, const struct input *in, double sec);
@@ -105,6 +107,5 @@ bool estimator_is_learning(const struct estimator *e);
 
 /* estimator_resistance.c */
 bool estimator_find_resistance(struct estimator *e, const struct input *in, double sec);
-double estimator_cell_resistance(const struct estimator *e, size_t cell);
 
 #endif

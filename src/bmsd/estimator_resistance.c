@@ -19,16 +19,17 @@ double estimator_resistance_at_25c(double resistance, double celsius)
 	return resistance / exp(ACTIVATION_K * (1 / kelvin - 1 / REFERENCE_K));
 }
 
-static int compare(const void *a, const void *b)
-{
-	float x = *(const float *)a, y = *(const float *)b;
-
-	return (x > y) - (x < y);
-}
-
+/* By insertion: there are few. */
 static double median(float *values, size_t n)
 {
-	qsort(values, n, sizeof *values, compare);
+	for (size_t i = 1; i < n; i++) {
+		float value = values[i];
+		size_t at = i;
+
+		for (; at > 0 && values[at - 1] > value; at--)
+			values[at] = values[at - 1];
+		values[at] = value;
+	}
 	return (double)(values[(n - 1) / 2] + values[n / 2]) / 2;
 }
 
@@ -37,16 +38,17 @@ static size_t steps_kept(const struct resistances *r)
 	return r->n < ESTIMATOR_STEPS ? r->n : ESTIMATOR_STEPS;
 }
 
-double estimator_cell_resistance(const struct estimator *e, size_t cell)
+static void take_medians_of_cells(struct resistances *r)
 {
-	float values[ESTIMATOR_STEPS];
-	size_t n = steps_kept(&e->r);
+	size_t n = steps_kept(r);
 
-	if (n < CELL_STEPS_LEAST || cell >= e->r.n_cells)
-		return 0;
-	for (size_t i = 0; i < n; i++)
-		values[i] = e->r.cells[i][cell];
-	return median(values, n);
+	for (size_t cell = 0; n >= CELL_STEPS_LEAST && cell < r->n_cells; cell++) {
+		float values[ESTIMATOR_STEPS];
+
+		for (size_t i = 0; i < n; i++)
+			values[i] = r->cells[i][cell];
+		r->cells_ohm[cell] = median(values, n);
+	}
 }
 
 static bool take_median(struct resistances *r)
@@ -98,5 +100,6 @@ bool estimator_find_resistance(struct estimator *e, const struct input *in, doub
 		r->cells[slot][i] = (float)ohm_at_25c(in, in->cells_v[i] - before->cells_v[i],
 						      ampere);
 	r->n++;
+	take_medians_of_cells(r);
 	return take_median(r);
 }

@@ -7,7 +7,9 @@ struct estimator_settings estimator_settings_default(enum chemistry chemistry)
 
 	return (struct estimator_settings){
 		.chemistry = chemistry,
-		.cell_full_mv = lfp ? 3600 : 4200,
+		/* Where chargers of LFP packs end: at 3.45 to 3.65 V, as they are set. What flows in
+		 * between, once the current has tailed off, is less than the anchor's error. */
+		.cell_full_mv = lfp ? 3450 : 4200,
 		.cell_empty_mv = lfp ? 2600 : 3000,
 		.full_tolerance_mv = 20,
 		.full_current_permille = 50,

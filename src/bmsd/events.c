@@ -12,6 +12,7 @@
 #define READ_MAX_BYTES	(UINT64_C(16) * 1024 * 1024)
 #define LINE_READ_BYTES 8192 /* of a newer bmsd's event */
 #define NUMBER_MAX	((UINT64_C(1) << 53) - 1)
+#define SEQUENCE_MAX	(UINT64_C(1) << 52) /* so that there is always a next one */
 #define LAST_EVENTS	16
 
 static const char *const kind_names[EVENT_KIND_COUNT] = {
@@ -73,7 +74,7 @@ static int parse_line(const char *line, size_t size, struct event_view *ret)
 	r = json_parse(line, size, &limits, &json, NULL);
 	if (r < 0)
 		return r == -ENOMEM ? r : -EBADMSG;
-	r = json_get_u64(json, "sequence", NUMBER_MAX, &sequence, NULL);
+	r = json_get_u64(json, "sequence", SEQUENCE_MAX, &sequence, NULL);
 	if (r < 0)
 		return -EBADMSG;
 	*ret = (struct event_view){ .sequence = sequence, .pack = -1 };
@@ -209,6 +210,12 @@ static int open_file(struct events *e)
 	return r;
 }
 
+static int cut_off(struct events *e)
+{
+	e->torn = ftruncate(e->fd, (off_t)e->size) < 0;
+	return e->torn ? -errno : 0;
+}
+
 static int rotate(struct events *e)
 {
 	int r = events_sync(e);
@@ -223,26 +230,25 @@ static int rotate(struct events *e)
 	return open_file(e);
 }
 
-/* What the last bmsd left: a half line is cut off, what was not synced is. */
+/* What the last bmsd left: a half line is cut off, what was not synced is. A disk that does not let us
+ * is tried again with the next event. */
 static int take_over(struct events *e)
 {
 	size_t whole = 0;
 	int r;
 
 	r = scan_file(e->dirfd, EVENTS_OLD_FILE, remember_line, e, NULL);
+	if (r != -ENOMEM)
+		r = scan_file(e->dirfd, EVENTS_FILE, remember_line, e, &whole);
 	if (r == -ENOMEM)
 		return r;
-	r = open_file(e);
+	/* Too long for any of ours, or not readable: out of the way. */
 	if (r < 0)
-		return r;
-	r = scan_file(e->dirfd, EVENTS_FILE, remember_line, e, &whole);
-	if (r == -ENOMEM)
-		return r;
-	if (r < 0) /* too long for any of ours, or not readable: out of the way */
-		return rotate(e);
-	if (ftruncate(e->fd, (off_t)whole) < 0 || fdatasync(e->fd) < 0)
-		return -errno;
+		(void)renameat(e->dirfd, EVENTS_FILE, e->dirfd, EVENTS_OLD_FILE);
 	e->size = whole;
+	e->torn = true;
+	if (open_file(e) == 0 && cut_off(e) == 0)
+		(void)fdatasync(e->fd);
 	return 0;
 }
 
@@ -335,7 +341,11 @@ static bool add_values(cJSON *object, const struct event_new *event)
 			   extreme_of(s->temperatures_decicelsius, s->n_temperatures, true))) &&
 	       add_cells(values, s) &&
 	       (event->soc_centipercent < 0 ||
-		add_number(values, "soc_centipercent", event->soc_centipercent));
+		add_number(values, "soc_centipercent", event->soc_centipercent)) &&
+	       (event->charge_full_uah == 0 ||
+		(json_add_u64(values, "charge_full", event->charge_full_uah) &&
+		 add_number(values, "charge_full_error_permille",
+			    event->charge_full_error_permille)));
 }
 
 static char *make_line(const struct events *e, const struct event_new *event, uint64_t wall_sec,
@@ -354,12 +364,6 @@ static char *make_line(const struct events *e, const struct event_new *event, ui
 	    add_text(json, "detail", event->detail, EVENT_DETAIL_BYTES) && add_values(json, event))
 		return json_print(json);
 	return NULL;
-}
-
-static int cut_off(struct events *e)
-{
-	e->torn = ftruncate(e->fd, (off_t)e->size) < 0;
-	return e->torn ? -errno : 0;
 }
 
 static int prepare(struct events *e, size_t size)

@@ -3,6 +3,42 @@
 
 #include "common/json.h"
 
+/* Bytes of the character at text, as RFC 3629 has it; 0 if it is none. */
+static size_t character_bytes(const unsigned char *text)
+{
+	static const uint32_t least[] = { 0, 0, 0x80, 0x800, 0x10000 };
+	size_t size = *text < 0x80 ? 1 : *text < 0xe0 ? 2 : *text < 0xf0 ? 3 : 4;
+	uint32_t c = *text & (0x7fu >> size);
+
+	if (size == 1)
+		return 1;
+	if (*text < 0xc2 || *text > 0xf4)
+		return 0;
+	for (size_t i = 1; i < size; i++) {
+		if ((text[i] & 0xc0) != 0x80)
+			return 0;
+		c = c << 6 | (text[i] & 0x3fu);
+	}
+	return c < least[size] || c > 0x10ffff || (c >= 0xd800 && c <= 0xdfff) ? 0 : size;
+}
+
+int facts_print(const cJSON *root, char **ret_json)
+{
+	char *text = json_print(root);
+
+	if (!text)
+		return -ENOMEM;
+	for (unsigned char *at = (unsigned char *)text; *at;) {
+		size_t size = character_bytes(at);
+
+		if (size == 0)
+			*at = '?';
+		at += size ? size : 1;
+	}
+	*ret_json = text;
+	return 0;
+}
+
 bool facts_add_number(cJSON *object, const char *key, int64_t value)
 {
 	return cJSON_AddNumberToObject(object, key, (double)value);

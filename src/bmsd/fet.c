@@ -5,9 +5,10 @@
 #include <stdarg.h>
 #include <string.h>
 
-#define TRIES		3
-#define PAUSE_MSEC	5000
-#define LONG_PAUSE_MSEC 60000
+#define TRIES		  3
+#define PAUSE_MSEC	  5000
+#define LONG_PAUSE_MSEC	  60000
+#define UNSENT_PAUSE_MSEC 1000
 
 static const char *const names[FET_COUNT] = { "charge", "discharge" };
 
@@ -43,8 +44,7 @@ void fet_init(struct fet_control *f, const struct fet_settings *settings,
 	}
 }
 
-/* Is the current such that this switch may be opened? */
-static bool may_open(const struct fet_control *f, enum fet which, const struct sample *s)
+bool fet_may_open(const struct fet_control *f, enum fet which, const struct sample *s)
 {
 	if (!s || !sample_has(s, SAMPLE_CURRENT))
 		return false;
@@ -56,7 +56,7 @@ static bool may_open(const struct fet_control *f, enum fet which, const struct s
 static int check_current(const struct fet_control *f, enum fet which, const struct sample *s,
 			 char *refusal)
 {
-	if (may_open(f, which, s))
+	if (fet_may_open(f, which, s))
 		return 0;
 	if (!s || !sample_has(s, SAMPLE_CURRENT))
 		return refuse(refusal, -EBUSY, "the current is not known");
@@ -105,7 +105,7 @@ int fet_request(struct fet_control *f, const struct fet_request *request,
 		return r;
 	lock = &f->memory.locks[request->which];
 	*lock = (struct fet_lock){};
-	f->wanted_on[request->which] = request->on;
+	f->memory.give_back[request->which] = request->on;
 	forget_tries(f, request->which);
 	if (request->on)
 		return 0;
@@ -129,7 +129,7 @@ static bool end_lease(struct fet_control *f, enum fet which)
 	if (!lock->locked || lock->endless || lock->lease_left_msec > 0)
 		return false;
 	*lock = (struct fet_lock){};
-	f->wanted_on[which] = true;
+	f->memory.give_back[which] = true;
 	forget_tries(f, which);
 	return true;
 }
@@ -143,7 +143,7 @@ static bool is_wrong(const struct fet_control *f, enum fet which, const struct s
 
 	if (!known)
 		return false;
-	return f->memory.locks[which].locked ? is_on : f->wanted_on[which] && !is_on;
+	return f->memory.locks[which].locked ? is_on : f->memory.give_back[which] && !is_on;
 }
 
 static void settle(struct fet_control *f, enum fet which, const struct sample *s)
@@ -152,7 +152,7 @@ static void settle(struct fet_control *f, enum fet which, const struct sample *s
 		return;
 	forget_tries(f, which);
 	if (sample_has(s, which == FET_CHARGE ? SAMPLE_CHARGE_FET : SAMPLE_DISCHARGE_FET))
-		f->wanted_on[which] = false;
+		f->memory.give_back[which] = false;
 }
 
 /* The tries are used up: a switch that was to be given back is the board's matter then (it may hold it off
@@ -166,7 +166,7 @@ static struct fet_action give_up(struct fet_control *f, enum fet which)
 	f->sent[which]++;
 	f->pause_msec[which] = LONG_PAUSE_MSEC;
 	if (!f->memory.locks[which].locked)
-		f->wanted_on[which] = false;
+		f->memory.give_back[which] = false;
 	return action;
 }
 
@@ -179,12 +179,22 @@ static struct fet_action step_one(struct fet_control *f, enum fet which, const s
 		return (struct fet_action){};
 	if (f->sent[which] == TRIES)
 		return give_up(f, which);
-	if (locked && !may_open(f, which, s))
+	if (locked && (!f->settings->allowed || !fet_may_open(f, which, s)))
 		return (struct fet_action){};
 	if (f->sent[which] < TRIES)
 		f->sent[which]++;
 	f->pause_msec[which] = f->sent[which] <= TRIES ? PAUSE_MSEC : LONG_PAUSE_MSEC;
 	return (struct fet_action){ .send = true, .which = which, .on = !locked };
+}
+
+void fet_unsent(struct fet_control *f, enum fet which)
+{
+	if (f->sent[which] == 0)
+		return;
+	/* Beyond the tries it is asserted now and then, and counted no more. */
+	if (f->sent[which] <= TRIES)
+		f->sent[which]--;
+	f->pause_msec[which] = UNSENT_PAUSE_MSEC;
 }
 
 struct fet_action fet_step(struct fet_control *f, const struct sample *sample, uint64_t dt_msec)

@@ -106,6 +106,8 @@ static bool add_own_reasons(cJSON *reasons, const struct pack_facts *p)
 				alarm_name(alarm));
 	if (p->pack.present && charge >= 0 && charge < LOW_CHARGE_CENTIPERCENT)
 		ok = ok && add_reason(reasons, p, "low charge: %d %%", charge / 100);
+	if (p->pack.present && p->charge_fet_changing)
+		ok = ok && add_reason(reasons, p, "its charge switch is changing");
 	if (p->pack.present && p->estimator.learning)
 		ok = ok && add_reason(reasons, p, "its capacity is about to be learned");
 	return ok;
@@ -133,7 +135,6 @@ static bool add_watchdog(cJSON *root, const struct facts *f)
 int health_build(const struct facts *f, char **ret_json)
 {
 	_cleanup_json_ cJSON *root = cJSON_CreateObject();
-	_cleanup_free_ char *text = NULL;
 	cJSON *packs = NULL;
 	bool ok;
 
@@ -145,9 +146,5 @@ int health_build(const struct facts *f, char **ret_json)
 
 		ok = pack && add_pack_health(pack, f, &f->packs[i]);
 	}
-	text = ok ? json_print(root) : NULL;
-	if (!text)
-		return -ENOMEM;
-	*ret_json = TAKE_PTR(text);
-	return 0;
+	return ok ? facts_print(root, ret_json) : -ENOMEM;
 }

@@ -460,7 +460,7 @@ static int write_minute(struct history *h)
 		return r;
 	h->sequence++;
 	h->unsynced = true;
-	return 0;
+	return 1;
 }
 
 static int sync_file(struct history *h)
@@ -468,7 +468,7 @@ static int sync_file(struct history *h)
 	if (!h->unsynced)
 		return 0;
 	h->unsynced = false; /* never tried again: the next minutes get their own */
-	return fdatasync(h->fd) < 0 ? -errno : 0;
+	return fdatasync(h->fd) < 0 ? -errno : 1;
 }
 
 /* The clock may be set at any time, so a minute is over when it says another one, or after a
@@ -476,7 +476,7 @@ static int sync_file(struct history *h)
 int history_tick(struct history *h, uint64_t wall_sec, int64_t uptime_msec)
 {
 	const struct gathering *g = &h->now;
-	int r = 0;
+	int r = 0, s;
 
 	if (g->samples > 0 &&
 	    (g->minute != wall_sec / 60 || uptime_msec - g->since_msec >= MINUTE_MSEC))
@@ -486,7 +486,8 @@ int history_tick(struct history *h, uint64_t wall_sec, int64_t uptime_msec)
 	if (r < 0 || uptime_msec - h->synced_msec < HISTORY_SYNC_MSEC)
 		return r;
 	h->synced_msec = uptime_msec;
-	return sync_file(h);
+	s = sync_file(h);
+	return s == 0 ? r : s;
 }
 
 int history_add(struct history *h, const struct sample *s, int soc_centipercent, uint64_t wall_sec,
@@ -506,9 +507,9 @@ int history_add(struct history *h, const struct sample *s, int soc_centipercent,
 
 int history_flush(struct history *h)
 {
-	int r = write_minute(h);
+	int r = write_minute(h), s = r < 0 ? r : sync_file(h);
 
-	return r < 0 ? r : sync_file(h);
+	return s == 0 ? r : s;
 }
 
 /* ---- reading ---- */

@@ -1,12 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "bmsd/limits.h"
 
-#define WHOLE		  1000u /* permille */
-#define RATED_MAX_MA	  10000000
-#define CELL_LEAST_MV	  1000
-#define CELL_MOST_MV	  5000
-/* Longer than any limit needs. */
-#define LONGEST_RISE_MSEC UINT64_C(3600000)
+#define WHOLE	      1000u /* permille */
+#define RATED_MAX_MA  10000000
+#define CELL_LEAST_MV 1000
+#define CELL_MOST_MV  5000
 
 struct one_limit {
 	int64_t now_ua;	       /* -1: before the first step */
@@ -258,13 +256,6 @@ static struct lowest allow_discharge(const struct limits *l, const struct sample
 	return a;
 }
 
-static int64_t rise_within(const struct limits *l, uint64_t msec)
-{
-	if (msec > LONGEST_RISE_MSEC)
-		msec = LONGEST_RISE_MSEC;
-	return (int64_t)(l->s.rise_ma_per_sec * msec);
-}
-
 static void follow(const struct limits *l, struct one_limit *one, int64_t allowed_ua,
 		   enum limits_reason reason, uint64_t dt_msec)
 {
@@ -276,11 +267,13 @@ static void follow(const struct limits *l, struct one_limit *one, int64_t allowe
 		return;
 	}
 	one->reason = LIMITS_REASON_RECOVERY;
+	if (dt_msec > LIMITS_GAP_MSEC)
+		before = one->allowed_msec = dt_msec = 0;
 	one->allowed_msec += dt_msec;
 	if (one->allowed_msec <= hold_msec)
 		return;
 	rising_msec = before >= hold_msec ? dt_msec : one->allowed_msec - hold_msec;
-	one->now_ua += rise_within(l, rising_msec);
+	one->now_ua += (int64_t)(l->s.rise_ma_per_sec * rising_msec);
 	if (one->now_ua >= allowed_ua) {
 		one->now_ua = allowed_ua;
 		one->reason = reason;

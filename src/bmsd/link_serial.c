@@ -37,6 +37,9 @@ static int make_raw(int fd, speed_t speed)
 	if (tcgetattr(fd, &t) < 0)
 		return -errno;
 	cfmakeraw(&t);
+	/* What it leaves as whoever had the line before us wanted it: characters that stop the other
+	 * side, or stand for bytes with bad parity. */
+	t.c_iflag &= ~(tcflag_t)(IXOFF | IXANY | INPCK | IGNPAR | IUCLC);
 	t.c_cflag &= ~(tcflag_t)(HUPCL | CSTOPB | PARENB | CRTSCTS);
 	t.c_cflag |= CLOCAL | CREAD | CS8;
 	t.c_cc[VMIN] = 0;
@@ -91,9 +94,13 @@ static int serial_open(struct link *l, const char *address, unsigned baud)
 
 static void serial_close(struct link *l)
 {
+	if (l->fd < 0)
+		return;
+	/* close() would wait for an adapter that hangs to send what is left; and a command that nobody
+	 * waits for any more must not be sent. */
+	serial_discard(l);
 	/* Exclusive use would outlive us where someone else keeps the line open too. */
-	if (l->fd >= 0)
-		(void)ioctl(l->fd, TIOCNXCL);
+	(void)ioctl(l->fd, TIOCNXCL);
 }
 
 static ssize_t serial_read(struct link *l, void *bytes, size_t size)

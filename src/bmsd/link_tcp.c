@@ -8,6 +8,7 @@
 #include "link_ops.h"
 
 #define DISCARD_BYTES 65536
+#define UNHEARD_MSEC  5000
 
 union address {
 	struct sockaddr any;
@@ -75,6 +76,19 @@ static int tcp_check(const char *address, const char **ret_error)
 	return r;
 }
 
+/* The kernel would go on for a quarter of an hour to deliver what was written to a line that went
+ * away, even after close(): a switch must not be switched then. */
+static int never_late(int fd)
+{
+	static const struct linger none = { .l_onoff = 1, .l_linger = 0 };
+	static const unsigned unheard_msec = UNHEARD_MSEC;
+
+	if (setsockopt(fd, SOL_SOCKET, SO_LINGER, &none, sizeof none) < 0 ||
+	    setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &unheard_msec, sizeof unheard_msec) < 0)
+		return -errno;
+	return 0;
+}
+
 static int tcp_open(struct link *l, const char *address, unsigned baud)
 {
 	static const int on = 1;
@@ -91,6 +105,9 @@ static int tcp_open(struct link *l, const char *address, unsigned baud)
 		return -errno;
 	/* Requests are small, and each waits for its answer. */
 	(void)setsockopt(l->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+	r = never_late(l->fd);
+	if (r < 0)
+		return r;
 	if (connect(l->fd, &a.any, size) == 0)
 		return 0;
 	l->connecting = errno == EINPROGRESS;

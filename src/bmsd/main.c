@@ -215,6 +215,7 @@ int main(int argc, char **argv)
 	status = parse(argc, argv, &a);
 	if (status >= 0)
 		return status;
+	a.options.config = a.config;
 	switch (a.verb) {
 	case VERB_STATUS: return commands_status(&a.options);
 	case VERB_WATCH: return watch_run();

@@ -64,9 +64,14 @@ static void count_poll(struct pack *p, bool failed)
 		p->polls_failed++;
 }
 
+/* It may hold the name of a device, which is any bytes, and is cut anywhere: what is no UTF-8 could be
+ * said neither on the bus nor as JSON, for no pack at all. */
 static void set_detail(struct pack *p, const char *text)
 {
 	(void)snprintf(p->detail, sizeof p->detail, "%s", text);
+	for (char *at = p->detail; *at; at++)
+		if (*at < ' ' || *at > '~')
+			*at = '?';
 }
 
 /* Which of the counters' readings a sample has is for us to know: a driver has no clock. */

@@ -26,14 +26,12 @@ enum phase {
 	PHASE_WAITING,	  /* an answer by due time */
 };
 
-/* A FET to be switched, from poller_set_fet() until it is done. */
+/* From poller_set_fet() until it is done. */
 struct command {
 	bool waiting;
+	bool allowed; /* by the sample of the last poll: it is next */
 	bool sent;
-	enum fet fet;
-	bool on;
-	poller_command_fn done;
-	void *userdata;
+	struct poller_command what;
 };
 
 struct poller {
@@ -87,7 +85,7 @@ static void end_command(struct poller *p, int error)
 
 	p->command = (struct command){};
 	if (c.waiting)
-		c.done(c.userdata, error);
+		c.what.done(c.what.userdata, c.what.fet, error);
 }
 
 static void line_lost(struct poller *p, int error)
@@ -128,25 +126,49 @@ static void wait_for_next_poll(struct poller *p)
 		enter(p, PHASE_IDLE, due);
 }
 
+/* What was right when the command was given need not be so now. */
+static void review_command(struct poller *p, const struct sample *s)
+{
+	const struct poller_command *c = &p->command.what;
+
+	if (!p->command.waiting)
+		return;
+	if (!s)
+		end_command(p, -ENODATA);
+	else if (c->may && !c->may(c->userdata, c->fet, c->on, s))
+		end_command(p, -EBUSY);
+	else
+		p->command.allowed = true;
+}
+
+/* The sample, if it is one and is believed. */
+static bool take_sample(struct poller *p, struct sample *s)
+{
+	char reason[SAMPLE_REASON_BYTES] = "";
+	enum sample_gate gate = SAMPLE_GATE_ASLEEP;
+
+	if (p->driver->commit(p->driver_state, s) < 0) {
+		pack_errors(p->pack)->n[LINK_ERROR_MALFORMED]++;
+		pack_poll_failed(p->pack, "the board's answers do not fit each other");
+		return false;
+	}
+	if (sample_admit(&p->gates, s, &p->settings.limits, now_msec(p), &gate, reason) < 0) {
+		pack_poll_refused(p->pack, gate, reason);
+		return false;
+	}
+	pack_poll_good(p->pack, s, now_msec(p));
+	return true;
+}
+
 static void poll_good(struct poller *p)
 {
 	struct sample s = {};
-	char reason[SAMPLE_REASON_BYTES] = "";
-	enum sample_gate gate = SAMPLE_GATE_ASLEEP;
-	int r;
+	bool believed;
 
 	p->failed_in_a_row = 0;
 	p->retry_msec = RETRY_MIN_MSEC;
-	r = p->driver->commit(p->driver_state, &s);
-	if (r < 0) {
-		pack_errors(p->pack)->n[LINK_ERROR_MALFORMED]++;
-		pack_poll_failed(p->pack, "the board's answers do not fit each other");
-	} else if (sample_admit(&p->gates, &s, &p->settings.limits, now_msec(p), &gate, reason) <
-		   0) {
-		pack_poll_refused(p->pack, gate, reason);
-	} else {
-		pack_poll_good(p->pack, &s, now_msec(p));
-	}
+	believed = take_sample(p, &s);
+	review_command(p, believed ? &s : NULL);
 	wait_for_next_poll(p);
 	p->changed(p->userdata);
 }
@@ -164,6 +186,7 @@ static void poll_failed(struct poller *p, enum driver_step step, const char *rea
 	else
 		pack_poll_failed(p->pack, reason);
 	if (++p->failed_in_a_row < REOPEN_AFTER_FAILED) {
+		end_command(p, -EAGAIN);
 		wait_for_next_poll(p);
 	} else {
 		p->failed_in_a_row = 0;
@@ -263,7 +286,8 @@ static void begin_poll(struct poller *p)
 static void begin_command(struct poller *p)
 {
 	uint8_t request[DRIVER_REQUEST_BYTES];
-	ssize_t size = p->driver->set_fet(p->driver_state, p->command.fet, p->command.on, request);
+	const struct poller_command *c = &p->command.what;
+	ssize_t size = p->driver->set_fet(p->driver_state, c->fet, c->on, request);
 
 	if (size < 0) {
 		end_command(p, (int)size);
@@ -277,7 +301,7 @@ static void begin_command(struct poller *p)
 
 static void begin(struct poller *p)
 {
-	if (p->command.waiting)
+	if (p->command.allowed)
 		begin_command(p);
 	else
 		begin_poll(p);
@@ -379,7 +403,7 @@ static int on_due(sd_event_source *source, uint64_t usec, void *userdata)
 	return 0;
 }
 
-int poller_set_fet(struct poller *p, enum fet fet, bool on, poller_command_fn done, void *userdata)
+int poller_set_fet(struct poller *p, const struct poller_command *command)
 {
 	struct pack_view v;
 
@@ -392,9 +416,7 @@ int poller_set_fet(struct poller *p, enum fet fet, bool on, poller_command_fn do
 	pack_look(p->pack, now_msec(p), &v);
 	if (!v.present)
 		return -ENODATA;
-	p->command = (struct command){
-		.waiting = true, .fet = fet, .on = on, .done = done, .userdata = userdata
-	};
+	p->command = (struct command){ .waiting = true, .what = *command };
 	if (p->phase == PHASE_IDLE)
 		poll_soon(p);
 	return 0;

@@ -41,7 +41,9 @@ static int put_event(const char *line, size_t size, void *userdata)
 	return 0;
 }
 
-int records_events(struct events *e, uint64_t after, uint32_t max, char **ret_json)
+/* Of a log that is open, or of the files in dirfd. */
+static int page_of_events(struct events *e, int dirfd, uint64_t after, uint32_t max,
+			  char **ret_json)
 {
 	_cleanup_free_ char *text = NULL;
 	size_t size = 0;
@@ -50,10 +52,22 @@ int records_events(struct events *e, uint64_t after, uint32_t max, char **ret_js
 
 	if (!p.to)
 		return -ENOMEM;
+	max = clamp(max, RECORDS_MAX_EVENTS);
 	(void)fputs("{\"events\":[", p.to);
-	r = events_read(e, after, clamp(max, RECORDS_MAX_EVENTS), put_event, &p);
+	r = e ? events_read(e, after, max, put_event, &p)
+	      : events_read_files(dirfd, after, max, put_event, &p);
 	(void)fputs("]}", p.to);
 	return finish(&p, r, &text, ret_json);
+}
+
+int records_events(struct events *e, uint64_t after, uint32_t max, char **ret_json)
+{
+	return page_of_events(e, FD_NONE, after, max, ret_json);
+}
+
+int records_events_files(int dirfd, uint64_t after, uint32_t max, char **ret_json)
+{
+	return page_of_events(NULL, dirfd, after, max, ret_json);
 }
 
 /* ---- history ---- */
@@ -108,9 +122,21 @@ static int put_point(const struct history_point *point, void *userdata)
 	return 0;
 }
 
-int records_history(const struct history *h, const struct records_range *range, char **ret_json)
+static int read_range(const struct history *h, int dirfd, const struct records_range *range,
+		      struct page *p)
 {
 	uint64_t to_sec = range->to_sec ? range->to_sec : UINT64_MAX;
+
+	if (!h)
+		return history_read_file(dirfd, range->from_sec, to_sec, put_point, p);
+	return range->minutes ? history_read_minutes(h, range->from_sec, to_sec, put_point, p)
+			      : history_read_seconds(h, range->from_sec, to_sec, put_point, p);
+}
+
+/* Of a history that is open, or of the file in dirfd. */
+static int page_of_history(const struct history *h, int dirfd, const struct records_range *range,
+			   char **ret_json)
+{
 	_cleanup_free_ char *text = NULL;
 	size_t size = 0;
 	struct page p = { .to = open_memstream(&text, &size),
@@ -120,8 +146,18 @@ int records_history(const struct history *h, const struct records_range *range, 
 	if (!p.to)
 		return -ENOMEM;
 	put_columns(p.to);
-	r = range->minutes ? history_read_minutes(h, range->from_sec, to_sec, put_point, &p)
-			   : history_read_seconds(h, range->from_sec, to_sec, put_point, &p);
+	r = read_range(h, dirfd, range, &p);
 	(void)fputs("]}", p.to);
 	return finish(&p, r, &text, ret_json);
+}
+
+int records_history(const struct history *h, const struct records_range *range, char **ret_json)
+{
+	return page_of_history(h, FD_NONE, range, ret_json);
+}
+
+int records_history_file(int dirfd, const struct records_range *range, char **ret_json)
+{
+	/* The seconds are in memory alone. */
+	return range->minutes ? page_of_history(NULL, dirfd, range, ret_json) : -EOPNOTSUPP;
 }

@@ -131,6 +131,23 @@ static int check_cells(const struct sample *s, const struct sample_limits *limit
 	return check_sum(s, sum_uv, to);
 }
 
+/* Gauges that say nothing of their cells: what the pack says must be what cells can give. */
+static int check_pack_alone(const struct sample *s, const struct sample_limits *limits,
+			    struct refusal *to)
+{
+	int64_t most = (int64_t)(limits->cells ? limits->cells : SAMPLE_MAX_CELLS);
+	int64_t least = limits->cells ? most : 1;
+
+	if (sample_has(s, SAMPLE_CELLS) || !sample_has(s, SAMPLE_VOLTAGE))
+		return 0;
+	if (s->voltage_uv >= least * limits->cell_min_uv &&
+	    s->voltage_uv <= most * limits->cell_max_uv)
+		return 0;
+	return refuse(to, SAMPLE_GATE_CELL_RANGE,
+		      "the pack says %" PRId64 " mV, which is not of %" PRId64 " cells%s",
+		      s->voltage_uv / 1000, most, limits->cells ? "" : " or less");
+}
+
 static int check_temperatures(const struct sample *s, struct refusal *to)
 {
 	if (!sample_has(s, SAMPLE_TEMPERATURES))
@@ -173,6 +190,8 @@ static int check(const struct sample *s, const struct sample_limits *limits, str
 		return refuse(to, SAMPLE_GATE_ASLEEP,
 			      "the pack says 0 V: asleep, or no measurement");
 	r = check_cells(s, limits, to);
+	if (r == 0)
+		r = check_pack_alone(s, limits, to);
 	if (r < 0)
 		return r;
 	r = check_quantities(s, limits, to);

@@ -11,9 +11,18 @@
 #include "served_pack_parts.h"
 
 /* Alarms without samples are judged this often. */
-#define JUDGE_MSEC	 1000
+#define JUDGE_MSEC		1000
 /* An alarm that comes and goes may not write more often than this. */
-#define URGENT_SAVE_MSEC 1000
+#define URGENT_SAVE_MSEC	1000
+/* Nor more of them than a burst, and then one each so often: the log has its events all the same. */
+#define URGENT_SAVES		20
+#define URGENT_REFILL_MSEC	60000
+/* One damaged answer is no other board. */
+#define OTHER_BOARD_SAMPLES	3
+/* A step of so many polls is a gap. */
+#define GAP_POLLS		5
+/* An upgrade waits until what follows from a switch has been seen. */
+#define CHARGE_FET_SETTLES_MSEC 30000
 
 int64_t served_shared_msec(const struct served_shared *shared)
 {
@@ -64,6 +73,28 @@ static void keep_fet(struct served_pack *p)
 	state_keep(p->state)->fet = p->fet.memory;
 }
 
+/* A state is saved long after the last sample too, and before the first one: how old what it says of
+ * the charge is then goes with it. */
+static void note_age(struct served_pack *p, const struct state_stamp *stamp)
+{
+	struct estimator_memory *m;
+	int64_t since_msec;
+
+	if (!state_is_changed(p->state))
+		return;
+	m = &state_keep(p->state)->estimator;
+	if (p->resumed) {
+		estimator_export(p->estimator, m);
+		since_msec = served_shared_msec(p->shared) - p->sample_msec;
+	} else {
+		since_msec = state_elapsed_msec(p->state, stamp);
+	}
+	if (since_msec < 0 || m->age_msec > ESTIMATOR_AGE_UNKNOWN - since_msec)
+		m->age_msec = ESTIMATOR_AGE_UNKNOWN;
+	else
+		m->age_msec += since_msec;
+}
+
 static int save(struct served_pack *p)
 {
 	struct state_stamp stamp = served_shared_stamp(p->shared);
@@ -75,6 +106,7 @@ static int save(struct served_pack *p)
 	/* Leases run without samples too. */
 	if (p->fet.memory.locks[FET_CHARGE].locked || p->fet.memory.locks[FET_DISCHARGE].locked)
 		keep_fet(p);
+	note_age(p, &stamp);
 	p->saved_msec = served_shared_msec(p->shared);
 	p->save_now = false;
 	r = state_save(p->state, &stamp);
@@ -84,13 +116,29 @@ static int save(struct served_pack *p)
 	return r;
 }
 
+static bool may_save_at_once(struct served_pack *p, int64_t now_msec)
+{
+	int64_t refills = (now_msec - p->urgent_refilled_msec) / URGENT_REFILL_MSEC;
+
+	if (refills > 0) {
+		p->urgent_refilled_msec += refills * URGENT_REFILL_MSEC;
+		p->urgent_saves = refills + p->urgent_saves > URGENT_SAVES
+					  ? URGENT_SAVES
+					  : p->urgent_saves + (unsigned)refills;
+	}
+	if (p->urgent_saves == 0)
+		return false;
+	p->urgent_saves--;
+	return true;
+}
+
 static void save_if_due(struct served_pack *p, int64_t now_msec)
 {
 	int64_t since_msec = now_msec - p->saved_msec;
 	uint64_t interval_msec = p->shared->conf->save_interval_sec * 1000;
 
-	if ((p->save_now && since_msec >= URGENT_SAVE_MSEC) ||
-	    state_is_due(p->state, (uint64_t)since_msec, interval_msec))
+	if (state_is_due(p->state, (uint64_t)since_msec, interval_msec) ||
+	    (p->save_now && since_msec >= URGENT_SAVE_MSEC && may_save_at_once(p, now_msec)))
 		(void)!save(p);
 }
 
@@ -108,9 +156,14 @@ int served_pack_flush(struct served_pack *p)
 /* What the old one knows stays in use if there is no memory for another. */
 static int renew_estimator(struct served_pack *p)
 {
+	struct estimator_settings settings = p->conf->estimator;
 	struct estimator *fresh = NULL;
-	int r = estimator_new(&p->conf->estimator, &fresh);
+	int r;
 
+	if (settings.gap_msec < GAP_POLLS * p->conf->poll_interval_msec)
+		settings.gap_msec = GAP_POLLS * p->conf->poll_interval_msec;
+	p->gap_msec = settings.gap_msec;
+	r = estimator_new(&settings, &fresh);
 	if (r < 0)
 		return r;
 	(void)estimator_free(p->estimator);
@@ -139,12 +192,20 @@ static void forget_board(struct served_pack *p, const struct sample *s)
 	p->save_now = true;
 }
 
-static void note_board(struct served_pack *p, const struct pack_view *v)
+static bool is_settled(struct served_pack *p, const struct sample *s)
+{
+	p->others = state_is_of_other(p->state, s) ? p->others + 1 : 0;
+	return p->others == 0 || p->others >= OTHER_BOARD_SAMPLES;
+}
+
+/* True if it is another one. */
+static bool note_board(struct served_pack *p, const struct pack_view *v)
 {
 	if (!state_note(p->state, &v->sample))
-		return;
+		return false;
 	tell_other_board(p, v);
 	forget_board(p, &v->sample);
+	return true;
 }
 
 /* What the board counted while nobody looked has been through the pack too. */
@@ -185,13 +246,19 @@ static void resume(struct served_pack *p, const struct sample *s)
 
 static void estimate(struct served_pack *p, const struct sample *s, uint64_t dt_msec)
 {
+	struct estimator_memory before, after;
 	unsigned happened;
 
 	if (!p->resumed) {
 		resume(p, s);
 		return;
 	}
+	estimator_export(p->estimator, &before);
 	happened = estimator_step(p->estimator, s, dt_msec);
+	if (happened & ESTIMATOR_GAP_BOARD) {
+		estimator_export(p->estimator, &after);
+		count_outage(&state_keep(p->state)->lifetime, &before, &after, s->voltage_uv);
+	}
 	if (happened & (ESTIMATOR_ANCHORED | ESTIMATOR_REST_CORRECTED | ESTIMATOR_CAPACITY_LEARNED))
 		p->save_now = true;
 	tell_estimated(p, happened, s);
@@ -230,17 +297,31 @@ static void keep(struct served_pack *p)
 	kept->fet = p->fet.memory;
 }
 
+static void note_charge_fet(struct served_pack *p, const struct sample *s, int64_t now_msec)
+{
+	if (!sample_has(s, SAMPLE_CHARGE_FET))
+		return;
+	if (p->charge_fet_known && s->charge_fet != p->charge_fet)
+		p->charge_fet_msec = now_msec;
+	p->charge_fet_known = true;
+	p->charge_fet = s->charge_fet;
+}
+
 static void take_sample(struct served_pack *p, const struct pack_view *v, int64_t now_msec)
 {
 	const struct sample *s = &v->sample;
 	uint64_t dt_msec = p->sample_msec < 0 ? 0 : (uint64_t)(now_msec - p->sample_msec);
 	int soc;
 
+	if (!is_settled(p, s))
+		return;
 	p->sample_msec = now_msec;
-	note_board(p, v);
+	if (note_board(p, v))
+		dt_msec = 0;
+	note_charge_fet(p, s, now_msec);
 	estimate(p, s, dt_msec);
 	soc = served_pack_soc_centipercent(p);
-	lifetime_step(&state_keep(p->state)->lifetime, s, soc, dt_msec);
+	lifetime_step(&state_keep(p->state)->lifetime, s, soc, dt_msec > p->gap_msec ? 0 : dt_msec);
 	limits_step(p->limits, s, soc, dt_msec);
 	judge(p, s, now_msec);
 	tell_protections(p, s);
@@ -266,12 +347,38 @@ static void on_changed(void *userdata)
 
 /* ---- switches ---- */
 
-static void on_switched(void *userdata, int error)
+/* Nobody gave it back meanwhile, and no current flows that did not when it was asked for. */
+static bool may_switch(void *userdata, enum fet fet, bool on, const struct sample *s)
 {
 	const struct served_pack *p = userdata;
 
-	if (error < 0)
-		log_debug("pack %u: switching: %s", p->conf->number, strerror(-error));
+	if (p->fet.memory.locks[fet].locked == on)
+		return false;
+	return on || fet_may_open(&p->fet, fet, s);
+}
+
+static void on_switched(void *userdata, enum fet fet, int error)
+{
+	struct served_pack *p = userdata;
+
+	if (error == 0)
+		return;
+	log_debug("pack %u: switching: %s", p->conf->number, strerror(-error));
+	if (error != -ETIMEDOUT && error != -EREMOTEIO)
+		fet_unsent(&p->fet, fet);
+}
+
+/* A line that cannot take it now: the next step tries again. */
+static void send_switch(struct served_pack *p, enum fet fet, bool on)
+{
+	const struct poller_command command = {
+		.fet = fet, .on = on, .may = may_switch, .done = on_switched, .userdata = p
+	};
+
+	int r = poller_set_fet(p->poller, &command);
+
+	if (r < 0)
+		on_switched(p, fet, r);
 }
 
 static void step_fet(struct served_pack *p, const struct sample *s, uint64_t dt_msec)
@@ -284,9 +391,8 @@ static void step_fet(struct served_pack *p, const struct sample *s, uint64_t dt_
 			keep_fet(p);
 			p->save_now = true;
 		}
-		/* A line that cannot take it now: the next step tries again. */
 		if (action.send)
-			(void)!poller_set_fet(p->poller, action.which, action.on, on_switched, p);
+			send_switch(p, action.which, action.on);
 	}
 }
 
@@ -417,8 +523,10 @@ int served_pack_open(struct served_shared *shared, const struct bmsd_conf_pack *
 	p->shared = shared;
 	p->conf = conf;
 	p->driver = driver_find(conf->driver);
-	p->sample_msec = p->written_msec = -1;
+	p->sample_msec = p->written_msec = p->charge_fet_msec = -1;
 	p->judged_msec = p->ticked_msec = p->saved_msec = served_shared_msec(shared);
+	p->urgent_saves = URGENT_SAVES;
+	p->urgent_refilled_msec = p->saved_msec;
 	if (!p->driver)
 		return -EINVAL;
 	r = pack_new(conf->name, conf->driver, shared->conf->stale_msec, &p->pack);
@@ -475,6 +583,35 @@ struct served_pack *served_pack_free(struct served_pack *p)
 
 /* ---- what others want to know ---- */
 
+/* What holds at this moment, and what others act on, is known while a fresh sample says so. What was
+ * learned stays. */
+static void forget_the_moment(struct pack_facts *f)
+{
+	struct estimator_view *e = &f->estimator;
+
+	e->soc_centipercent = e->margin_centipercent = -1;
+	e->charge_now_uah = e->time_to_empty_sec = e->time_to_full_sec = -1;
+	e->learning = false;
+	f->limits = (struct limits_view){
+		.constant_charge_voltage_max_uv = -1,
+		.charge_current_max_ua = -1,
+		.discharge_current_max_ua = -1,
+		.regeneration_current_max_ua = -1,
+		.charge_reason = LIMITS_REASON_UNKNOWN,
+		.regeneration_reason = LIMITS_REASON_UNKNOWN,
+		.discharge_reason = LIMITS_REASON_UNKNOWN,
+	};
+}
+
+/* The board has just switched it, or is to. */
+static bool is_charge_fet_changing(const struct served_pack *p, int64_t now_msec)
+{
+	if (p->charge_fet_msec >= 0 && now_msec - p->charge_fet_msec < CHARGE_FET_SETTLES_MSEC)
+		return true;
+	return p->fet.memory.give_back[FET_CHARGE] ||
+	       (p->fet.memory.locks[FET_CHARGE].locked && p->charge_fet_known && p->charge_fet);
+}
+
 void served_pack_look(const struct served_pack *p, int64_t now_msec, struct pack_facts *ret)
 {
 	ret->number = p->conf->number;
@@ -484,8 +621,11 @@ void served_pack_look(const struct served_pack *p, int64_t now_msec, struct pack
 	ret->alarm_settings = &p->conf->alarms;
 	ret->fet = &p->fet.memory;
 	ret->fet_allowed = p->shared->conf->fet.allowed && p->driver->capabilities & DRIVER_CAN_FET;
+	ret->charge_fet_changing = is_charge_fet_changing(p, now_msec);
 	estimator_look(p->estimator, &ret->estimator);
 	limits_look(p->limits, &ret->limits);
+	if (!ret->pack.present)
+		forget_the_moment(ret);
 	ret->lifetime = &state_kept(p->state)->lifetime;
 }
 

@@ -32,8 +32,14 @@ struct served_pack {
 	struct limits *limits;
 	struct alarms alarms;
 	struct fet_control fet;
-	bool resumed; /* the estimator knows where it stands */
+	bool resumed;	   /* the estimator knows where it stands */
+	uint64_t gap_msec; /* a longer step is one that nobody looked at */
+	unsigned others;   /* samples in a row that come from another board */
 	bool save_now;
+	unsigned urgent_saves; /* that may still be made at once */
+	int64_t urgent_refilled_msec;
+	bool charge_fet_known, charge_fet;
+	int64_t charge_fet_msec; /* when the board last switched it; -1: not yet */
 	uint64_t noted_samples;
 	int64_t sample_msec; /* of the last one that was taken; -1: none */
 	int64_t judged_msec; /* the alarms, last */
@@ -47,8 +53,8 @@ int served_pack_soc_centipercent(const struct served_pack *p);
 
 /* ---- served_pack_replay.c ---- */
 
-/* A kill between an event and the next save leaves a state that knows less than the log: what the
- * board's protections were told to be is taken from there. */
+/* An event is told before the state that follows from it is saved, so a kill in between leaves a state
+ * that knows less than the log. What was told since is taken from there, and not told again. */
 void replay_events(struct served_pack *p);
 
 /* ---- served_pack_tell.c: the log, and the events ---- */

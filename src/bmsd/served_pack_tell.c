@@ -44,6 +44,26 @@ static void _printf_(6, 7)
 	served_shared_event(p->shared, &event);
 }
 
+/* With the numbers themselves, to be replayed from. */
+static void record_learned(struct served_pack *p, const struct sample *s)
+{
+	char detail[EVENT_DETAIL_BYTES];
+	struct estimator_memory m;
+	struct event_new event = {
+		.kind = EVENT_CAPACITY_LEARNED,
+		.pack = (int)p->conf->number,
+		.detail = detail,
+		.sample = s,
+		.soc_centipercent = served_pack_soc_centipercent(p),
+	};
+
+	estimator_export(p->estimator, &m);
+	event.charge_full_uah = m.charge_full_uah;
+	event.charge_full_error_permille = m.charge_full_error_permille;
+	(void)snprintf(detail, sizeof detail, "%.2f Ah", (double)m.charge_full_uah / 1e6);
+	served_shared_event(p->shared, &event);
+}
+
 void tell_restored(struct served_pack *p)
 {
 	struct state_view v = {};
@@ -155,8 +175,7 @@ void tell_estimated(struct served_pack *p, unsigned happened, const struct sampl
 	if (happened & ESTIMATOR_CAPACITY_LEARNED) {
 		log_info("pack %u: full charge learned: %.2f Ah", p->conf->number,
 			 (double)v.charge_full_uah / 1e6);
-		record(p, EVENT_CAPACITY_LEARNED, NULL, NULL, s, "%.2f Ah",
-		       (double)v.charge_full_uah / 1e6);
+		record_learned(p, s);
 	}
 	if (happened & (ESTIMATOR_GAP_BOARD | ESTIMATOR_GAP_BLIND))
 		log_info("pack %u: a gap in the samples, %s", p->conf->number,
@@ -239,5 +258,6 @@ void tell_history(struct served_pack *p, int error)
 	if (error < 0 && !p->said.history_failure)
 		log_warning("history of pack %u: not written: %s", p->conf->number,
 			    strerror(-error));
-	p->said.history_failure = error < 0;
+	if (error != 0)
+		p->said.history_failure = error < 0;
 }

@@ -15,26 +15,33 @@
 #define STATE_MODE	    0640
 #define HEADER_BYTES	    64
 #define NUMBER_MAX	    ((UINT64_C(1) << 53) - 1)
+#define SEQUENCE_MAX	    (UINT64_C(1) << 52) /* so that there is always a next one */
 #define DAILY_FILE	    "state.daily"
+#define REPLACED_FILE	    "state.replaced"
 #define DAY_SEC		    86400
 #define IDLE_SAVE_MSEC	    600000
 /* Below this charge (15 %) what is left matters more: four saves in the place of one. */
 #define LOW_CHARGE_PERMILLE 150
+/* A machine is never off for less than this, as far as anybody can tell. */
+#define OFF_LEAST_MSEC	    120000
 
 static const char *const slot_names[2] = { "state.a", "state.b" };
 
 struct state {
+	int parentfd;
+	char *name; /* of the directory below it */
 	int dirfd;
 	cJSON *members; /* of the latest valid file, unknown ones included */
 	uint64_t sequence;
 	int next_slot;
 	bool changed;
 	char *replaced; /* text of another board's state, to be kept at the next save */
+	uint64_t replaced_samples;
 	char serial[SAMPLE_SERIAL_BYTES];
+	char manufactured[SAMPLE_DATE_BYTES];
 	char boot_id[STATE_BOOT_ID_BYTES]; /* of the last save */
 	uint64_t saved_boottime_msec;
-	uint64_t
-		sections_sec; /* their last save; an older release that came back saves without them */
+	uint64_t sections_sec; /* their last save; an older release saves without them */
 	bool has_daily;
 	uint64_t daily_day; /* since 1970 */
 	struct state_kept kept;
@@ -93,7 +100,7 @@ static int read_slot(int dirfd, const char *name, cJSON **ret, uint64_t *ret_seq
 	r = json_parse(text, text_size, &limits, &json, NULL);
 	if (r < 0)
 		return r == -ENOMEM ? r : -EBADMSG;
-	r = json_get_u64(json, "sequence", NUMBER_MAX, &sequence, NULL);
+	r = json_get_u64(json, "sequence", SEQUENCE_MAX, &sequence, NULL);
 	if (r < 0)
 		return -EBADMSG;
 	*ret = TAKE_PTR(json);
@@ -110,6 +117,9 @@ static void set_aside(struct state *s, int slot, const char *bytes, size_t size)
 	(void)snprintf(name, sizeof name, "%s.damaged", slot_names[slot]);
 	if (bytes)
 		r = fs_write_file_atomic(s->dirfd, name, bytes, size, STATE_MODE);
+	/* Not readable, or no room for a copy: itself. */
+	if ((!bytes || r < 0) && renameat(s->dirfd, slot_names[slot], s->dirfd, name) < 0)
+		r = -errno;
 	if (r < 0)
 		log_debug("state: '%s' not kept: %s", name, strerror(-r));
 }
@@ -171,6 +181,7 @@ static void read_members(struct state *s)
 		return;
 	copy_string(identity, "model", v->model, sizeof v->model);
 	copy_string(identity, "serial", s->serial, sizeof s->serial);
+	copy_string(identity, "manufactured", s->manufactured, sizeof s->manufactured);
 	v->cells = number_or(identity, "cells", 0);
 }
 
@@ -196,7 +207,7 @@ static void restore(struct state *s)
 /* ---- the daily copy ---- */
 
 /* Where both files are lost, what was learned comes from the copy; where the pack stands does not:
- * charge has flowed since. */
+ * charge has flowed since. Locks and alarms are those of then; the log knows what became of them. */
 static void begin_from_daily(struct state *s, cJSON *daily)
 {
 	cJSON_Delete(s->members);
@@ -206,7 +217,6 @@ static void begin_from_daily(struct state *s, cJSON *daily)
 	s->kept.estimator.valid = s->kept.estimator.board_valid = false;
 	for (size_t i = 0; i < ESTIMATOR_MEMORY_ANCHORS; i++)
 		s->kept.estimator.anchors[i].valid = false;
-	s->kept.alarms = (struct alarms_memory){};
 	s->view.soc_percent = s->view.soc_restored_percent = -1;
 	s->view.soc_restored_centipercent = -1;
 	s->view.restored = s->view.on_disk = false;
@@ -245,6 +255,7 @@ static bool is_same_board(const struct state *s, const cJSON *daily)
 		return false;
 	return strcmp(json_text_or(identity, "model", ""), s->view.model) == 0 &&
 	       strcmp(json_text_or(identity, "serial", ""), s->serial) == 0 &&
+	       strcmp(json_text_or(identity, "manufactured", ""), s->manufactured) == 0 &&
 	       number_or(identity, "cells", 0) == s->view.cells;
 }
 
@@ -268,24 +279,31 @@ static int load_daily(struct state *s, bool lost)
 	return 0;
 }
 
-int state_open(int dirfd, const char *name, struct state **ret)
+static int open_directory(struct state *s)
 {
-	_cleanup_(state_freep) struct state *s = calloc(1, sizeof *s);
-	bool lost;
-	int r;
+	int r = fs_mkdir_p(s->parentfd, s->name, 0750);
 
-	if (!s)
-		return -ENOMEM;
-	s->dirfd = FD_NONE;
-	s->view.soc_percent = s->view.soc_restored_percent = -1;
-	s->view.soc_restored_centipercent = -1;
-	r = fs_mkdir_p(dirfd, name, 0750);
 	if (r < 0)
 		return r;
-	s->dirfd = fs_open_beneath(dirfd, name, O_RDONLY | O_DIRECTORY, 0);
-	if (s->dirfd < 0)
-		return s->dirfd;
-	for (int slot = 0; slot < 2; slot++) {
+	r = fs_open_beneath(s->parentfd, s->name, O_RDONLY | O_DIRECTORY, 0);
+	if (r < 0)
+		return r;
+	s->dirfd = r;
+	return 0;
+}
+
+/* Packs are served from a full disk too, and from one that is read-only. */
+static bool has_no_room(int error)
+{
+	return error == -ENOSPC || error == -EDQUOT || error == -EROFS;
+}
+
+static int load(struct state *s)
+{
+	bool lost;
+	int r = 0;
+
+	for (int slot = 0; s->dirfd >= 0 && slot < 2; slot++) {
 		r = load_slot(s, slot);
 		if (r < 0)
 			return r;
@@ -297,7 +315,28 @@ int state_open(int dirfd, const char *name, struct state **ret)
 		restore(s);
 	if (!s->members)
 		return -ENOMEM;
-	r = load_daily(s, lost);
+	return s->dirfd < 0 ? 0 : load_daily(s, lost);
+}
+
+int state_open(int dirfd, const char *name, struct state **ret)
+{
+	_cleanup_(state_freep) struct state *s = calloc(1, sizeof *s);
+	int r;
+
+	if (!s)
+		return -ENOMEM;
+	s->dirfd = s->parentfd = FD_NONE;
+	s->view.soc_percent = s->view.soc_restored_percent = -1;
+	s->view.soc_restored_centipercent = -1;
+	s->parentfd = fs_open_beneath(dirfd, ".", O_RDONLY | O_DIRECTORY, 0);
+	if (s->parentfd < 0)
+		return s->parentfd;
+	s->name = strdup(name);
+	if (!s->name)
+		return -ENOMEM;
+	r = open_directory(s);
+	if (r == 0 || has_no_room(r))
+		r = load(s);
 	if (r < 0)
 		return r;
 	*ret = TAKE_PTR(s);
@@ -309,6 +348,8 @@ struct state *state_free(struct state *s)
 	if (!s)
 		return NULL;
 	close_fd(&s->dirfd);
+	close_fd(&s->parentfd);
+	free(s->name);
 	cJSON_Delete(s->members);
 	free(s->replaced);
 	free(s);
@@ -321,41 +362,114 @@ static bool differs(const char *ours, const char *its)
 	return ours[0] && its[0] && strcmp(ours, its) != 0;
 }
 
-static bool is_other_board(const struct state *s, const struct sample *sample)
+bool state_is_of_other(const struct state *s, const struct sample *sample)
 {
 	if (s->view.cells && sample->n_cells && s->view.cells != sample->n_cells)
 		return true;
-	return differs(s->view.model, sample->model) || differs(s->serial, sample->serial);
+	return differs(s->view.model, sample->model) || differs(s->serial, sample->serial) ||
+	       differs(s->manufactured, sample->manufactured);
 }
 
-static void start_anew(struct state *s)
+static bool put_head(struct state *s)
 {
-	cJSON *empty = cJSON_CreateObject();
+	const struct state_view *v = &s->view;
+	cJSON *identity = state_object_of(s->members, "identity");
 
-	if (!empty)
+	return identity && state_put_string(identity, "model", v->model) &&
+	       state_put_string(identity, "serial", s->serial) &&
+	       state_put_string(identity, "manufactured", s->manufactured) &&
+	       state_put_number(identity, "cells", (int64_t)v->cells) &&
+	       state_put_number(s->members, "sequence", (int64_t)s->sequence + 1) &&
+	       state_put_number(s->members, "samples_total", (int64_t)v->samples_total);
+}
+
+static bool is_of(const cJSON *members, const struct sample *sample)
+{
+	const cJSON *identity = NULL;
+
+	return json_get_object(members, "identity", &identity, NULL) == 0 &&
+	       strcmp(json_text_or(identity, "model", ""), sample->model) == 0 &&
+	       strcmp(json_text_or(identity, "serial", ""), sample->serial) == 0 &&
+	       strcmp(json_text_or(identity, "manufactured", ""), sample->manufactured) == 0 &&
+	       number_or(identity, "cells", 0) == sample->n_cells;
+}
+
+/* The state of a board that was here before the one that is, if it is this sample's; or NULL. */
+static cJSON *find_replaced(struct state *s, const struct sample *sample)
+{
+	_cleanup_free_ char *bytes = NULL;
+	_cleanup_json_ cJSON *pending = NULL, *kept = NULL;
+	uint64_t sequence = 0;
+	size_t size = 0;
+
+	if (s->replaced &&
+	    json_parse(s->replaced, strlen(s->replaced), NULL, &pending, NULL) == 0 &&
+	    is_of(pending, sample)) {
+		free(TAKE_PTR(s->replaced));
+		return TAKE_PTR(pending);
+	}
+	if (s->dirfd >= 0 &&
+	    read_slot(s->dirfd, REPLACED_FILE, &kept, &sequence, &bytes, &size) == 0 &&
+	    is_of(kept, sample))
+		return TAKE_PTR(kept);
+	return NULL;
+}
+
+/* Of two that were not saved yet, the one that was here for longer. */
+static void set_replaced(struct state *s)
+{
+	char *text;
+
+	if (s->view.samples_total <= (s->replaced ? s->replaced_samples : 0) || !put_head(s) ||
+	    !state_sections_write(s->members, &s->kept))
+		return;
+	text = json_print(s->members);
+	if (!text)
 		return;
 	free(s->replaced);
-	s->replaced = json_print(s->members);
+	s->replaced = text;
+	s->replaced_samples = s->view.samples_total;
+}
+
+static void start_anew(struct state *s, cJSON *found)
+{
+	cJSON *members = found ? found : cJSON_CreateObject();
+	uint64_t events = s->kept.event_sequence;
+
+	if (!members)
+		return;
+	set_replaced(s);
 	cJSON_Delete(s->members);
-	s->members = empty;
-	s->view.samples_total = 0;
-	s->view.model[0] = s->serial[0] = '\0';
+	s->members = members;
+	s->view.samples_total = s->view.cells = 0;
+	s->view.model[0] = s->serial[0] = s->manufactured[0] = '\0';
+	s->kept = (struct state_kept){};
+	if (found)
+		restore(s);
 	/* Events are numbered across boards. */
-	s->kept = (struct state_kept){ .event_sequence = s->kept.event_sequence };
+	s->kept.event_sequence = events;
 	s->has_daily = false;
+}
+
+void state_forget(struct state *s)
+{
+	start_anew(s, NULL);
+	s->changed = true;
 }
 
 bool state_note(struct state *s, const struct sample *sample)
 {
 	struct state_view *v = &s->view;
-	bool other = is_other_board(s, sample);
+	bool other = state_is_of_other(s, sample);
 
 	if (other)
-		start_anew(s);
+		start_anew(s, find_replaced(s, sample));
 	if (sample->model[0])
 		memcpy(v->model, sample->model, sizeof v->model);
 	if (sample->serial[0])
 		memcpy(s->serial, sample->serial, sizeof s->serial);
+	if (sample->manufactured[0])
+		memcpy(s->manufactured, sample->manufactured, sizeof s->manufactured);
 	if (sample->n_cells)
 		v->cells = sample->n_cells;
 	v->soc_percent = sample->capacity_percent;
@@ -379,12 +493,22 @@ struct state_kept *state_keep(struct state *s)
 
 int64_t state_elapsed_msec(const struct state *s, const struct state_stamp *now)
 {
+	uint64_t elapsed_msec;
+
 	if (s->boot_id[0] && strcmp(s->boot_id, now->boot_id) == 0 &&
 	    now->boottime_msec >= s->saved_boottime_msec)
 		return (int64_t)(now->boottime_msec - s->saved_boottime_msec);
 	if (s->sections_sec == 0 || now->wall_sec < s->sections_sec)
 		return -1;
-	return (int64_t)(now->wall_sec - s->sections_sec) * 1000;
+	elapsed_msec = (now->wall_sec - s->sections_sec) * 1000;
+	if (elapsed_msec < now->boottime_msec + OFF_LEAST_MSEC)
+		return -1;
+	return (int64_t)elapsed_msec;
+}
+
+bool state_is_changed(const struct state *s)
+{
+	return s->changed;
 }
 
 bool state_is_due(const struct state *s, uint64_t since_save_msec, uint64_t interval_msec)
@@ -407,19 +531,14 @@ bool state_is_due(const struct state *s, uint64_t since_save_msec, uint64_t inte
 static bool put_members(struct state *s, const struct state_stamp *stamp)
 {
 	const struct state_view *v = &s->view;
-	cJSON *m = s->members, *identity = state_object_of(m, "identity");
-	bool ok = identity;
+	cJSON *m = s->members;
+	bool ok = put_head(s);
 
 	if (v->soc_percent < 0)
 		cJSON_DeleteItemFromObjectCaseSensitive(m, "soc_percent");
 	else
 		ok = ok && state_put_number(m, "soc_percent", v->soc_percent);
-	return ok && state_put_string(identity, "model", v->model) &&
-	       state_put_string(identity, "serial", s->serial) &&
-	       state_put_number(identity, "cells", (int64_t)v->cells) &&
-	       state_put_number(m, "sequence", (int64_t)s->sequence + 1) &&
-	       state_put_number(m, "charge_uah", (int64_t)v->charge_uah) &&
-	       state_put_number(m, "samples_total", (int64_t)v->samples_total) &&
+	return ok && state_put_number(m, "charge_uah", (int64_t)v->charge_uah) &&
 	       state_put_number(m, "cycles", (int64_t)v->cycles) &&
 	       state_put_number(m, "saved_sec", (int64_t)stamp->wall_sec) &&
 	       state_put_number(m, "sections_sec", (int64_t)stamp->wall_sec) &&
@@ -428,15 +547,12 @@ static bool put_members(struct state *s, const struct state_stamp *stamp)
 	       state_put_string(m, "writer", stamp->writer) && state_sections_write(m, &s->kept);
 }
 
-static int write_file(struct state *s, const char *name)
+static int write_text(const struct state *s, const char *name, const char *json)
 {
-	_cleanup_free_ char *json = json_print(s->members), *bytes = NULL;
+	_cleanup_free_ char *bytes = NULL;
 	char header[HEADER_BYTES];
-	size_t size, header_size;
+	size_t size = strlen(json), header_size;
 
-	if (!json)
-		return -ENOMEM;
-	size = strlen(json);
 	header_size = make_header(json, size, header);
 	if (header_size + size + 1 > STATE_MAX_BYTES)
 		return -EFBIG;
@@ -449,14 +565,20 @@ static int write_file(struct state *s, const char *name)
 	return fs_write_file_atomic(s->dirfd, name, bytes, header_size + size + 1, STATE_MODE);
 }
 
+static int write_file(struct state *s, const char *name)
+{
+	_cleanup_free_ char *json = json_print(s->members);
+
+	return json ? write_text(s, name, json) : -ENOMEM;
+}
+
 static int keep_replaced(struct state *s)
 {
 	int r;
 
 	if (!s->replaced)
 		return 0;
-	r = fs_write_file_atomic(s->dirfd, "state.replaced", s->replaced, strlen(s->replaced),
-				 STATE_MODE);
+	r = write_text(s, REPLACED_FILE, s->replaced);
 	if (r == 0)
 		free(TAKE_PTR(s->replaced));
 	return r;
@@ -498,7 +620,9 @@ int state_save(struct state *s, const struct state_stamp *stamp)
 
 	if (!s->changed)
 		return 0;
-	r = keep_replaced(s);
+	r = s->dirfd < 0 ? open_directory(s) : 0;
+	if (r == 0)
+		r = keep_replaced(s);
 	if (r < 0)
 		return r;
 	if (!put_members(s, stamp))

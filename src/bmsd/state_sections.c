@@ -51,6 +51,7 @@ static const struct member estimator_members[] = {
 	MEMBER(estimator_memory, KIND_BOOL, board_valid),
 	MEMBER(estimator_memory, KIND_I64, board_charge_uah),
 	MEMBER(estimator_memory, KIND_U32, board_cycles),
+	MEMBER(estimator_memory, KIND_I64, age_msec),
 };
 
 static const struct member anchor_members[] = {
@@ -316,12 +317,16 @@ static bool write_alarms(cJSON *section, const struct alarms_memory *m)
 	return ok;
 }
 
+/* An object of its own would be a lock to an older bmsd. */
+static const char *const give_back_keys[FET_COUNT] = { "charge_give_back", "discharge_give_back" };
+
 static const char *read_locks(const cJSON *section, struct fet_memory *ret)
 {
 	for (unsigned i = 0; i < FET_COUNT; i++) {
 		const cJSON *object = child(section, fet_name(i));
 		struct fet_lock *lock = &ret->locks[i];
 
+		ret->give_back[i] = cJSON_IsTrue(child(section, give_back_keys[i]));
 		if (!object)
 			continue;
 		if (!cJSON_IsObject(object) || READ(object, lock_members, lock))
@@ -341,12 +346,15 @@ static bool write_locks(cJSON *section, const struct fet_memory *m)
 		const struct fet_lock *lock = &m->locks[i];
 		cJSON *object;
 
+		cJSON_DeleteItemFromObjectCaseSensitive(section, give_back_keys[i]);
+		if (m->give_back[i])
+			ok = cJSON_AddTrueToObject(section, give_back_keys[i]);
 		if (!lock->locked) {
 			cJSON_DeleteItemFromObjectCaseSensitive(section, fet_name(i));
 			continue;
 		}
 		object = state_object_of(section, fet_name(i));
-		ok = object && WRITE(object, lock_members, lock) &&
+		ok = ok && object && WRITE(object, lock_members, lock) &&
 		     state_put_string(object, "reason", lock->reason);
 	}
 	return ok;
@@ -354,14 +362,15 @@ static bool write_locks(cJSON *section, const struct fet_memory *m)
 
 const char *state_sections_read(const cJSON *members, struct state_kept *ret)
 {
-	const char *refused[4];
+	static const char *const names[] = { "estimator", "lifetime", "alarms", "fet" };
+	const char *refused[ELEMENTSOF(names)];
 	uint64_t events = 0, protections = 0;
 
 	*ret = (struct state_kept){};
-	refused[0] = read_estimator(child(members, "estimator"), &ret->estimator);
-	refused[1] = read_lifetime(child(members, "lifetime"), &ret->lifetime);
-	refused[2] = read_alarms(child(members, "alarms"), &ret->alarms);
-	refused[3] = read_locks(child(members, "fet"), &ret->fet);
+	refused[0] = read_estimator(child(members, names[0]), &ret->estimator);
+	refused[1] = read_lifetime(child(members, names[1]), &ret->lifetime);
+	refused[2] = read_alarms(child(members, names[2]), &ret->alarms);
+	refused[3] = read_locks(child(members, names[3]), &ret->fet);
 	if (json_get_u64(members, "event_sequence", (uint64_t)NUMBER_MAX, &events, NULL) == 0)
 		ret->event_sequence = events;
 	if (json_get_u64(members, "protections", UINT32_MAX, &protections, NULL) == 0)
@@ -374,9 +383,14 @@ const char *state_sections_read(const cJSON *members, struct state_kept *ret)
 		ret->alarms = (struct alarms_memory){};
 	if (refused[3])
 		ret->fet = (struct fet_memory){};
-	for (size_t i = 0; i < ELEMENTSOF(refused); i++)
+	for (size_t i = 0; i < ELEMENTSOF(refused); i++) {
+		const cJSON *section = child(members, names[i]);
+
 		if (refused[i])
 			return refused[i];
+		if (section && !cJSON_IsObject(section))
+			return names[i];
+	}
 	return NULL;
 }
 

@@ -215,7 +215,7 @@ static bool add_fet_locks(cJSON *pack, const struct pack_facts *p)
 		ok = o && cJSON_AddStringToObject(o, "which", fet_name(i)) &&
 		     cJSON_AddStringToObject(o, "reason", lock->reason) &&
 		     json_add_u64(o, "since_sec", lock->since_sec) &&
-		     json_add_u64(o, "lease_left_msec", lock->lease_left_msec);
+		     (lock->endless || json_add_u64(o, "lease_left_msec", lock->lease_left_msec));
 	}
 	return ok;
 }
@@ -251,7 +251,6 @@ static bool add_events(cJSON *root, const struct facts *f)
 int status_build(const struct facts *f, char **ret_json)
 {
 	_cleanup_json_ cJSON *root = cJSON_CreateObject();
-	_cleanup_free_ char *text = NULL;
 	cJSON *packs = NULL;
 	bool ok;
 
@@ -262,11 +261,7 @@ int status_build(const struct facts *f, char **ret_json)
 		ok = pack && add_pack(pack, &f->packs[i]);
 	}
 	ok = ok && add_events(root, f);
-	text = ok ? json_print(root) : NULL;
-	if (!text)
-		return -ENOMEM;
-	*ret_json = TAKE_PTR(text);
-	return 0;
+	return ok ? facts_print(root, ret_json) : -ENOMEM;
 }
 
 /* ---- one line ---- */

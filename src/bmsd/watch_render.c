@@ -285,7 +285,7 @@ static void draw_cell(struct canvas *c, const cJSON *pack, const struct scale *s
 		cJSON_GetObjectItemCaseSensitive(pack, "cell_voltages_uv"), cell);
 	bool is_min = show_number(pack, "cell_min_number", 0) == cell + 1;
 	bool is_max = show_number(pack, "cell_max_number", 0) == cell + 1;
-	bool balanced = (uint64_t)show_number(pack, "balancing", 0) >> (unsigned)cell & 1u;
+	bool balanced = cell < 64 && (uint64_t)show_number(pack, "balancing", 0) >> cell & 1u;
 	enum style style = is_min ? WARNING : is_max ? BOLD : PLAIN;
 	int64_t uv = cJSON_IsNumber(item) ? (int64_t)item->valuedouble : 0;
 
@@ -316,7 +316,7 @@ static void draw_cells(struct canvas *c, const cJSON *pack)
 	    show_value(pack, "cell_spread_uv", 1000, 0, " mV").text, (double)s.low_uv / 1e6,
 	    (double)s.high_uv / 1e6);
 	end_line(c);
-	for (int line = 0; line < down; line++) {
+	for (int line = 0; line < down && c->row < c->screen->rows; line++) {
 		for (int cell = line; cell < n; cell += down)
 			draw_cell(c, pack, &s, cell);
 		end_line(c);

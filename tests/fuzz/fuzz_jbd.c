@@ -2,7 +2,8 @@
 /*
  * The receiver of JBD boards: a board whose every value tells in which poll it was asked, at the end
  * of a line that the input makes bad. What is committed is of one poll; a frame behind any junk that
- * the driver did not take for an answer is found at its last byte; commands are never samples.
+ * the driver did not take for an answer is found at its last byte; commands are never samples; an
+ * answer that comes too late is not taken for that to a later request.
  */
 #include "fuzz.h"
 
@@ -12,7 +13,15 @@
 #include "bmsd/jbd.h"
 
 #define MAX_POLLS 200
+#define MAX_LATE  8
 #define N_CELLS	  4
+/* What each poll asks for. */
+#define ALL_LATE  7u
+
+struct late {
+	uint8_t frame[JBD_FRAME_BYTES];
+	size_t size;
+};
 
 struct game {
 	struct input in;
@@ -20,6 +29,10 @@ struct game {
 	struct link_errors errors;
 	uint16_t poll; /* stands in every value */
 	bool trusted;  /* nothing but the board spoke in this poll */
+	size_t n_late;
+	struct late late[MAX_LATE]; /* under way, in order */
+	unsigned unanswered;	    /* registers, since one that was answered in time */
+	bool confused;		    /* until all that is late has come */
 };
 
 static void put_u16(uint8_t *at, unsigned value)
@@ -114,15 +127,72 @@ static enum driver_step give_bad(struct game *g, uint8_t *frame, size_t size)
 	return step;
 }
 
+static unsigned register_bit(uint8_t reg)
+{
+	return reg == JBD_BASIC ? 1u : reg == JBD_CELLS ? 2u : reg == JBD_MODEL ? 4u : 0;
+}
+
+/* The board is lost to us, or only slow. */
+static enum driver_step give_nothing(struct game *g, uint8_t reg)
+{
+	g->unanswered |= register_bit(reg);
+	if (take_byte(&g->in) % 2 && g->n_late < MAX_LATE) {
+		struct late *late = &g->late[g->n_late++];
+
+		late->size = answer(g, reg, late->frame);
+	}
+	return driver_jbd.timeout(g->state, &g->errors);
+}
+
+/* Boards answer in order. */
+static enum driver_step give_late(struct game *g)
+{
+	enum driver_step step = DRIVER_WAIT;
+	size_t n = 0;
+
+	while (n < g->n_late && step == DRIVER_WAIT) {
+		step = give(g, g->late[n].frame, g->late[n].size);
+		n++;
+	}
+	check(step == DRIVER_WAIT || g->confused || !g->trusted);
+	memmove(g->late, g->late + n, (g->n_late - n) * sizeof *g->late);
+	g->n_late -= n;
+	if (step != DRIVER_WAIT)
+		g->trusted = false;
+	return step;
+}
+
+/* Where every register is late, or an answer was made up, the next one may be anybody's. */
+static void doubt(struct game *g)
+{
+	if (g->unanswered == ALL_LATE) {
+		g->unanswered = 0;
+		g->confused = true;
+	}
+	if (!g->trusted)
+		g->confused = true;
+	if (g->confused)
+		g->trusted = false;
+}
+
 static enum driver_step speak(struct game *g, const uint8_t *request, size_t request_size)
 {
 	uint8_t frame[JBD_FRAME_BYTES], reg = request[2];
 	enum driver_step step = DRIVER_WAIT;
 	size_t size;
 
-	switch (take_byte(&g->in) % 8) {
-	case 0: step = give_junk(g); break;
-	case 1: step = give(g, request, request_size); break; /* echo */
+	unsigned what = take_byte(&g->in) % 8;
+
+	if (what == 0)
+		return give_junk(g);
+	if (what == 1)
+		return give(g, request, request_size); /* echo */
+	if (what == 5)
+		return give_nothing(g, reg);
+	step = give_late(g);
+	if (step != DRIVER_WAIT)
+		return step;
+	switch (what) {
 	case 2:
 		size = answer(g, reg == JBD_BASIC ? JBD_CELLS : JBD_BASIC, frame);
 		step = give(g, frame, size); /* to another question */
@@ -135,10 +205,11 @@ static enum driver_step speak(struct game *g, const uint8_t *request, size_t req
 		size = answer(g, reg, frame);
 		step = give_bad(g, frame, size);
 		break;
-	case 5: return driver_jbd.timeout(g->state, &g->errors);
 	default:
 		size = answer(g, reg, frame);
 		step = give_good(g, frame, size);
+		if (step != DRIVER_WAIT && !(g->unanswered & register_bit(reg)))
+			g->unanswered = 0;
 		break;
 	}
 	return step;
@@ -178,9 +249,9 @@ static void run(struct game *g, uint8_t *request, size_t size, bool is_command)
 
 		check(size > 0 && size <= DRIVER_REQUEST_BYTES);
 		check(driver_jbd.commit(g->state, &untouched) == -ENODATA);
-		step = turns < 64 ? speak(g, request, size)
-				  : driver_jbd.timeout(g->state, &g->errors);
+		step = turns < 64 ? speak(g, request, size) : give_nothing(g, request[2]);
 		check(!is_command || step != DRIVER_SEND);
+		doubt(g);
 		if (step == DRIVER_SEND)
 			size = driver_jbd.next(g->state, request);
 	}
@@ -204,8 +275,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 		g.poll++;
 		g.trusted = true;
-		if (what % 16 == 15)
+		/* What the driver holds for late after it was confused nobody can tell. */
+		if (what % 16 == 15 || (g.confused && g.n_late == 0)) {
 			driver_jbd.init(g.state);
+			g.unanswered = 0;
+			g.confused = g.n_late > 0;
+		}
+		doubt(&g);
 		n = what % 16 == 14
 			    ? driver_jbd.set_fet(g.state, what >> 4 & 1, what >> 5 & 1, request)
 			    : -1;

@@ -137,6 +137,8 @@ verdict "after, a huge baseline" 2 after < <(head -c 1000000 /dev/zero | tr '\0'
 stop board0
 check "a pulled cable is seen" wait_for 5 pack_is Link 's "down"'
 check "and no old value is shown" pack_is VoltageNow 'x 0'
+check "nor what a charger may do" pack_is ChargeCurrentMax 'x -1'
+check "nor a charge that nobody counts" pack_is StateOfCharge 'x -1'
 check "bmsd lives" alive bmsd
 verdict "the probe waits for the link, in vain" 1 after <"$TMP/baseline"
 verdict "an upgrade may go on meanwhile" 0 before

@@ -10,7 +10,7 @@ here=$(dirname "$(realpath "$0")")
 PYTHON=/usr/bin/python3
 
 check "bus" bus_begin
-board 0 --model FRONT --cells 13 --current-ma -400
+board 0 --model FRONT --cells 13 --current-ma -400 --control "$TMP/sim0"
 board 1 --model REAR --cells 17 --ntc 3 --soc 55
 bmsd_conf "[metrics]
 socket=$TMP/metrics
@@ -56,6 +56,41 @@ check "alarms are reset" "$BIN/bmsd" --reset-alarms
 check "the live view" "$PYTHON" "$here/watch.py" "$BIN/bmsd"
 check_fails "not without a terminal" "$BIN/bmsd" --watch
 
+# ---- switches, while somebody rides ----
+
+tell() { "$BIN/bms-boardsim" --control "$TMP/sim0" --tell "$1"; }
+set_fet() { busctl --address="$DBUS_SYSTEM_BUS_ADDRESS" call org.bmsgateway.Battery1 "$PACK" \
+  org.bmsgateway.Battery1.Pack SetFet sbsu "$@"; }
+refused() { # PATTERN COMMAND...: it fails, and says so
+  ! "${@:2}" >"$TMP/refusal" 2>&1 && grep -q "$1" "$TMP/refusal"
+}
+draws() { # more than so many milliamperes
+  local now
+  now=$(property "$PACK" org.bmsgateway.Battery1.Pack CurrentNow) && ((-${now#x } > $1 * 1000))
+}
+parked() { ! draws 500; }
+check "no switch without a reason" refused 'a reason of at most 95 bytes is needed' set_fet discharge false "" 60
+check "no switch for ever and a day" refused 'the lease may be 86400 seconds at most' \
+  set_fet discharge false "because" 86401
+check "no switch that is none" refused "which: 'charge' or 'discharge'" set_fet both false "because" 60
+check "somebody rides" tell "current -8000"
+check "and bmsd sees it" wait_for 8 draws 5000
+check "the discharge switch is not opened" \
+  refused 'A are flowing; the discharge switch is opened at 0.5 A at most' \
+  "$BIN/bmsd" --set-fet discharge=off --reason "because" --lease 60
+check "nor the charge switch, through whose diode it would flow" \
+  refused 'the charge switch is opened at 0.5 A at most' set_fet charge false "because" 60
+check "which is in the log" grep -q 'fet-refused discharge-off' <("$BIN/bmsd" --events)
+check "the ride goes on" draws 5000
+check "and ends" tell "current -300"
+check "which bmsd sees" wait_for 8 parked
+check "parked, it is opened" "$BIN/bmsd" --set-fet discharge=off --reason "parked" --lease 3
+check "the board has opened it" wait_for 8 pack_is DischargeFet 'b false'
+check "and no other" pack_is ChargeFet 'b true'
+check "after the lease it is given back" wait_for 12 pack_is DischargeFet 'b true'
+check "and no lock is left" pack_is DischargeFetLocked 'b false'
+check "which is in the log, too" grep -q 'fet-lease-over discharge' <("$BIN/bmsd" --events)
+
 # ---- metrics ----
 
 scrape() { curl -sS --max-time 5 --unix-socket "$TMP/metrics" "$@" http://localhost/metrics; }
@@ -95,3 +130,17 @@ daemon
 check "a socket that was left is taken over" wait_for 8 scrape -o /dev/null
 check "SIGTERM" stop bmsd
 check_fails "removes it" test -e "$TMP/metrics"
+
+# ---- without a daemon ----
+
+left() { "$BIN/bmsd" --config "$TMP/bmsd.conf" "$@" 2>"$TMP/said"; }
+check "what happened is on disk" grep -q 'fet-lease-over discharge' <(left --events)
+check "and where it comes from is said" grep -q 'this is what it left on disk' "$TMP/said"
+check "as JSON, one a line, and the end of the daemon" jq -es 'length > 10 and .[-1].event == "stopped"' \
+  <(left --events --json)
+check "the minutes are, too" jq -es 'length > 0 and all(.[]; .voltage_avg_uv > 30000000)' \
+  <(left --history --json)
+check_fails "the seconds are not" left --history --seconds
+check "which is said" grep -q 'the seconds are in memory alone' "$TMP/said"
+check_fails "nor is a pack that is none" left --history --pack 5
+check_fails "without a configuration nobody knows where" "$BIN/bmsd" --events --config "$TMP/none.conf"

@@ -5,7 +5,8 @@
  * the disk as it was at each write of the log, or with some of the writes missing that no flush had
  * confirmed, and must find what had been promised by then.
  *
- *	keeping [--states=N] [--seed=N]		0: every write; exit 77: no such disk can be had here
+ *	keeping [--fs=ext4] [--states=N] [--seed=N]
+ *		0 states: at every write; exit 77: no such disk can be had here
  */
 #include <fcntl.h>
 #include <inttypes.h>
@@ -17,6 +18,7 @@
 #include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "../crash/disk.h"
@@ -31,8 +33,13 @@
 #define BOOT_ID	   "0123456789abcdef0123456789abcdef"
 #define PACK	   "packs/0"
 #define VOLTAGE_UV INT64_C(48000000)
-#define SKIPPED	   77
-#define TOLD	   10u
+/* So that the log goes over into its second file. */
+#define LONG_ENOUGH                                                                                \
+	"0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"         \
+	"0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
+#define SKIPPED 77
+#define NANO	1000000000.0
+#define TOLD	10u
 
 /* What must be there once the log was so long. */
 struct promise {
@@ -49,16 +56,17 @@ struct keeping {
 	uint8_t *base, *now;
 	struct promise promises[STEPS * 4];
 	size_t n_promises;
-	uint64_t seed;
+	uint64_t seed, random;
+	struct timespec began;
 	unsigned n_states, n_failed;
 };
 
 static uint64_t next_random(struct keeping *k)
 {
-	k->seed ^= k->seed << 13;
-	k->seed ^= k->seed >> 7;
-	k->seed ^= k->seed << 17;
-	return k->seed;
+	k->random ^= k->random << 13;
+	k->random ^= k->random >> 7;
+	k->random ^= k->random << 17;
+	return k->random;
 }
 
 static void _printf_(1, 2) give_up(const char *format, ...)
@@ -94,7 +102,9 @@ static void keep_one(struct keeping *k, struct state *s, struct events *e, struc
 				 .capacity_percent = 50,
 				 .voltage_uv = VOLTAGE_UV,
 				 .n_cells = 13 };
-	struct event_new event = { .kind = EVENT_ALARM_SET, .pack = 0, .name = "cell-spread" };
+	struct event_new event = {
+		.kind = EVENT_ALARM_SET, .pack = 0, .name = "cell-spread", .detail = LONG_ENOUGH
+	};
 	uint64_t wall_sec = NOON + step * 60;
 	struct state_stamp stamp = { "B202108010001", wall_sec, wall_sec * 1000, BOOT_ID };
 
@@ -134,6 +144,8 @@ static void keep_all(struct keeping *k)
 	promise(k, p);
 	for (unsigned step = 0; step < STEPS; step++)
 		keep_one(k, s, e, h, step, &p);
+	if (faccessat(dirfd, EVENTS_OLD_FILE, F_OK, 0) < 0)
+		give_up("the log did not become two");
 	(void)history_free(h);
 	(void)events_free(e);
 	(void)state_free(s);
@@ -258,7 +270,8 @@ static void boot(struct keeping *k, uint64_t at, const char *kind)
 	if (!wrong)
 		return;
 	if (k->n_failed++ < TOLD)
-		printf("NOT OK  keeping %s at write %" PRIu64 ": %s\n", kind, at, wrong);
+		printf("NOT OK  keeping %s %s at write %" PRIu64 ": %s\n", k->fs->name, kind, at,
+		       wrong);
 }
 
 static void apply(const struct keeping *k, const struct disk_log *log, uint64_t at, uint8_t *image)
@@ -340,8 +353,25 @@ static int set_up(struct keeping *k)
 	(void)snprintf(k->mountpoint, sizeof k->mountpoint, "%s/mount", k->directory);
 	if (mkdir(k->mountpoint, 0700) < 0)
 		return -errno;
-	k->fs = filesystem_find("ext4");
 	return disk_open(&k->disk, disk, k->fs->bytes, NULL);
+}
+
+static double seconds_since(const struct timespec *began)
+{
+	struct timespec now;
+
+	(void)clock_gettime(CLOCK_MONOTONIC, &now);
+	return (double)(now.tv_sec - began->tv_sec) + (double)(now.tv_nsec - began->tv_nsec) / NANO;
+}
+
+static void report(const struct keeping *k, uint64_t writes)
+{
+	double sec = seconds_since(&k->began);
+
+	printf("%s  keeping %-5s %6u boots after cuts of %" PRIu64
+	       " writes, %u failed; %.0f s, %.0f a second; seed %" PRIu64 "\n",
+	       k->n_failed ? "NOT OK" : "ok    ", k->fs->name, k->n_states, writes, k->n_failed,
+	       sec, k->n_states / sec, k->seed);
 }
 
 static void run(struct keeping *k, uint64_t states)
@@ -363,8 +393,7 @@ static void run(struct keeping *k, uint64_t states)
 	disk_log_stop(&k->disk);
 	log = copy_log(&k->disk);
 	boot_all(k, &log, states);
-	printf("%s  keeping: %u boots after a cut of %" PRIu64 " writes, %u failed\n",
-	       k->n_failed ? "NOT OK" : "ok    ", k->n_states, log.n, k->n_failed);
+	report(k, log.n);
 	free(log.entries);
 	free(log.data);
 	free(k->base);
@@ -375,16 +404,23 @@ int main(int argc, char **argv)
 {
 	struct keeping k = { .seed = 1 };
 	uint64_t states = 400;
+	char fs[8] = "ext4";
 	int r;
 
 	for (int i = 1; i < argc; i++)
 		if (sscanf(argv[i], "--states=%" SCNu64, &states) != 1 &&
-		    sscanf(argv[i], "--seed=%" SCNu64, &k.seed) != 1)
-			give_up("%s [--states=N] [--seed=N]", argv[0]);
-	k.seed = k.seed * UINT64_C(0x9e3779b97f4a7c15) | 1;
+		    sscanf(argv[i], "--seed=%" SCNu64, &k.seed) != 1 &&
+		    sscanf(argv[i], "--fs=%7s", fs) != 1)
+			give_up("%s [--fs=ext4] [--states=N] [--seed=N]", argv[0]);
+	k.fs = filesystem_find(fs);
+	if (!k.fs)
+		give_up("there is no file system '%s'", fs);
+	k.random = k.seed * UINT64_C(0x9e3779b97f4a7c15) | 1;
+	(void)clock_gettime(CLOCK_MONOTONIC, &k.began);
 	r = set_up(&k);
 	if (r < 0) {
-		printf("skip    keeping: no disk that logs can be had here: %s\n", strerror(-r));
+		printf("skip    keeping %s: no disk that logs can be had here: %s\n", fs,
+		       strerror(-r));
 		return SKIPPED;
 	}
 	run(&k, states);

@@ -1,8 +1,11 @@
 # Which functions a unit test replaces (ld --wrap), named one by one.
 # WRAP_<part>_test_<module> := function …
-WRAP_bmsd_test_events := fdatasync write
+WRAP_bmsd_test_bus := sd_bus_creds_get_euid
+WRAP_bmsd_test_events := fdatasync fs_open_beneath write
 WRAP_bmsd_test_history := fdatasync posix_fallocate64 pwrite64
-WRAP_bmsd_test_state := fs_write_file_atomic
+WRAP_bmsd_test_served_pack := clock_gettime fdatasync fsync log_write poller_free poller_new poller_set_fet \
+	posix_fallocate64 pwrite64 renameat sd_event_now time write
+WRAP_bmsd_test_state := fs_write_file_atomic mkdirat
 WRAP_bmsd_test_state_sections := fs_write_file_atomic
 WRAP_common_test_fsutil := close fchmod fsync renameat write
 WRAP_common_test_manifest := digest_fd

@@ -41,6 +41,14 @@ static const enum protection counted[JBD_COUNTERS] = {
 	PROTECTION_PACK_UNDERVOLTAGE,
 };
 
+enum question {
+	ABOUT_BASIC,
+	ABOUT_CELLS,
+	ABOUT_MODEL,
+	ABOUT_OTHER, /* what is not asked in each poll */
+	ALL_LATE = 1 << ABOUT_BASIC | 1 << ABOUT_CELLS | 1 << ABOUT_MODEL,
+};
+
 struct jbd {
 	uint8_t window[JBD_FRAME_BYTES];
 	size_t used;
@@ -48,8 +56,10 @@ struct jbd {
 	uint8_t asked; /* register */
 	bool damaged;  /* an answer came, but not a good one */
 	bool done;
+	unsigned late; /* 1 << enum question: not answered in time, so it may be yet */
 	unsigned model_tries;
 	char model[SAMPLE_MODEL_BYTES];
+	bool has_basic, has_cells; /* of this poll */
 	uint8_t basic[255];
 	size_t basic_bytes;
 	uint8_t cells[255];
@@ -88,21 +98,51 @@ static size_t jbd_next(void *state, uint8_t *ret_request)
 	return jbd_build_request(j->asked, ret_request);
 }
 
+static unsigned question_of(uint8_t reg)
+{
+	switch (reg) {
+	case JBD_BASIC: return 1u << ABOUT_BASIC;
+	case JBD_CELLS: return 1u << ABOUT_CELLS;
+	case JBD_MODEL: return 1u << ABOUT_MODEL;
+	default: return 1u << ABOUT_OTHER;
+	}
+}
+
+/* An answer says which register it is of, but not to which request. Boards answer in order: once
+ * another register is answered, what is late will not come any more. So a poll does not begin with a
+ * register whose answer is late. Where all of them are, as of a board that was away, nothing can be
+ * told. */
+static uint8_t first_register(const struct jbd *j)
+{
+	if (j->model_tries < TRIES && !(j->late & 1u << ABOUT_MODEL))
+		return JBD_MODEL;
+	if (!(j->late & 1u << ABOUT_BASIC))
+		return JBD_BASIC;
+	return j->late & 1u << ABOUT_CELLS ? JBD_MODEL : JBD_CELLS;
+}
+
+static bool all_are_late(const struct jbd *j)
+{
+	return (j->late & ALL_LATE) == ALL_LATE;
+}
+
 static size_t jbd_begin(void *state, uint8_t *ret_request)
 {
 	struct jbd *j = state;
 
 	j->done = j->counters_new = false;
-	j->basic_bytes = j->cells_bytes = 0;
+	j->has_basic = j->has_cells = false;
 	if (j->counters_in > 0)
 		j->counters_in--;
-	j->asked = j->model_tries < TRIES ? JBD_MODEL : JBD_BASIC;
+	if (all_are_late(j))
+		j->late = 0;
+	j->asked = first_register(j);
 	return jbd_next(state, ret_request);
 }
 
-static enum driver_step ask(struct jbd *j, enum jbd_register reg)
+static enum driver_step ask(struct jbd *j, uint8_t reg)
 {
-	j->asked = (uint8_t)reg;
+	j->asked = reg;
 	return DRIVER_SEND;
 }
 
@@ -126,6 +166,31 @@ static enum driver_step take_model(struct jbd *j, const uint8_t *data, size_t si
 	return ask(j, JBD_BASIC);
 }
 
+static enum driver_step whole(struct jbd *j)
+{
+	j->switches_known = true;
+	j->charge_fet = j->basic[20] & 1;
+	j->discharge_fet = j->basic[20] & 2;
+	j->locked = u16(j->basic + 16) & 1u << PROTECTION_SOFTWARE_LOCK;
+	/* What will be locked then is not what we locked. */
+	if (!j->locked)
+		j->forced_known = false;
+	j->done = true;
+	return DRIVER_DONE;
+}
+
+/* Which of the two halves came first is all the same. */
+static enum driver_step go_on(struct jbd *j)
+{
+	if (!j->has_basic)
+		return ask(j, JBD_BASIC);
+	if (!j->has_cells)
+		return ask(j, JBD_CELLS);
+	if (j->counters_in == 0 && j->counters_tries < TRIES)
+		return ask(j, JBD_ERROR_COUNTERS);
+	return whole(j);
+}
+
 static enum driver_step take_basic(struct jbd *j, const uint8_t *data, size_t size,
 				   struct link_errors *errors)
 {
@@ -134,17 +199,8 @@ static enum driver_step take_basic(struct jbd *j, const uint8_t *data, size_t si
 		return malformed(j, errors);
 	memcpy(j->basic, data, size);
 	j->basic_bytes = size;
-	return ask(j, JBD_CELLS);
-}
-
-static enum driver_step whole(struct jbd *j)
-{
-	j->switches_known = true;
-	j->charge_fet = j->basic[20] & 1;
-	j->discharge_fet = j->basic[20] & 2;
-	j->locked = u16(j->basic + 16) & 1u << PROTECTION_SOFTWARE_LOCK;
-	j->done = true;
-	return DRIVER_DONE;
+	j->has_basic = true;
+	return go_on(j);
 }
 
 static enum driver_step take_cells(struct jbd *j, const uint8_t *data, size_t size,
@@ -154,9 +210,8 @@ static enum driver_step take_cells(struct jbd *j, const uint8_t *data, size_t si
 		return malformed(j, errors);
 	memcpy(j->cells, data, size);
 	j->cells_bytes = size;
-	if (j->counters_in == 0 && j->counters_tries < TRIES)
-		return ask(j, JBD_ERROR_COUNTERS);
-	return whole(j);
+	j->has_cells = true;
+	return go_on(j);
 }
 
 static enum driver_step take_counters(struct jbd *j, const uint8_t *data, size_t size,
@@ -201,21 +256,11 @@ static enum driver_step take_switches(struct jbd *j)
 	return DRIVER_DONE;
 }
 
-/* frame has a good checksum. */
-static enum driver_step take_frame(struct jbd *j, const uint8_t *frame, struct link_errors *errors)
+static enum driver_step take_answer(struct jbd *j, const uint8_t *frame, struct link_errors *errors)
 {
 	const uint8_t *data = frame + 4;
 	uint8_t size = frame[3];
 
-	/* An echoed request has the shape of an answer: register A5. */
-	if (frame[1] == JBD_READ || frame[1] == JBD_WRITE) {
-		errors->n[LINK_ERROR_ECHO]++;
-		return DRIVER_WAIT;
-	}
-	if (frame[1] != j->asked) {
-		errors->n[LINK_ERROR_REGISTER]++;
-		return DRIVER_WAIT;
-	}
 	if (frame[2] != JBD_STATUS_OK)
 		return take_refusal(j, errors);
 	switch ((enum jbd_register)j->asked) {
@@ -226,6 +271,27 @@ static enum driver_step take_frame(struct jbd *j, const uint8_t *frame, struct l
 	case JBD_SWITCHES: return take_switches(j);
 	}
 	return DRIVER_WAIT;
+}
+
+/* frame has a good checksum. */
+static enum driver_step take_frame(struct jbd *j, const uint8_t *frame, struct link_errors *errors)
+{
+	unsigned question = question_of(j->asked);
+	enum driver_step step;
+
+	/* An echoed request has the shape of an answer: register A5. */
+	if (frame[1] == JBD_READ || frame[1] == JBD_WRITE) {
+		errors->n[LINK_ERROR_ECHO]++;
+		return DRIVER_WAIT;
+	}
+	if (frame[1] != j->asked) {
+		errors->n[LINK_ERROR_REGISTER]++;
+		return DRIVER_WAIT;
+	}
+	step = take_answer(j, frame, errors);
+	if (step != DRIVER_WAIT && !(j->late & question))
+		j->late = 0;
+	return step;
 }
 
 /* Whether a frame runs from start to the end of the window; damaged ones of ours are counted. */
@@ -287,14 +353,18 @@ static enum driver_step jbd_timeout(void *state, struct link_errors *errors)
 
 	if (!j->damaged)
 		errors->n[LINK_ERROR_TIMEOUT]++;
+	j->late |= question_of(j->asked);
 	if (j->asked == JBD_ERROR_COUNTERS) {
 		j->counters_tries++;
 		return miss_counters(j);
 	}
-	if (j->asked != JBD_MODEL)
+	/* The board may have taken the command all the same: the next poll tells. */
+	if (j->asked == JBD_SWITCHES)
+		j->switches_known = j->forced_known = false;
+	if (j->asked != JBD_MODEL || j->model_tries >= TRIES || all_are_late(j))
 		return DRIVER_FAILED;
 	j->model_tries++;
-	return ask(j, JBD_BASIC);
+	return ask(j, first_register(j));
 }
 
 static void decode_basic(const uint8_t *d, struct sample *s)

@@ -14,6 +14,8 @@
 #define ATTRIBUTE_BYTES 128
 /* A million volts, amperes or ampere hours are none; and no sum overflows. */
 #define VALUE_MAX	INT64_C(1000000000000)
+/* As of capacity_mah. */
+#define CHARGE_MAX_UAH	INT64_C(10000000000)
 
 struct power_supply {
 	bool done;
@@ -25,7 +27,8 @@ struct reading {
 	int dirfd;
 	struct link_errors *errors;
 	struct sample *s;
-	int error; /* of the gauge as a whole */
+	int error;     /* of the gauge as a whole */
+	bool is_there; /* there is something to be read */
 };
 
 /* An attribute that this gauge does not have, as kernels say it. */
@@ -58,6 +61,7 @@ static bool text(struct reading *r, const char *name, char ret[ATTRIBUTE_BYTES])
 
 	ret[0] = '\0';
 	error = r->error < 0 ? r->error : read_attribute(r->dirfd, name, ret);
+	r->is_there |= error == 0;
 	if (error == 0)
 		return ret[0] != '\0';
 	if (!is_missing(error))
@@ -87,6 +91,21 @@ static void quantity(struct reading *r, const char *name, enum sample_field fiel
 {
 	if (number(r, name, ret))
 		r->s->valid |= 1u << field;
+}
+
+/* There is no less than nothing. */
+static void charge(struct reading *r, const char *name, enum sample_field field, int64_t *ret)
+{
+	int64_t uah = 0;
+
+	if (!number(r, name, &uah))
+		return;
+	if (uah < 0 || uah > CHARGE_MAX_UAH) {
+		r->errors->n[LINK_ERROR_MALFORMED]++;
+		return;
+	}
+	*ret = uah;
+	r->s->valid |= 1u << field;
 }
 
 /* The ABI says negative while discharging, but there are gauges that always say a magnitude. */
@@ -206,12 +225,16 @@ static enum driver_step power_supply_read(void *state, int dirfd, struct link_er
 		return DRIVER_FAILED;
 	quantity(&r, "voltage_now", SAMPLE_VOLTAGE, &s.voltage_uv);
 	read_current(&r);
-	quantity(&r, "charge_now", SAMPLE_CHARGE, &s.charge_uah);
-	quantity(&r, "charge_full", SAMPLE_CHARGE_FULL, &s.charge_full_uah);
-	quantity(&r, "charge_full_design", SAMPLE_CHARGE_FULL_DESIGN, &s.charge_full_design_uah);
+	charge(&r, "charge_now", SAMPLE_CHARGE, &s.charge_uah);
+	charge(&r, "charge_full", SAMPLE_CHARGE_FULL, &s.charge_full_uah);
+	charge(&r, "charge_full_design", SAMPLE_CHARGE_FULL_DESIGN, &s.charge_full_design_uah);
 	read_counts(&r);
 	read_health(&r);
 	read_identity(&r);
+	/* Of one that was unplugged nothing is left but our descriptor: the one that comes in its place
+	 * has to be opened anew. */
+	if (!r.is_there)
+		r.error = -ENODEV;
 	if (r.error < 0) {
 		errors->n[LINK_ERROR_IO]++;
 		return DRIVER_FAILED;

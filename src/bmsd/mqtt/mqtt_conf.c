@@ -66,10 +66,14 @@ static int name_defaults(struct mqtt_conf *c, const char *hostname)
 	return 0;
 }
 
+/* Printable ASCII: what is no UTF-8 a broker would never take, and the messages behind it neither. */
 static bool is_topic(const char *text)
 {
 	size_t length = strlen(text);
 
+	for (const char *at = text; *at; at++)
+		if (*at < ' ' || *at > '~')
+			return false;
 	return length > 0 && length <= TOPIC_MAX_BYTES && !strpbrk(text, "+#") && text[0] != '/' &&
 	       text[0] != '$' && text[length - 1] != '/';
 }
@@ -86,6 +90,8 @@ static int check(const struct mqtt_conf *c, char **ret_error)
 		return invalid(ret_error, "[publish]: this is no topic to publish to");
 	if (c->discovery_prefix && !is_topic(c->discovery_prefix))
 		return invalid(ret_error, "[publish]: discovery_prefix is no topic");
+	if (c->tls && !c->ca_file)
+		return invalid(ret_error, "[broker]: TLS needs a ca_file");
 	if (!c->tls && (c->cert_file || c->key_file))
 		return invalid(ret_error, "[broker]: a certificate needs tls=yes");
 	if (!c->cert_file != !c->key_file)
@@ -95,7 +101,7 @@ static int check(const struct mqtt_conf *c, char **ret_error)
 	return 0;
 }
 
-/* One line. The file is read at start only, so it may be a credential of systemd's. */
+/* The first line. The file is read at start only, so it may be a credential of systemd's. */
 static int read_password(struct mqtt_conf *c, char **ret_error)
 {
 	_cleanup_free_ char *bytes = NULL;
@@ -110,9 +116,7 @@ static int read_password(struct mqtt_conf *c, char **ret_error)
 			      strerror(-r));
 		return r;
 	}
-	while (size > 0 && (bytes[size - 1] == '\n' || bytes[size - 1] == '\r'))
-		size--;
-	c->password = strndup(bytes, size);
+	c->password = strndup(bytes, strcspn(bytes, "\r\n"));
 	explicit_bzero(bytes, size);
 	return c->password ? 0 : -ENOMEM;
 }

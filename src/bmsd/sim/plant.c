@@ -34,6 +34,7 @@ struct plant {
 	struct cell cells[PLANT_MAX_CELLS];
 	uint64_t random;
 	double time_sec, current_a, temperature_c;
+	double cold; /* how much more resistance it has at this temperature */
 	double hysteresis_sign;
 	uint32_t bleeding;
 	double bleed_a;
@@ -96,6 +97,12 @@ static void use_usual_values(struct plant_settings *s)
 		s->cooling_w_per_k = s->mass_kg * HEAT_CAPACITY / USUAL_COOLING_SEC;
 }
 
+static void set_temperature(struct plant *p, double celsius)
+{
+	p->temperature_c = celsius;
+	p->cold = exp(ACTIVATION_K * (1 / (celsius + KELVIN) - 1 / REFERENCE_K));
+}
+
 int plant_new(const struct plant_settings *settings, struct plant **ret)
 {
 	struct plant *p;
@@ -108,7 +115,7 @@ int plant_new(const struct plant_settings *settings, struct plant **ret)
 	p->s = *settings;
 	use_usual_values(&p->s);
 	p->random = settings->seed;
-	p->temperature_c = settings->ambient_c;
+	set_temperature(p, settings->ambient_c);
 	for (unsigned i = 0; i < p->s.cells; i++) {
 		struct cell *c = &p->cells[i];
 
@@ -131,9 +138,8 @@ struct plant *plant_free(struct plant *p)
 static double resistance(const struct plant *p, const struct cell *c)
 {
 	double x = fmin(fmax((c->soc - 0.5) / 0.5, -1), 1);
-	double cold = ACTIVATION_K * (1 / (p->temperature_c + KELVIN) - 1 / REFERENCE_K);
 
-	return c->ohm * (1 + 0.2 * x * x) * exp(cold);
+	return c->ohm * (1 + 0.2 * x * x) * p->cold;
 }
 
 /* Without the drop over R0. */
@@ -159,13 +165,15 @@ static double pack_volt(const struct plant *p)
 	return sum;
 }
 
-static double step_cell(struct plant *p, struct cell *c, double current_a, double seconds)
+/* decay: of the voltage over the RC element, within these seconds. */
+static double step_cell(struct plant *p, struct cell *c, double current_a, double seconds,
+			double decay)
 {
 	double ohm = resistance(p, c), r0 = PLANT_R0_PART * ohm, r1 = ohm - r0;
 	double to = current_a * r1, eta = current_a > 0 ? p->s.efficiency : 1;
 	double v1_before = c->v1;
 
-	c->v1 = to + (c->v1 - to) * exp(-seconds / PLANT_TAU_SEC);
+	c->v1 = to + (c->v1 - to) * decay;
 	c->soc += eta * current_a * seconds / SEC_PER_HOUR / c->capacity_ah;
 	c->soc = fmin(fmax(c->soc, SOC_LOWEST), SOC_HIGHEST);
 	return (current_a * current_a * r0 + (c->v1 * c->v1 + v1_before * v1_before) / 2 / r1) *
@@ -184,14 +192,16 @@ static void step(struct plant *p, double seconds)
 {
 	double heat_j = 0, kelvin = p->temperature_c - p->s.ambient_c;
 	double heat_capacity = p->s.mass_kg * HEAT_CAPACITY;
+	double decay = exp(-seconds / PLANT_TAU_SEC);
 
 	for (unsigned i = 0; i < p->s.cells; i++) {
 		double bleed = p->bleeding & UINT32_C(1) << i ? p->bleed_a : 0;
 
-		heat_j += step_cell(p, &p->cells[i], p->current_a - bleed, seconds);
+		heat_j += step_cell(p, &p->cells[i], p->current_a - bleed, seconds, decay);
 	}
-	p->temperature_c += heat_j / heat_capacity;
-	p->temperature_c -= kelvin * (1 - exp(-seconds * p->s.cooling_w_per_k / heat_capacity));
+	set_temperature(
+		p, p->temperature_c + heat_j / heat_capacity -
+			   kelvin * (1 - exp(-seconds * p->s.cooling_w_per_k / heat_capacity)));
 	p->time_sec += seconds;
 	count(p, seconds);
 }

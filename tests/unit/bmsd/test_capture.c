@@ -141,6 +141,30 @@ static void test_a_session_is_continued(void **state)
 	assert_int_equal(size, 70);
 }
 
+static void test_a_torn_line_spoils_no_other(void **state)
+{
+	static const char whole[] = "{\"t_msec\":0,\"dir\":\"open\",\"hex\":\"\"}\n";
+	static const char *const torn[] = { "", "{", "{\"t_msec\":1,\"dir\":\"rx\",\"hex\":\"00" };
+
+	for (unsigned i = 0; i < ELEMENTSOF(torn) * 2; i++) {
+		const char *before = i % 2 ? whole : "";
+		_cleanup_(capture_freep) struct capture *c = NULL;
+		_cleanup_free_ char *text = NULL;
+		char expected[256];
+		FILE *f = fopen(path, "we");
+		size_t size;
+
+		assert_non_null(f);
+		assert_true(fprintf(f, "%s%s", before, torn[i / 2]) >= 0);
+		assert_int_equal(fclose(f), 0);
+		assert_int_equal(capture_open(path, 1000, &c), 0);
+		capture_note(c, CAPTURE_OPEN, NULL, 0, 5);
+		text = content(state, &size);
+		(void)snprintf(expected, sizeof expected, "%s%s", before, whole);
+		assert_string_equal(text, expected);
+	}
+}
+
 static void test_what_is_no_file_is_refused(void **state)
 {
 	const struct scratch *s = *state;
@@ -164,6 +188,7 @@ int main(void)
 		TEST(test_long_reads_are_several_records),
 		TEST(test_a_full_file_ends_with_a_line_and_grows_no_more),
 		TEST(test_a_session_is_continued),
+		TEST(test_a_torn_line_spoils_no_other),
 		TEST(test_what_is_no_file_is_refused),
 	};
 

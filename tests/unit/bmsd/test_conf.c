@@ -58,6 +58,8 @@ static void test_no_pack_is_allowed(void **state)
 	assert_int_equal(c->n_packs, 0);
 }
 
+#define X32 "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"
+
 static void test_errors_say_what_is_wrong(void **state)
 {
 	static const struct {
@@ -92,6 +94,8 @@ static void test_errors_say_what_is_wrong(void **state)
 		{ "[alarm board-protection]\nset_mv=1\n[pack 0]\ndevice=/dev/a\n", "set_mv" },
 		{ "[fet]\nallowed=perhaps\n", "allowed" },
 		{ "[events]\nmax_kib=1\n", "max_kib" },
+		{ "[capture]\nmax_kib=65537\n", "max_kib" }, /* no more would ever be recorded */
+		{ "[metrics]\nsocket=/run/" X32 X32 X32 "xxxxxxx\n", "socket" },
 		{ "[limits]\ncell_min_mv=x\n", "cell_min_mv" },
 		{ "[limits]\nnonsense=1\n", "nonsense" },
 		{ "[state]\ndir=\n", "dir" },

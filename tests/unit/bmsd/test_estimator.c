@@ -376,6 +376,92 @@ static void test_resumes_by_the_boards_counter(void **state)
 	assert_near(v.soc_centipercent, 4500, 2);
 }
 
+/* Kept an hour after it was true: 60 A move 2 Ah in that, not in ten seconds. */
+static void test_a_memory_may_be_older_than_its_file(void **state)
+{
+	struct estimator_memory m = memory_at_half();
+	struct sample s = sample_of(0, 3700);
+	struct estimator_view v, later;
+	const char *member;
+
+	(void)state;
+	s.charge_uah -= 2000000;
+	assert_int_equal(resume(&m, &s, 10000, &v), SOC_SOURCE_MEMORY);
+	m.age_msec = 3600000;
+	assert_int_equal(resume(&m, &s, 10000, &v), SOC_SOURCE_BOARD_DELTA);
+	m.age_msec = 7200000;
+	assert_int_equal(resume(&m, &s, 10000, &later), SOC_SOURCE_BOARD_DELTA);
+	assert_true(later.margin_centipercent > v.margin_centipercent);
+	/* What the log knew better may be newer than the file. */
+	m.age_msec = -9000;
+	assert_int_equal(resume(&m, &s, 10000, &v), SOC_SOURCE_MEMORY);
+	m.age_msec = ESTIMATOR_AGE_UNKNOWN;
+	assert_int_equal(estimator_memory_check(&m, &member), 0);
+	assert_int_equal(resume(&m, &s, 10000, &v), SOC_SOURCE_BOARD_DELTA);
+	m.age_msec++;
+	assert_int_equal(estimator_memory_check(&m, &member), -ERANGE);
+}
+
+/* Samples without a current are not counted by us: what is exported is older than the last sample. */
+static void test_exports_how_old_it_is(void **state)
+{
+	struct estimator *e = start_default();
+	struct sample blind = sample_of(0, 3700);
+	struct estimator_memory m;
+
+	(void)state;
+	(void)flow(e, -1000, 3700, 5);
+	estimator_export(e, &m);
+	assert_int_equal(m.age_msec, 0);
+	blind.valid &= ~(1u << SAMPLE_CURRENT);
+	(void)estimator_step(e, &blind, 3000);
+	estimator_export(e, &m);
+	assert_int_equal(m.age_msec, 3000);
+	(void)estimator_free(e);
+}
+
+/* The board's counter is where it was set, if that is an end of its scale: 10 Ah of a quarter of 40 Ah
+ * that the board may have been wrong by. */
+static void test_a_board_that_came_to_its_end(void **state)
+{
+	struct estimator_memory m = memory_at_half();
+	struct sample s = sample_of(0, 3700);
+	struct estimator_view v, at_end;
+
+	(void)state;
+	s.charge_uah -= 4000000;
+	assert_int_equal(resume(&m, &s, 1800000, &v), SOC_SOURCE_BOARD_DELTA);
+	s.capacity_percent = 0;
+	assert_int_equal(resume(&m, &s, 1800000, &at_end), SOC_SOURCE_BOARD_DELTA);
+	assert_near(at_end.soc_centipercent, v.soc_centipercent, 0);
+	assert_true(at_end.margin_centipercent >= v.margin_centipercent + 2500);
+	/* It did not move: it was there before. */
+	s.charge_uah += 4000000;
+	assert_int_equal(resume(&m, &s, 1800000, &at_end), SOC_SOURCE_BOARD_DELTA);
+	assert_true(at_end.margin_centipercent < v.margin_centipercent);
+}
+
+/* syssi/esphome-jk-bms#535: a capacity that is entered anew does not erase what a pack went through. */
+static void test_another_design_capacity_keeps_the_cycles(void **state)
+{
+	struct estimator_memory m = memory_at_half();
+	struct sample s = sample_of(0, 3700);
+	struct estimator_settings settings = settings_of(CHEMISTRY_NMC);
+	struct estimator *e = NULL;
+	struct estimator_memory after;
+
+	(void)state;
+	settings.capacity_design_mah = 42000;
+	assert_int_equal(estimator_new(&settings, &e), 0);
+	assert_int_equal(estimator_resume(e, &m, &s, 1000), SOC_SOURCE_BOARD);
+	estimator_export(e, &after);
+	assert_int_equal(after.discharged_uah, m.discharged_uah);
+	assert_int_equal(after.charge_counter_uah, m.charge_counter_uah);
+	assert_int_equal(after.charge_full_uah, 42000000);
+	assert_false(after.anchors[0].valid);
+	(void)estimator_free(e);
+}
+
 static void test_resumes_from_memory_when_the_board_was_reset(void **state)
 {
 	struct estimator_memory m = memory_at_half();
@@ -490,6 +576,26 @@ static void test_gaps(void **state)
 	(void)estimator_free(e);
 }
 
+/* The board does not say its counter for a while: what we counted then is not counted again by it. */
+static void test_a_gap_after_a_silent_counter(void **state)
+{
+	struct estimator *e = start_default();
+	struct sample s = sample_of(-10000, 3700);
+
+	(void)state;
+	(void)flow(e, 1500, 4190, 180);
+	s.valid &= ~(1u << SAMPLE_CHARGE);
+	for (unsigned i = 0; i < 360; i++)
+		(void)estimator_step(e, &s, SEC);
+	assert_near(look(e).soc_centipercent, 9750, 3);
+	/* 1 Ah that we saw, and another one that we did not. */
+	s = sample_of(-10000, 3700);
+	s.charge_uah -= 2000000;
+	assert_int_equal(estimator_step(e, &s, 600000), ESTIMATOR_GAP_BOARD);
+	assert_near(look(e).soc_centipercent, 9500, 3);
+	(void)estimator_free(e);
+}
+
 /* 10 A more make 0.5 V less: 50 mOhm; at 25 degrees what it is. */
 static void test_resistance_from_steps(void **state)
 {
@@ -548,6 +654,11 @@ int main(void)
 		cmocka_unit_test(test_no_correction_by_an_unverified_table),
 		cmocka_unit_test(test_no_correction_in_the_flat_part_of_lfp),
 		cmocka_unit_test(test_resumes_by_the_boards_counter),
+		cmocka_unit_test(test_a_memory_may_be_older_than_its_file),
+		cmocka_unit_test(test_exports_how_old_it_is),
+		cmocka_unit_test(test_a_board_that_came_to_its_end),
+		cmocka_unit_test(test_another_design_capacity_keeps_the_cycles),
+		cmocka_unit_test(test_a_gap_after_a_silent_counter),
 		cmocka_unit_test(test_resumes_from_memory_when_the_board_was_reset),
 		cmocka_unit_test(test_resumes_from_the_board_when_memory_is_too_old),
 		cmocka_unit_test(test_memory_that_nobody_wrote),

@@ -38,6 +38,17 @@ int __wrap_fdatasync(int fd)
 	return sync_error ? -1 : __real_fdatasync(fd);
 }
 
+static int open_error; /* of what is to be made or written */
+
+int __real_fs_open_beneath(int dirfd, const char *name, int flags, mode_t mode);
+int __wrap_fs_open_beneath(int dirfd, const char *name, int flags, mode_t mode);
+int __wrap_fs_open_beneath(int dirfd, const char *name, int flags, mode_t mode)
+{
+	if (open_error && flags & O_CREAT)
+		return open_error;
+	return __real_fs_open_beneath(dirfd, name, flags, mode);
+}
+
 static struct events *open_events(const struct scratch *s, uint64_t max_bytes, uint64_t floor)
 {
 	struct events_settings settings = { max_bytes };
@@ -268,6 +279,29 @@ static void test_a_full_disk_leaves_no_half_line(void **state)
 	assert_int_equal(read_all(e, 0).last, 3);
 }
 
+/* Full or read-only when bmsd starts: the log begins as soon as it can. */
+static void test_a_disk_that_is_written_later(void **state)
+{
+	const struct scratch *s = *state;
+	struct events *e = open_events(s, 1 << 20, 0);
+
+	add_some(e, 3);
+	(void)events_free(e);
+	scratch_text(s->dirfd, EVENTS_OLD_FILE, "{\"sequence\":1}\n{\"sequence\":2}\n", 0640);
+	scratch_text(s->dirfd, EVENTS_FILE, "{\"sequence\":3}\n{\"sequence\":4", 0640);
+	open_error = -EROFS;
+	e = open_events(s, 1 << 20, 2);
+	assert_int_equal(events_sequence(e), 3);
+	assert_int_equal(read_all(e, 0).n, 3);
+	assert_int_equal(add(e, "lost", 1), -EROFS);
+	assert_int_equal(events_added(e), 3);
+	open_error = 0;
+	add_some(e, 1);
+	assert_int_equal(read_all(e, 0).last, 4);
+	assert_false(read_all(e, 0).gap);
+	(void)events_free(e);
+}
+
 static void test_a_failed_sync_shows_nothing(void **state)
 {
 	_cleanup_(events_freep) struct events *e = open_events(*state, 1 << 20, 0);
@@ -327,6 +361,7 @@ int main(void)
 		SCRATCH_TEST(test_lines_that_are_no_events),
 		SCRATCH_TEST(test_what_is_not_synced_is_not_shown),
 		SCRATCH_TEST(test_a_full_disk_leaves_no_half_line),
+		SCRATCH_TEST(test_a_disk_that_is_written_later),
 		SCRATCH_TEST(test_a_failed_sync_shows_nothing),
 		SCRATCH_TEST(test_killed_while_writing),
 	};

@@ -191,6 +191,56 @@ static void test_a_restart_keeps_the_lock(void **state)
 	assert_int_equal(step(&later, 0).change, FET_CHANGE_LEASE_OVER);
 }
 
+/* The lease is over, and before the board was told there is another start. */
+static void test_a_restart_gives_back(void **state)
+{
+	struct bench b = bench_of(&settings), later = bench_of(&settings);
+
+	(void)state;
+	assert_int_equal(ask(&b, FET_CHARGE, false, 10), 0);
+	assert_int_equal(fet_step(&b.control, NULL, 10000).change, FET_CHANGE_LEASE_OVER);
+	assert_true(b.control.memory.give_back[FET_CHARGE]);
+	fet_init(&later.control, &settings, &b.control.memory, 0);
+	later.sample.charge_fet = false;
+	assert_true(step(&later, 0).on);
+	later.sample.charge_fet = true;
+	assert_int_equal(count_sent(&later, 60), 0);
+	assert_false(later.control.memory.give_back[FET_CHARGE]);
+}
+
+static void test_a_lock_that_is_not_allowed_any_more(void **state)
+{
+	struct fet_settings never = settings;
+	struct bench b = bench_of(&never);
+
+	(void)state;
+	assert_int_equal(ask(&b, FET_DISCHARGE, false, 0), 0);
+	never.allowed = false;
+	assert_int_equal(count_sent(&b, 600), 0);
+	assert_true(is_locked(&b, FET_DISCHARGE));
+}
+
+static void test_what_did_not_go_out_is_no_try(void **state)
+{
+	struct bench b = bench_of(&settings);
+
+	(void)state;
+	assert_int_equal(ask(&b, FET_DISCHARGE, false, 600), 0);
+	for (unsigned i = 0; i < 10; i++) {
+		assert_true(step(&b, 1000).send);
+		fet_unsent(&b.control, FET_DISCHARGE);
+		assert_false(step(&b, 0).send);
+	}
+	for (unsigned i = 0; i < 3; i++)
+		assert_true(step(&b, 5000).send);
+	assert_int_equal(step(&b, 5000).change, FET_CHANGE_FAILED);
+	/* From then on it is asserted now and then; that is no news again. */
+	assert_true(step(&b, 60000).send);
+	fet_unsent(&b.control, FET_DISCHARGE);
+	assert_true(step(&b, 1000).send);
+	assert_int_equal(step(&b, 0).change, FET_CHANGE_NONE);
+}
+
 static void test_a_board_that_does_not_obey(void **state)
 {
 	struct bench b = bench_of(&settings);
@@ -261,6 +311,9 @@ int main(void)
 		cmocka_unit_test(test_two_leases_end_together),
 		cmocka_unit_test(test_without_an_end),
 		cmocka_unit_test(test_a_restart_keeps_the_lock),
+		cmocka_unit_test(test_a_restart_gives_back),
+		cmocka_unit_test(test_a_lock_that_is_not_allowed_any_more),
+		cmocka_unit_test(test_what_did_not_go_out_is_no_try),
 		cmocka_unit_test(test_a_board_that_does_not_obey),
 		cmocka_unit_test(test_refused_with_a_reason),
 		cmocka_unit_test(test_a_switch_that_nobody_sees_is_left_alone),

@@ -245,6 +245,9 @@ static void test_what_bmsd_knows_itself_is_a_reason_too(void **state)
 	f.packs[0].pack.sample.balancing = 4;
 	assert_int_equal(refusals(&f, "pack 0: cells are being balanced"), 1);
 	f.packs[0].pack.sample.balancing = 0;
+	f.packs[0].charge_fet_changing = true;
+	assert_int_equal(refusals(&f, "pack 0: its charge switch is changing"), 1);
+	f.packs[0].charge_fet_changing = false;
 	f.packs[0].estimator.learning = true;
 	assert_int_equal(refusals(&f, "pack 0: its capacity is about to be learned"), 1);
 }
@@ -360,6 +363,48 @@ static void test_status_line(void **state)
 	}
 }
 
+/* Neither can be said on the bus then, of no pack. */
+static void test_no_word_silences_all_of_them(void **state)
+{
+	static const char *const words[] = { "\xff",	     "\xc3",
+					     "\xe2\x82",     "\xed\xa0\x80",
+					     "\xc0\xaf",     "\xf5\x80",
+					     "\x80\xe2\x82", "\xf0\x80\x80\xaf" };
+	struct facts f = facts_of_one_good_pack();
+
+	(void)state;
+	f.n_events = 1;
+	for (size_t i = 0; i < ELEMENTSOF(words); i++) {
+		_cleanup_json_ cJSON *status = NULL, *health = NULL;
+
+		(void)snprintf(f.events[0].detail, sizeof f.events[0].detail, "caf\xc3\xa9 %s",
+			       words[i]);
+		(void)snprintf(f.packs[0].state.writer, sizeof f.packs[0].state.writer, "%s",
+			       words[i]);
+		status = build(status_build, &f);
+		assert_true(strncmp(text(cJSON_GetArrayItem(member(status, "events"), 0), "detail"),
+				    "caf\xc3\xa9 ?", 7) == 0);
+		health = build(health_build, &f);
+	}
+}
+
+static void test_a_lock_without_end(void **state)
+{
+	struct fet_memory fet = { .locks[FET_CHARGE] = { .locked = true, .endless = true } };
+	struct facts f = facts_of_one_good_pack();
+	_cleanup_free_ char *json = NULL, *out = NULL;
+	size_t size = 0;
+	FILE *to = open_memstream(&out, &size);
+
+	(void)state;
+	assert_non_null(to);
+	f.packs[0].fet = &fet;
+	assert_int_equal(status_build(&f, &json), 0);
+	assert_int_equal(client_print_status(json, to), 0);
+	assert_int_equal(fclose(to), 0);
+	assert_non_null(strstr(out, "charge held off: ; until it is given back\n"));
+}
+
 static void test_status_for_people(void **state)
 {
 	struct facts f = facts_of_one_good_pack();
@@ -394,6 +439,8 @@ int main(void)
 		cmocka_unit_test(test_the_largest_health_fits_the_protocol),
 		cmocka_unit_test(test_status_has_the_sample),
 		cmocka_unit_test(test_status_line),
+		cmocka_unit_test(test_no_word_silences_all_of_them),
+		cmocka_unit_test(test_a_lock_without_end),
 		cmocka_unit_test(test_status_for_people),
 	};
 

@@ -65,7 +65,7 @@ static void add(struct history *h, int64_t volt, uint64_t wall_sec, int64_t upti
 {
 	struct sample s = sample_of(volt, -1000 * volt);
 
-	assert_int_equal(history_add(h, &s, 5000, wall_sec, uptime_sec * 1000), 0);
+	assert_true(history_add(h, &s, 5000, wall_sec, uptime_sec * 1000) >= 0);
 }
 
 struct collected {
@@ -156,7 +156,7 @@ static void test_what_is_not_known_is_not_there(void **state)
 	assert_int_equal(history_add(h, &s, -1, NOON, 1000), 0);
 	p = seconds(h).first;
 	assert_int_equal(p.valid, 1 << HISTORY_CURRENT);
-	assert_int_equal(history_flush(h), 0);
+	assert_int_equal(history_flush(h), 1);
 	p = minutes(h, 0, UINT64_MAX).first;
 	assert_int_equal(p.valid, 1 << HISTORY_CURRENT);
 }
@@ -277,12 +277,12 @@ static void test_synced_every_ten_minutes_at_most(void **state)
 	syncs = 0;
 	for (int i = 0; i < 86400; i += 10) {
 		add(h, 40, NOON + (uint64_t)i, 100 + i);
-		assert_int_equal(history_tick(h, NOON + (uint64_t)i, 1000 * (100 + i)), 0);
+		assert_true(history_tick(h, NOON + (uint64_t)i, 1000 * (100 + i)) >= 0);
 	}
 	assert_true(syncs > 100);
 	assert_true(syncs <= 144);
 	syncs = 0;
-	assert_int_equal(history_flush(h), 0);
+	assert_int_equal(history_flush(h), 1);
 	assert_int_equal(history_flush(h), 0);
 	assert_int_equal(syncs, 1);
 }
@@ -294,9 +294,10 @@ static void test_silence_ends_a_minute_too(void **state)
 	add(h, 40, NOON, 1);
 	assert_int_equal(history_tick(h, NOON + 30, 31000), 0);
 	assert_int_equal(minutes(h, 0, UINT64_MAX).n, 0);
-	assert_int_equal(history_tick(h, NOON + 60, 61000), 0);
+	assert_int_equal(history_tick(h, NOON + 60, 61000), 1);
 	assert_int_equal(minutes(h, 0, UINT64_MAX).n, 1);
-	assert_int_equal(history_tick(h, NOON + 600, 601000), 0);
+	/* Nothing to write, but to sync. */
+	assert_int_equal(history_tick(h, NOON + 600, 601000), 1);
 	assert_int_equal(minutes(h, 0, UINT64_MAX).n, 1);
 }
 
@@ -314,7 +315,7 @@ static void test_a_file_that_is_not_ours(void **state)
 	assert_int_equal(error, 0);
 	assert_int_equal(size_of(s, "history.ring.damaged"), FILE_BYTES);
 	add(h, 40, NOON, 1);
-	assert_int_equal(history_flush(h), 0);
+	assert_int_equal(history_flush(h), 1);
 	assert_int_equal(minutes(h, 0, UINT64_MAX).n, 1);
 	(void)history_free(h);
 	scratch_text(s->dirfd, HISTORY_FILE, "short", 0640);

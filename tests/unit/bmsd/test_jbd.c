@@ -93,6 +93,7 @@ struct board {
 };
 
 struct fixture {
+	struct bytes late; /* what arrives before the first answer */
 	uint8_t *state;
 	struct link_errors errors;
 	struct sample sample;
@@ -140,6 +141,9 @@ static enum driver_step poll_board(struct fixture *f, const struct board *b)
 	enum driver_step step = DRIVER_SEND;
 	size_t size = driver_jbd.begin(f->state, request);
 
+	for (size_t i = 0; i < f->late.size; i++)
+		assert_int_equal(driver_jbd.rx(f->state, f->late.at[i], &f->errors), DRIVER_WAIT);
+	f->late.size = 0;
 	while (step == DRIVER_SEND) {
 		const struct bytes *answer = question(b, request, size);
 
@@ -581,11 +585,13 @@ static void test_commands_that_are_not_taken(void **state)
 	struct fixture *f = *state;
 
 	poll_switches(f, 3, false);
-	assert_int_equal(command(f, FET_CHARGE, false, FORCE_CHARGE, ""), DRIVER_FAILED);
 	assert_int_equal(command(f, FET_CHARGE, false, FORCE_CHARGE, "DD E1 80 00 FF 80 77"),
 			 DRIVER_FAILED);
+	assert_int_equal(command(f, FET_CHARGE, false, FORCE_CHARGE, ""), DRIVER_FAILED);
+	poll_switches(f, 3, false);
 	assert_int_equal(command(f, FET_CHARGE, false, FORCE_CHARGE, FORCE_CHARGE), DRIVER_FAILED);
 	assert_int_equal(f->errors.n[LINK_ERROR_ECHO], 1);
+	poll_switches(f, 3, false);
 	assert_int_equal(command(f, FET_CHARGE, false, FORCE_CHARGE, "DD E1 00 00 00 01 77"),
 			 DRIVER_FAILED);
 	/* None of them counts as forced. */
@@ -594,6 +600,92 @@ static void test_commands_that_are_not_taken(void **state)
 			 DRIVER_DONE);
 	/* And polls go on. */
 	poll_switches(f, 3, false);
+}
+
+static void test_a_lost_answer_to_a_command(void **state)
+{
+	struct fixture *f = *state;
+	uint8_t request[DRIVER_REQUEST_BYTES];
+
+	poll_switches(f, 3, false);
+	assert_int_equal(command(f, FET_DISCHARGE, false, FORCE_DISCHARGE, SWITCHES_TAKEN),
+			 DRIVER_DONE);
+	poll_switches(f, 1, true);
+	/* The board took it, and nobody heard so: only the next poll can tell. */
+	assert_int_equal(command(f, FET_CHARGE, false, FORCE_BOTH, ""), DRIVER_FAILED);
+	assert_int_equal(driver_jbd.set_fet(f->state, FET_DISCHARGE, true, request), -ENODATA);
+	poll_switches(f, 0, true);
+	assert_int_equal(command(f, FET_DISCHARGE, true, FORCE_CHARGE, SWITCHES_TAKEN),
+			 DRIVER_DONE);
+}
+
+static void test_what_others_locked_after_us_is_kept(void **state)
+{
+	struct fixture *f = *state;
+
+	poll_switches(f, 3, false);
+	assert_int_equal(command(f, FET_CHARGE, false, FORCE_CHARGE, SWITCHES_TAKEN), DRIVER_DONE);
+	poll_switches(f, 2, true);
+	assert_int_equal(command(f, FET_CHARGE, true, FORCE_NONE, SWITCHES_TAKEN), DRIVER_DONE);
+	poll_switches(f, 3, false);
+	/* An application of the maker's, say. */
+	poll_switches(f, 1, true);
+	assert_int_equal(command(f, FET_CHARGE, false, FORCE_BOTH, SWITCHES_TAKEN), DRIVER_DONE);
+}
+
+/* ---- answers that come too late ---- */
+
+static struct bytes and_then(struct bytes a, struct bytes b)
+{
+	return join(a.at, a.size, b);
+}
+
+static void test_a_late_answer_is_not_the_next_ones(void **state)
+{
+	/* Which polls are not answered in time: the basic half, the cells, both. */
+	static const struct {
+		bool basic, cells;
+		unsigned polls;
+	} table[] = { { true, false, 1 }, { false, true, 1 }, { true, true, 2 } };
+	struct fixture *f = *state;
+
+	for (size_t i = 0; i < ELEMENTSOF(table); i++) {
+		struct board b = board_of(SP04S034_MODEL, SP04S034_BASIC, SP04S034_CELLS), away = b;
+		static const uint8_t cells[] = { 0x0f, 0, 0x0f, 0, 0x0f, 0, 0x0f, 0 };
+		struct bytes none = {};
+
+		driver_jbd.init(f->state);
+		assert_int_equal(poll_board(f, &b), DRIVER_DONE);
+		away.basic = table[i].basic ? none : b.basic;
+		away.cells = table[i].cells ? none : b.cells;
+		for (unsigned n = 0; n < table[i].polls; n++)
+			assert_int_equal(poll_board(f, &away), DRIVER_FAILED);
+		f->late = and_then(table[i].basic ? b.basic : none,
+				   table[i].cells ? b.cells : none);
+		b.basic.at[4 + 1] -= 20;
+		b.basic = answer_of(JBD_BASIC, b.basic.at + 4, b.basic.at[3]);
+		b.cells = answer_of(JBD_CELLS, cells, sizeof cells);
+		assert_int_equal(poll_board(f, &b), DRIVER_DONE);
+		assert_int_equal(f->sample.voltage_uv, 15400000);
+		assert_int_equal(f->sample.cells_uv[0], 3840000);
+		/* And as ever from there on. */
+		assert_int_equal(poll_board(f, &b), DRIVER_DONE);
+	}
+}
+
+static void test_a_board_that_was_away_is_asked_as_ever(void **state)
+{
+	struct board b = board_of(SP04S034_MODEL, SP04S034_BASIC, SP04S034_CELLS), away = {};
+	struct fixture *f = *state;
+
+	for (unsigned n = 0; n < 12; n++) {
+		driver_jbd.init(f->state);
+		assert_int_equal(poll_board(f, &b), DRIVER_DONE);
+		for (unsigned i = 0; i < n; i++)
+			assert_int_equal(poll_board(f, &away), DRIVER_FAILED);
+		assert_int_equal(poll_board(f, &b), DRIVER_DONE);
+		assert_int_equal(f->sample.voltage_uv, 15600000);
+	}
 }
 
 static void test_protections_and_switches(void **state)
@@ -965,6 +1057,10 @@ int main(void)
 		TEST(test_a_switch_leaves_the_other_as_it_is),
 		TEST(test_what_the_board_keeps_off_itself_is_not_forced),
 		TEST(test_commands_that_are_not_taken),
+		TEST(test_a_lost_answer_to_a_command),
+		TEST(test_what_others_locked_after_us_is_kept),
+		TEST(test_a_late_answer_is_not_the_next_ones),
+		TEST(test_a_board_that_was_away_is_asked_as_ever),
 		TEST(test_complete_at_the_last_byte_and_never_before),
 		TEST(test_no_flipped_byte_gives_a_sample),
 		TEST(test_no_byte_too_many_or_too_few_gives_another_sample),

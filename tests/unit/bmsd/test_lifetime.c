@@ -108,8 +108,8 @@ static void test_a_gap_is_not_integrated(void **state)
 
 	(void)state;
 	lifetime_step(&l, &s, 5000, 3600000);
-	assert_int_equal(l.discharged_uah, 10000);
-	assert_int_equal(l.watched_sec, 10);
+	assert_int_equal(l.discharged_uah, 60000);
+	assert_int_equal(l.watched_sec, 60);
 }
 
 static void test_merge_takes_the_larger(void **state)

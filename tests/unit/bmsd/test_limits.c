@@ -152,8 +152,18 @@ static void test_a_break_starts_the_hold_anew(void **state)
 	/* A long step counts only what is after the hold, and never beyond what is allowed. */
 	v = step(l, &well, UNKNOWN_SOC, 2000);
 	assert_int_equal(v.discharge_current_max_ua, 10000000);
-	v = step(l, &well, UNKNOWN_SOC, UINT64_MAX / 2);
+	v = step(l, &well, UNKNOWN_SOC, 60000);
 	assert_int_equal(v.discharge_current_max_ua, 60000000);
+	/* Nobody looked for longer than that: it may have been low in between. */
+	(void)step(l, &low, UNKNOWN_SOC, 1000);
+	for (unsigned i = 0; i < 29; i++)
+		v = step(l, &well, UNKNOWN_SOC, 1000);
+	v = step(l, &well, UNKNOWN_SOC, UINT64_MAX / 2);
+	assert_int_equal(v.discharge_current_max_ua, 0);
+	v = step(l, &well, UNKNOWN_SOC, 30000);
+	assert_int_equal(v.discharge_current_max_ua, 0);
+	v = step(l, &well, UNKNOWN_SOC, 1000);
+	assert_int_equal(v.discharge_current_max_ua, 5000000);
 	(void)limits_free(l);
 }
 

@@ -183,6 +183,34 @@ static void test_discovery(void **state)
 	assert_int_equal(n, 3);
 }
 
+static int look_at_topic(const char *topic, const char *payload, void *userdata)
+{
+	unsigned *n = userdata;
+
+	(void)payload;
+	++*n;
+	assert_true(strlen(topic) < MQTT_TOPIC_BYTES);
+	assert_string_equal(topic + strlen(topic) - 7, "/config");
+	return 0;
+}
+
+static void test_the_longest_topics_are_whole(void **state)
+{
+	char prefix[129] = "", node[81] = "";
+	const struct mqtt_discovery d = {
+		.prefix = prefix, .topic = prefix, .node = node, .version = "B1"
+	};
+	_cleanup_json_ cJSON *pack = parse(status_text);
+	unsigned n = 0;
+
+	(void)state;
+	memset(prefix, 'p', sizeof prefix - 1);
+	memset(node, 'n', sizeof node - 1);
+	cJSON_SetNumberValue(cJSON_GetObjectItem(pack, "number"), 999);
+	assert_int_equal(mqtt_discover(&d, pack, look_at_topic, &n), 0);
+	assert_true(n > 25);
+}
+
 static void test_discovery_again_only_when_it_would_differ(void **state)
 {
 	struct mqtt_discovery d = {
@@ -224,7 +252,7 @@ static void test_configuration(void **state)
 	assert_string_equal(c->topic, "bmsd/gate-way--1-example");
 	assert_string_equal(c->discovery_prefix, "homeassistant");
 	assert_null(c->password);
-	scratch_text(s->dirfd, "secret", "a b\xc3\xa9\r\n", 0600);
+	scratch_text(s->dirfd, "secret", "a b\xc3\xa9\r\nthe broker in the cellar\n", 0600);
 	(void)snprintf(text, sizeof text,
 		       "[broker]\nhost=b\ntls=yes\nusername=u\npassword_file=%s/secret\n"
 		       "[publish]\ndiscovery_prefix=\n",
@@ -245,10 +273,12 @@ static void test_configuration_errors(void **state)
 		{ "[broker]\nhost=b\nnonsense=1\n", "nonsense" },
 		{ "[broker]\nhost=b\nclient_id=a/b\n", "client_id" },
 		{ "[broker]\nhost=b\ntls=yes\ncert_file=/a\n", "key_file" },
+		{ "[broker]\nhost=b\ntls=yes\nca_file=\n", "ca_file" },
 		{ "[broker]\nhost=b\ncert_file=/a\nkey_file=/b\n", "tls" },
 		{ "[broker]\nhost=b\npassword_file=/a\n", "username" },
 		{ "[broker]\nhost=b\n[publish]\ntopic=a/+/b\n", "topic" },
 		{ "[broker]\nhost=b\n[publish]\ntopic=/a\n", "topic" },
+		{ "[broker]\nhost=b\n[publish]\ntopic=a\xff\n", "topic" },
 		{ "[broker]\nhost=b\n[publish]\ndiscovery_prefix=a/#\n", "discovery_prefix" },
 	};
 
@@ -282,6 +312,7 @@ int main(void)
 		cmocka_unit_test(test_the_state_is_flat),
 		cmocka_unit_test(test_a_pack_without_number_has_no_topic),
 		cmocka_unit_test(test_discovery),
+		cmocka_unit_test(test_the_longest_topics_are_whole),
 		cmocka_unit_test(test_discovery_again_only_when_it_would_differ),
 		FILES(test_configuration),
 		FILES(test_configuration_errors),

@@ -107,6 +107,26 @@ static void test_three_failures_in_a_row_and_the_link_is_down(void **state)
 	assert_true(look(*state, 1).present);
 }
 
+/* The name of a device is any bytes, and is cut anywhere. */
+static void test_a_reason_can_be_said_everywhere(void **state)
+{
+	char reason[PACK_DETAIL_BYTES * 2];
+
+	for (size_t length = 1; length < sizeof reason - 1; length++) {
+		struct pack_view v;
+
+		for (size_t i = 0; i < length; i++)
+			reason[i] = "\xc3\xa9\x1b\xff/"[i % 5];
+		reason[length] = '\0';
+		pack_link_lost(*state, reason);
+		v = look(*state, 1000);
+		assert_int_equal(strlen(v.detail),
+				 length < sizeof v.detail ? length : sizeof v.detail - 1);
+		for (const char *at = v.detail; *at; at++)
+			assert_true(*at >= ' ' && *at <= '~');
+	}
+}
+
 static void test_a_refused_sample_keeps_the_link_and_the_older_sample(void **state)
 {
 	struct sample s = sample_of(72);
@@ -260,6 +280,7 @@ int main(void)
 		TEST(test_nothing_is_known_at_first),
 		TEST(test_a_sample_ages_into_unknown),
 		TEST(test_three_failures_in_a_row_and_the_link_is_down),
+		TEST(test_a_reason_can_be_said_everywhere),
 		TEST(test_a_refused_sample_keeps_the_link_and_the_older_sample),
 		TEST(test_a_pulled_cable_ends_the_sample_at_once),
 		TEST(test_error_rate_looks_back_over_recent_polls),

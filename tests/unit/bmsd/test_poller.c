@@ -9,6 +9,7 @@
 
 #include <arpa/inet.h>
 #include <fcntl.h>
+#include <netinet/tcp.h>
 #include <poll.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -42,7 +43,8 @@ struct fixture {
 	bool silent;
 	uint8_t written[4]; /* to the register of the switches */
 	size_t n_written;
-	uint8_t fets;
+	uint8_t fets, percent;
+	int16_t centiamperes;
 	int64_t answered_usec, pause_usec_min;
 	/* What came of it. */
 	struct pack *pack;
@@ -50,7 +52,8 @@ struct fixture {
 	size_t n_samples;
 	struct sample samples[MAX_SAMPLES];
 	uint64_t seen;
-	bool commanded;
+	bool commanded, ignores_commands;
+	enum fet commanded_fet;
 	int command_error;
 };
 
@@ -71,6 +74,7 @@ static int setup(void **state)
 	assert_non_null(mkdtemp(f->dir));
 	f->master = f->slave = f->listener = FD_NONE;
 	f->fets = 3;
+	f->percent = 80;
 	f->pause_usec_min = INT64_MAX;
 	assert_int_equal(sd_event_new(&f->event), 0);
 	*state = f;
@@ -105,14 +109,15 @@ static int teardown(void **state)
 /* Every answer to the question for the voltage tells another one. */
 static size_t answer_jbd(struct fixture *f, uint8_t *frame)
 {
-	uint8_t basic[JBD_BASIC_BYTES + 2] = {
-		0x06, 0x18, [19] = 80, [21] = 4, [22] = 1, 0x0b, 0x8b
-	};
+	uint8_t basic[JBD_BASIC_BYTES + 2] = { 0x06, 0x18, [21] = 4, [22] = 1, 0x0b, 0x8b };
 	static const uint8_t cells[] = { 0x0f, 0x45, 0x0f, 0x3d, 0x0f, 0x37, 0x0f, 0x3d };
 
 	switch (f->request[2]) {
 	case JBD_BASIC:
 		basic[1] = (uint8_t)(basic[1] + f->answers++);
+		basic[2] = (uint8_t)((uint16_t)f->centiamperes >> 8);
+		basic[3] = (uint8_t)(f->centiamperes & 0xff);
+		basic[19] = f->percent;
 		basic[20] = f->fets;
 		return jbd_build_answer(JBD_BASIC, 0, basic, sizeof basic, frame);
 	case JBD_CELLS: return jbd_build_answer(JBD_CELLS, 0, cells, sizeof cells, frame);
@@ -163,7 +168,7 @@ static void answer(struct fixture *f)
 	if (f->answered_usec && now - f->answered_usec < f->pause_usec_min)
 		f->pause_usec_min = now - f->answered_usec;
 	f->used = 0;
-	if (f->silent)
+	if (f->silent || (f->ignores_commands && f->request[1] == JBD_WRITE))
 		return;
 	size = f->request[0] == DALY_START ? answer_daly(f, frame) : answer_jbd(f, frame);
 	assert_int_equal(write(f->master, frame, size), (ssize_t)size);
@@ -336,22 +341,62 @@ static void test_devices_that_are_none(void **state)
 	assert_null(l);
 }
 
+static void test_what_the_line_was_set_to_before(void **state)
+{
+	struct fixture *f = *state;
+	struct link *l = NULL;
+	struct termios t;
+
+	open_terminal(f);
+	assert_int_equal(tcgetattr(f->slave, &t), 0);
+	t.c_iflag |= IXOFF | IXON | IXANY | INPCK | IGNPAR | ISTRIP | INLCR;
+	t.c_oflag |= OPOST | ONLCR;
+	t.c_lflag |= ECHO | ICANON;
+	t.c_cflag |= HUPCL | CSTOPB;
+	assert_int_equal(tcsetattr(f->slave, TCSANOW, &t), 0);
+	assert_int_equal(link_open(f->device, 9600, &l), 0);
+	assert_int_equal(tcgetattr(f->slave, &t), 0);
+	assert_int_equal(t.c_iflag, 0);
+	assert_int_equal(t.c_oflag & OPOST, 0);
+	assert_int_equal(t.c_lflag & (ECHO | ICANON | ISIG | IEXTEN), 0);
+	assert_int_equal(t.c_cflag & (HUPCL | CSTOPB | PARENB | CRTSCTS), 0);
+	assert_int_equal(t.c_cflag & (CLOCAL | CREAD | CSIZE), CLOCAL | CREAD | CS8);
+	(void)link_free(l);
+}
+
 /* ---- switching ---- */
 
-static void on_commanded(void *userdata, int error)
+static void on_commanded(void *userdata, enum fet fet, int error)
 {
 	struct fixture *f = userdata;
 
 	assert_false(f->commanded);
+	assert_int_equal(fet, f->commanded_fet);
 	f->commanded = true;
 	f->command_error = error;
 }
 
+static bool no_current_flows(void *userdata, enum fet fet, bool on, const struct sample *s)
+{
+	(void)userdata, (void)fet;
+	return on || s->current_ua == 0;
+}
+
+static int set_fet(struct fixture *f, enum fet fet, bool on)
+{
+	const struct poller_command c = {
+		.fet = fet, .on = on, .may = no_current_flows, .done = on_commanded, .userdata = f
+	};
+
+	f->commanded = false;
+	f->commanded_fet = fet;
+	return poller_set_fet(f->poller, &c);
+}
+
 static void command(struct fixture *f, enum fet fet, bool on)
 {
-	f->commanded = false;
-	assert_int_equal(poller_set_fet(f->poller, fet, on, on_commanded, f), 0);
-	assert_int_equal(poller_set_fet(f->poller, fet, on, on_commanded, f), -EBUSY);
+	assert_int_equal(set_fet(f, fet, on), 0);
+	assert_int_equal(set_fet(f, fet, on), -EBUSY);
 	run_until(f, f->commanded);
 }
 
@@ -362,7 +407,7 @@ static void test_a_switch_is_switched_between_polls(void **state)
 
 	open_terminal(f);
 	start(f, &driver_jbd, NULL);
-	assert_int_equal(poller_set_fet(f->poller, FET_CHARGE, false, on_commanded, f), -ENOTCONN);
+	assert_int_equal(set_fet(f, FET_CHARGE, false), -ENOTCONN);
 	run_until(f, f->n_samples == 1);
 	command(f, FET_CHARGE, false);
 	assert_int_equal(f->command_error, 0);
@@ -373,14 +418,42 @@ static void test_a_switch_is_switched_between_polls(void **state)
 	run_until(f, f->n_samples > before);
 	assert_false(f->samples[before].charge_fet);
 	assert_true(f->samples[before].discharge_fet);
-	f->silent = true;
+	f->ignores_commands = true;
 	command(f, FET_CHARGE, true);
 	assert_int_equal(f->command_error, -ETIMEDOUT);
-	f->commanded = false;
-	assert_int_equal(poller_set_fet(f->poller, FET_CHARGE, true, on_commanded, f), 0);
+	f->silent = true;
+	command(f, FET_CHARGE, true);
+	assert_int_equal(f->command_error, -EAGAIN);
+	assert_int_equal(set_fet(f, FET_CHARGE, true), 0);
 	hang_up(f);
 	run_until(f, f->commanded);
 	assert_int_equal(f->command_error, -ENOTCONN);
+}
+
+static void test_what_is_not_right_any_more_is_not_sent(void **state)
+{
+	struct fixture *f = *state;
+
+	open_terminal(f);
+	start(f, &driver_jbd, NULL);
+	run_until(f, f->n_samples == 1);
+	/* The latest sample knows nothing of it yet. */
+	f->centiamperes = -2000;
+	command(f, FET_DISCHARGE, false);
+	assert_int_equal(f->command_error, -EBUSY);
+	f->centiamperes = 0;
+	f->percent = 200;
+	command(f, FET_DISCHARGE, false);
+	assert_int_equal(f->command_error, -ENODATA);
+	assert_int_equal(f->n_written, 0);
+	f->percent = 80;
+	command(f, FET_DISCHARGE, false);
+	assert_int_equal(f->command_error, 0);
+	assert_int_equal(f->n_written, 1);
+	/* Giving back is right at any current. */
+	f->centiamperes = 500;
+	command(f, FET_DISCHARGE, true);
+	assert_int_equal(f->command_error, 0);
 }
 
 static void test_a_driver_that_cannot_switch(void **state)
@@ -389,8 +462,7 @@ static void test_a_driver_that_cannot_switch(void **state)
 
 	(void)snprintf(f->device, sizeof f->device, "%s", f->dir);
 	start(f, &driver_power_supply, NULL);
-	assert_int_equal(poller_set_fet(f->poller, FET_CHARGE, false, on_commanded, f),
-			 -EOPNOTSUPP);
+	assert_int_equal(set_fet(f, FET_CHARGE, false), -EOPNOTSUPP);
 }
 
 static void test_a_board_that_needs_quiet_gets_it(void **state)
@@ -428,6 +500,25 @@ static void test_a_line_behind_the_network(void **state)
 	run_until(f, strstr(look(f).detail, "refused"));
 	assert_false(look(f).line_open);
 	assert_false(poller_is_stuck(f->poller, clock_usec() / 1000));
+}
+
+static void test_what_was_sent_does_not_arrive_later(void **state)
+{
+	struct fixture *f = *state;
+	struct link *l = NULL;
+	struct linger linger = {};
+	unsigned unheard_msec = 0;
+	socklen_t size = sizeof linger;
+
+	listen_at_loopback(f);
+	assert_int_equal(link_open(f->device, 9600, &l), 0);
+	assert_int_equal(getsockopt(link_fd(l), SOL_SOCKET, SO_LINGER, &linger, &size), 0);
+	assert_true(linger.l_onoff && linger.l_linger == 0);
+	size = sizeof unheard_msec;
+	assert_int_equal(
+		getsockopt(link_fd(l), IPPROTO_TCP, TCP_USER_TIMEOUT, &unheard_msec, &size), 0);
+	assert_int_equal(unheard_msec, 5000);
+	(void)link_free(l);
 }
 
 static void test_addresses(void **state)
@@ -547,6 +638,7 @@ static void test_requests_find_their_answers(void **state)
 				      "{\"t_msec\":9,\"dir\":\"rx\",\"hex\":\"65\"}\n"
 				      "{\"t_msec\":10,\"dir\":\"rx\",\"hex\":\"6";
 	struct fixture *f = *state;
+	char blank[4096] = "";
 	struct link *l = NULL;
 
 	put(f, "session", session);
@@ -566,10 +658,41 @@ static void test_requests_find_their_answers(void **state)
 		give_and_take(l, "A", "e");
 		l = link_free(l);
 	}
+	/* No line is taken into memory but those that are records. */
+	memset(blank, ' ', sizeof blank - 1);
+	put(f, "session", blank);
+	assert_int_equal(link_open(f->device, 9600, &l), 0);
+	assert_int_equal(link_write(l, "A", 1), -EBADMSG);
+	l = link_free(l);
 	put(f, "session", "{\"t_msec\":0}\n{\"t_msec\":2,\"dir\":\"tx\",\"hex\":\"41\"}\n");
 	assert_int_equal(link_open(f->device, 9600, &l), 0);
 	assert_int_equal(link_write(l, "A", 1), -EBADMSG);
 	(void)link_free(l);
+}
+
+static void test_a_search_has_an_end(void **state)
+{
+	static const char other[] = "{\"t_msec\":1,\"dir\":\"tx\",\"hex\":\"42\"}\n";
+	static const char asked[] = "{\"t_msec\":2,\"dir\":\"tx\",\"hex\":\"41\"}\n";
+	static const unsigned counts[] = { 4000, 6000 };
+	char *session = malloc(6000 * sizeof other + sizeof asked);
+	struct fixture *f = *state;
+
+	assert_non_null(session);
+	(void)snprintf(f->device, sizeof f->device, "replay:%s/session", f->dir);
+	for (unsigned i = 0; i < ELEMENTSOF(counts); i++) {
+		struct link *l = NULL;
+		char *at = session;
+
+		for (unsigned n = 0; n < counts[i]; n++)
+			at = stpcpy(at, other);
+		(void)strcpy(at, asked);
+		put(f, "session", session);
+		assert_int_equal(link_open(f->device, 9600, &l), 0);
+		assert_int_equal(link_write(l, "A", 1), i == 0 ? 1 : -ENODATA);
+		(void)link_free(l);
+	}
+	free(session);
 }
 
 static void test_recordings_that_are_none(void **state)
@@ -618,6 +741,26 @@ static void test_a_directory_is_polled(void **state)
 	run_until(f, f->n_samples >= 2 && look(f).link_up);
 }
 
+/* Its directory is another one then, of the same name. */
+static void test_a_gauge_that_was_plugged_in_anew(void **state)
+{
+	struct fixture *f = *state;
+
+	(void)snprintf(f->device, sizeof f->device, "%s/gauge", f->dir);
+	assert_int_equal(mkdir(f->device, 0755), 0);
+	put(f, "gauge/type", "Battery\n");
+	put(f, "gauge/voltage_now", "12000000\n");
+	start(f, &driver_power_supply, NULL);
+	run_until(f, f->n_samples == 1);
+	assert_int_equal(fs_remove_tree(AT_FDCWD, f->device), 0);
+	run_until(f, !look(f).link_up);
+	assert_int_equal(mkdir(f->device, 0755), 0);
+	put(f, "gauge/type", "Battery\n");
+	put(f, "gauge/voltage_now", "11000000\n");
+	run_until(f, f->n_samples > 0 && f->samples[f->n_samples - 1].voltage_uv == 11000000);
+	assert_true(look(f).link_up);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -626,16 +769,21 @@ int main(void)
 		TEST(test_a_serial_line),
 		TEST(test_silence_and_a_line_that_is_opened_anew),
 		TEST(test_devices_that_are_none),
+		TEST(test_what_the_line_was_set_to_before),
 		TEST(test_a_switch_is_switched_between_polls),
+		TEST(test_what_is_not_right_any_more_is_not_sent),
 		TEST(test_a_driver_that_cannot_switch),
 		TEST(test_a_board_that_needs_quiet_gets_it),
 		TEST(test_a_line_behind_the_network),
+		TEST(test_what_was_sent_does_not_arrive_later),
 		TEST(test_addresses),
 		TEST(test_a_recording_gives_the_same_samples_again),
 		TEST(test_requests_find_their_answers),
+		TEST(test_a_search_has_an_end),
 		TEST(test_recordings_that_are_none),
 		TEST(test_a_directory_and_a_driver_must_fit),
 		TEST(test_a_directory_is_polled),
+		TEST(test_a_gauge_that_was_plugged_in_anew),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

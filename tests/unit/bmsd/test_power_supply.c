@@ -104,16 +104,26 @@ static void test_a_gauge_that_knows_little(void **state)
 	assert_int_equal(sample_check(&g.sample, &limits, reason), 0);
 }
 
-static void test_an_empty_directory_is_refused_by_the_gates(void **state)
+static void test_a_gauge_that_knows_nothing_is_refused_by_the_gates(void **state)
 {
 	const struct sample_limits limits = { 1000000, 5000000, 100000000, 0 };
 	char reason[SAMPLE_REASON_BYTES] = "";
 	struct gauge g;
 
+	put(state, "type", "Battery\n");
 	assert_int_equal(poll_gauge(state, &g), DRIVER_DONE);
 	assert_int_equal(g.sample.valid, 0);
 	assert_int_equal(g.sample.capacity_percent, -1);
 	assert_int_equal(sample_check(&g.sample, &limits, reason), -ERANGE);
+}
+
+/* What is left of one that was unplugged. */
+static void test_an_empty_directory_is_no_gauge(void **state)
+{
+	struct gauge g;
+
+	assert_int_equal(poll_gauge(state, &g), DRIVER_FAILED);
+	assert_int_equal(g.errors.n[LINK_ERROR_IO], 1);
 }
 
 static void test_garbage_is_unknown(void **state)
@@ -161,6 +171,24 @@ static void test_garbage_is_unknown(void **state)
 	put(state, "capacity", "-3\n");
 	assert_int_equal(poll_gauge(state, &g), DRIVER_DONE);
 	assert_true(g.sample.capacity_percent > 100);
+}
+
+static void test_charges_that_cannot_be(void **state)
+{
+	static const char *const names[] = { "charge_now", "charge_full", "charge_full_design" };
+	struct gauge g;
+
+	put(state, "voltage_now", "12000000\n");
+	for (size_t i = 0; i < ELEMENTSOF(names); i++)
+		put(state, names[i], i % 2 ? "-1\n" : "10000000001\n");
+	assert_int_equal(poll_gauge(state, &g), DRIVER_DONE);
+	assert_int_equal(g.sample.valid, 1u << SAMPLE_VOLTAGE);
+	assert_int_equal(g.errors.n[LINK_ERROR_MALFORMED], 3);
+	for (size_t i = 0; i < ELEMENTSOF(names); i++)
+		put(state, names[i], i % 2 ? "0\n" : "10000000000\n");
+	assert_int_equal(poll_gauge(state, &g), DRIVER_DONE);
+	assert_int_equal(g.sample.charge_uah, INT64_C(10000000000));
+	assert_int_equal(g.errors.n[LINK_ERROR_MALFORMED], 0);
 }
 
 static void test_long_values_and_odd_names(void **state)
@@ -281,8 +309,10 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(test_a_gauge_that_knows_everything),
 		TEST(test_a_gauge_that_knows_little),
-		TEST(test_an_empty_directory_is_refused_by_the_gates),
+		TEST(test_a_gauge_that_knows_nothing_is_refused_by_the_gates),
+		TEST(test_an_empty_directory_is_no_gauge),
 		TEST(test_garbage_is_unknown),
+		TEST(test_charges_that_cannot_be),
 		TEST(test_long_values_and_odd_names),
 		TEST(test_the_sign_is_that_of_the_status),
 		TEST(test_health_is_a_warning),

@@ -101,6 +101,33 @@ static void test_each_gate(void **state)
 	refused(&s, &limits, SAMPLE_GATE_TEMPERATURE, "the board says that it has 17 sensors");
 }
 
+static void test_a_pack_that_says_nothing_of_its_cells(void **state)
+{
+	struct sample s = { .valid = 1u << SAMPLE_VOLTAGE };
+	struct sample_limits own = limits;
+
+	(void)state;
+	own.cells = 4;
+	for (unsigned configured = 0; configured < 2; configured++) {
+		const struct sample_limits *l = configured ? &own : &limits;
+		int64_t least = l->cell_min_uv * (configured ? 4 : 1);
+		int64_t most = l->cell_max_uv * (configured ? 4 : SAMPLE_MAX_CELLS);
+
+		s.voltage_uv = least;
+		admitted(&s, l);
+		s.voltage_uv = most;
+		admitted(&s, l);
+		s.voltage_uv = most + 1;
+		refused(&s, l, SAMPLE_GATE_CELL_RANGE,
+			configured ? "the pack says 20000 mV, which is not of 4 cells"
+				   : "the pack says 160000 mV, which is not of 32 cells or less");
+		s.voltage_uv = least - 1;
+		refused(&s, l, SAMPLE_GATE_CELL_RANGE,
+			configured ? "the pack says 3999 mV, which is not of 4 cells"
+				   : "the pack says 999 mV, which is not of 32 cells or less");
+	}
+}
+
 static void test_unknown_fields_pass(void **state)
 {
 	struct sample s = { .valid = 1u << SAMPLE_CAPACITY, .capacity_percent = 50 };
@@ -247,6 +274,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_each_gate),
+		cmocka_unit_test(test_a_pack_that_says_nothing_of_its_cells),
 		cmocka_unit_test(test_unknown_fields_pass),
 		cmocka_unit_test(test_a_step_has_to_be_confirmed),
 		cmocka_unit_test(test_a_spike_is_forgotten),

@@ -9,6 +9,7 @@
 #include <cmocka.h>
 
 #include "bmsd/cells.h"
+#include "bmsd/client.h"
 #include "bmsd/commands.h"
 #include "bmsd/metrics.h"
 #include "bmsd/show.h"
@@ -199,6 +200,45 @@ static void test_answers_of_any_shape_are_drawn(void **state)
 	}
 }
 
+static void test_more_cells_than_there_can_be(void **state)
+{
+	const struct watch_screen screen = { .columns = 80, .rows = 24 };
+	_cleanup_json_ cJSON *status = status_of(1, 5000);
+	_cleanup_free_ char *text = NULL;
+	cJSON *pack = cJSON_GetArrayItem(cJSON_GetObjectItem(status, "packs"), 0);
+
+	(void)state;
+	assert_non_null(cJSON_AddNumberToObject(pack, "balancing", 4294967295.0));
+	assert_int_equal(watch_render(&screen, status, NULL, &text), 0);
+}
+
+/* ---- bmsd --status ---- */
+
+static void test_no_word_moves_the_cursor(void **state)
+{
+	static const char status[] =
+		"{\"version\":\"\\u001b[2J\",\"packs\":[{\"number\":0,\"driver\":\"\\u001b]0;"
+		"x\\u0007\","
+		"\"link\":\"\\u009b2J\",\"present\":true,\"model\":\"\\u001b[1m\",\"detail\":"
+		"\"\\u001b[1m\","
+		"\"protections\":[\"\\u001b[1m\"],\"limits\":{\"charge_reason\":\"\\u001b[1m\"},"
+		"\"fet_locks\":[{\"which\":\"\\u001b[1m\",\"reason\":\"\\u001b[1m\"}],"
+		"\"estimate\":{\"soh_source\":\"\\u001b[1m\"},"
+		"\"alarms\":[{\"name\":\"\\u001b[1m\",\"level\":\"\\u007f\"}]}],"
+		"\"events\":[{\"event\":\"\\u001b[1m\",\"detail\":\"\\u001b[1m\"}]}";
+	_cleanup_free_ char *text = NULL;
+	size_t size = 0;
+	FILE *to = open_memstream(&text, &size);
+
+	(void)state;
+	assert_non_null(to);
+	assert_int_equal(client_print_status(status, to), 0);
+	assert_int_equal(fclose(to), 0);
+	assert_true(size > 100);
+	for (size_t i = 0; i < size; i++)
+		assert_true(text[i] == '\n' || (text[i] >= ' ' && text[i] <= '~'));
+}
+
 /* ---- words ---- */
 
 static void test_durations(void **state)
@@ -232,6 +272,8 @@ int main(void)
 		cmocka_unit_test(test_every_screen_fits),
 		cmocka_unit_test(test_a_daemon_that_does_not_answer),
 		cmocka_unit_test(test_answers_of_any_shape_are_drawn),
+		cmocka_unit_test(test_more_cells_than_there_can_be),
+		cmocka_unit_test(test_no_word_moves_the_cursor),
 		cmocka_unit_test(test_durations),
 	};
 

@@ -29,6 +29,16 @@ int __wrap_fs_write_file_atomic(int dirfd, const char *name, const void *bytes, 
 	return __real_fs_write_file_atomic(dirfd, name, bytes, size, mode);
 }
 
+static int mkdir_error;
+
+int __real_mkdirat(int dirfd, const char *name, mode_t mode);
+int __wrap_mkdirat(int dirfd, const char *name, mode_t mode);
+int __wrap_mkdirat(int dirfd, const char *name, mode_t mode)
+{
+	errno = mkdir_error;
+	return mkdir_error ? -1 : __real_mkdirat(dirfd, name, mode);
+}
+
 static struct state *open_state(const struct scratch *s)
 {
 	struct state *state = NULL;
@@ -299,6 +309,7 @@ static void test_hostile_slots(void **state)
 		"{\"sequence\":1,\"sequence\":2}",
 		"{\"sequence\":1.5}",
 		"{\"sequence\":9007199254740993}",
+		"{\"sequence\":4503599627370497}",
 		"{\"sequence\":\"1\"}",
 		"\"x\"",
 	};
@@ -344,7 +355,60 @@ static void test_an_oversized_slot_is_damaged(void **state)
 	assert_int_equal(fs_mkdir_p(scratch->dirfd, "packs/0/state.b", 0755), 0);
 	s = open_state(scratch);
 	assert_int_equal(look(s).damaged, 2);
+	/* Neither is in the way, nor lost. */
+	assert_true(exists(scratch, "packs/0/state.a.damaged"));
+	assert_true(exists(scratch, "packs/0/state.b.damaged"));
+	save(s, 50, 1);
+	save(s, 51, 2);
 	(void)state_free(s);
+	s = open_state(scratch);
+	assert_int_equal(look(s).damaged, 0);
+	assert_int_equal(look(s).soc_percent, 51);
+	(void)state_free(s);
+}
+
+/* What cannot be copied is kept itself. */
+static void test_no_room_to_keep_what_is_damaged(void **state)
+{
+	struct scratch *scratch = *state;
+	_cleanup_free_ char *kept = NULL;
+	struct state *s;
+	size_t size = 0;
+
+	scratch_text(scratch->dirfd, "packs/0/state.a", "junk", 0640);
+	write_error = -ENOSPC;
+	s = open_state(scratch);
+	write_error = 0;
+	assert_int_equal(look(s).damaged, 1);
+	save(s, 50, 1);
+	(void)state_free(s);
+	kept = read_text(scratch, "packs/0/state.a.damaged", &size);
+	assert_string_equal(kept, "junk");
+}
+
+static void test_no_room_for_the_directory(void **state)
+{
+	static const int errors[] = { ENOSPC, EROFS, EDQUOT };
+	struct sample sample = sample_of("BOARD", 13, 60);
+	struct state *s = NULL;
+
+	for (size_t i = 0; i < ELEMENTSOF(errors); i++) {
+		mkdir_error = errors[i];
+		s = open_state(*state);
+		assert_true(state_dirfd(s) < 0);
+		assert_false(state_note(s, &sample));
+		assert_int_equal(save_at(s, 1), -errors[i]);
+		if (i < 2)
+			(void)state_free(s);
+	}
+	mkdir_error = 0;
+	assert_int_equal(save_at(s, 2), 1);
+	(void)state_free(s);
+	s = open_state(*state);
+	assert_int_equal(look(s).soc_percent, 60);
+	(void)state_free(s);
+	mkdir_error = EACCES;
+	assert_int_equal(state_open(((struct scratch *)*state)->dirfd, "packs/1", &s), -EACCES);
 }
 
 static void test_a_failed_save_is_tried_again(void **state)
@@ -391,6 +455,64 @@ static void test_another_board_starts_anew(void **state)
 	(void)state_free(s);
 }
 
+/* Two packs that take turns: each goes on where it was, over restarts too. */
+static void test_a_board_that_comes_back(void **state)
+{
+	struct sample one = sample_of("BOARD", 13, 60), two = sample_of("BOARD", 13, 30);
+	struct state *s = open_state(*state);
+
+	(void)strcpy(one.manufactured, "2018-04-17");
+	(void)strcpy(two.manufactured, "2021-01-05");
+	assert_false(state_note(s, &one));
+	state_keep(s)->lifetime.watched_sec = 1111;
+	assert_int_equal(save_at(s, 1), 1);
+	assert_true(state_is_of_other(s, &two));
+	assert_true(state_note(s, &two));
+	assert_int_equal(state_kept(s)->lifetime.watched_sec, 0);
+	state_keep(s)->lifetime.watched_sec = 22;
+	state_keep(s)->event_sequence = 7;
+	/* Before it was saved. */
+	assert_true(state_note(s, &one));
+	assert_int_equal(state_kept(s)->lifetime.watched_sec, 1111);
+	assert_int_equal(state_kept(s)->event_sequence, 7);
+	assert_int_equal(look(s).samples_total, 2);
+	assert_int_equal(save_at(s, 2), 1);
+	(void)state_free(s);
+	s = open_state(*state);
+	assert_true(state_note(s, &two));
+	assert_int_equal(state_kept(s)->lifetime.watched_sec, 22);
+	assert_int_equal(save_at(s, 3), 1);
+	(void)state_free(s);
+	s = open_state(*state);
+	assert_false(state_is_of_other(s, &two));
+	assert_true(state_note(s, &one));
+	assert_int_equal(state_kept(s)->lifetime.watched_sec, 1111);
+	(void)state_free(s);
+}
+
+/* Of three in a row, what had been kept is not given up for what was there for a moment. */
+static void test_a_board_in_between(void **state)
+{
+	struct sample one = sample_of("ONE", 13, 60), two = sample_of("TWO", 13, 30);
+	struct sample three = sample_of("THREE", 13, 30);
+	struct state *s = open_state(*state);
+
+	assert_false(state_note(s, &one));
+	state_keep(s)->lifetime.watched_sec = 1111;
+	assert_true(state_note(s, &two));
+	assert_true(state_note(s, &three));
+	assert_int_equal(save_at(s, 3), 1);
+	assert_true(state_note(s, &one));
+	assert_int_equal(state_kept(s)->lifetime.watched_sec, 1111);
+	/* Nobody knows who comes next, and what was is kept. */
+	state_forget(s);
+	assert_int_equal(state_kept(s)->lifetime.watched_sec, 0);
+	assert_false(state_note(s, &two));
+	assert_true(state_note(s, &one));
+	assert_int_equal(state_kept(s)->lifetime.watched_sec, 1111);
+	(void)state_free(s);
+}
+
 static void test_a_directory_that_cannot_be_made(void **state)
 {
 	struct scratch *scratch = *state;
@@ -403,7 +525,7 @@ static void test_a_directory_that_cannot_be_made(void **state)
 
 static int setup(void **state)
 {
-	write_error = 0;
+	write_error = mkdir_error = 0;
 	count_only = false;
 	return scratch_setup(state);
 }
@@ -424,8 +546,12 @@ int main(void)
 		TEST(test_hostile_slots),
 		TEST(test_members_of_wrong_type_are_unknown),
 		TEST(test_an_oversized_slot_is_damaged),
+		TEST(test_no_room_to_keep_what_is_damaged),
+		TEST(test_no_room_for_the_directory),
 		TEST(test_a_failed_save_is_tried_again),
 		TEST(test_another_board_starts_anew),
+		TEST(test_a_board_that_comes_back),
+		TEST(test_a_board_in_between),
 		TEST(test_a_directory_that_cannot_be_made),
 	};
 
