@@ -95,9 +95,9 @@ const struct state_kept *state_kept(const struct state *s);
 /* The same, to be changed; goes with the next save. */
 struct state_kept *state_keep(struct state *s);
 
-/* How long ago the sections were saved: by the time since boot if it was this boot, else by the wall clock;
- * -1: nobody knows. A clock that says that hardly more than the uptime has passed may have been set to the
- * time of the last save, as is done where no battery keeps it going: nobody knows then. */
+/* How long ago the sections were saved: by the time since boot if it was this boot, else by the wall
+ * clock; -1: nobody knows. A clock that says that hardly more than the uptime has passed may have been
+ * set to the time of the last save, as is done where no battery keeps it going: nobody knows then. */
 int64_t state_elapsed_msec(const struct state *s, const struct state_stamp *now);
 
 /* Would state_save() write? */

@@ -41,8 +41,7 @@ struct state {
 	char manufactured[SAMPLE_DATE_BYTES];
 	char boot_id[STATE_BOOT_ID_BYTES]; /* of the last save */
 	uint64_t saved_boottime_msec;
-	uint64_t
-		sections_sec; /* their last save; an older release that came back saves without them */
+	uint64_t sections_sec; /* their last save; an older release saves without them */
 	bool has_daily;
 	uint64_t daily_day; /* since 1970 */
 	struct state_kept kept;

@@ -25,7 +25,8 @@ health() {
   busctl --address="$DBUS_SYSTEM_BUS_ADDRESS" --json=short call org.bmsgateway.Battery1 /org/bmsgateway/Battery1 \
     org.bmsgateway.Battery1 Health | jq -r '.data[0]'
 }
-health_is() { health | jq -e "$1"; }
+# jq takes no answer for a good one.
+health_is() { health | jq -es "length == 1 and (.[0] | $1)"; }
 after() { UPDATERD_PHASE=after UPDATERD_VERSION=$version "$BIN/bmsd" --probe; }
 # Some more than the total it comes with.
 sampled() { wait_for 10 health_is ".packs[0].present and .packs[0].state.samples_total > $1 + 6"; }
@@ -49,7 +50,7 @@ check "from the board" health_is '.packs[0].soc_source == "board"'
 
 # What the first release asks of a newer one's answer, should it be asked to judge it.
 UPDATERD_PHASE=before "$BIN/bmsd" --probe >"$TMP/baseline"
-check "the first release can read the answer" jq -e '
+check "the first release can read the answer" jq -es '.[0] |
   (.version | type == "string") and (.ready | type == "boolean") and (.update_ok | type == "boolean")
   and (.update_reasons | type == "array") and (.packs[0] | (.name == "0") and (.link == "up") and .present
   and (.model == "FRONT") and (.cells == 13) and (.error_rate_permille >= 0) and (.recent_polls > 0)
@@ -60,9 +61,9 @@ check "stop" stop bmsd
 
 check "the first release reads our state" first_bmsd read "$slots"
 first_bmsd read "$slots" >"$TMP/ours.json"
-check "with all that it knew" jq -e '.soc_percent == 62 and .charge_uah > 24700000 and .samples_total > 60
+check "with all that it knew" jq -es '.[0] | .soc_percent == 62 and .charge_uah > 24700000 and .samples_total > 60
   and .identity.model == "FRONT" and .identity.cells == 13 and .cycles == 100' "$TMP/ours.json"
-check "and what it did not" jq -e '.estimator.valid and .lifetime.discharged_uah > 0 and .event_sequence > 0' "$TMP/ours.json"
+check "and what it did not" jq -es '.[0] | .estimator.valid and .lifetime.discharged_uah > 0 and .event_sequence > 0' "$TMP/ours.json"
 # It runs for half an hour, in which 1 % is ridden.
 stop board0
 check "half an hour passes" first_bmsd age "$slots" 1800

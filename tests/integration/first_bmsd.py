@@ -84,8 +84,8 @@ def run(directory, samples, soc_percent, charge_uah):
 def age(directory, sec):
     for name in SLOTS:
         members = read_slot(f"{directory}/{name}")
-        if "boottime_msec" not in members:  # by the first release
-            continue
+        if "boottime_msec" not in members:
+            continue  # its own, from before
         sec = min(sec, members["boottime_msec"] // 1000)
         members["boottime_msec"] -= sec * 1000
         write_slot(f"{directory}/{name}", members)

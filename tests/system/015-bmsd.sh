@@ -123,8 +123,9 @@ mqtt_is() { [[ $(gw systemctl show -p "$1" --value "$MQTT") == "$2" ]]; }
 printf '[broker]\nhost=127.0.0.1\n[publish]\ntopic=gw\ninterval_msec=500\n' >"$GW_ROOT/etc/bmsd/mqtt.conf"
 check "bmsd-mqtt is enabled" gw systemctl enable --now "$MQTT"
 check "and tells the broker" within 10 online
-check "of one pack" jq -e '.cell_voltages_uv | length == 13' <(retained gw/pack0/state)
-check "and the other" jq -e '.cell_voltages_uv | length == 16' <(retained gw/pack1/state)
+cells_at_broker() { [[ $(retained "gw/pack$1/state" | jq '.cell_voltages_uv | length') == "$2" ]]; }
+check "of one pack" cells_at_broker 0 13
+check "and the other" cells_at_broker 1 16
 pid=$(pid_of "$MQTT")
 gw systemctl restart bmsd.service
 replaced() { mqtt_is ActiveState active && [[ $(pid_of "$MQTT") != "$pid" ]]; }
