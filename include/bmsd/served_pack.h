@@ -26,6 +26,7 @@ struct served_shared {
 	const struct bmsd_conf *conf;
 	sd_event *event;
 	int state_dirfd;
+	int running_dirfd; /* in memory, for what outlives bmsd but not the machine; negative: none */
 	struct events *events; /* from served_pack_start() on; NULL: there is no log */
 	bool events_failure_said;
 	char boot_id[STATE_BOOT_ID_BYTES];

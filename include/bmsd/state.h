@@ -14,6 +14,14 @@
  * mean something else gets another name. A section with a number that cannot be is not believed, as
  * if it were not there, and that is said.
  *
+ * Between saves the same members go to state.running in a directory in memory, if there is one, with the
+ * CRC-32 of the save that they go on from before the number of bytes:
+ *
+ *	bmsd-running 1 <CRC-32 of that JSON> <bytes of the JSON> <CRC-32 of the JSON>\n
+ *
+ * so that killing bmsd takes no more than was noted since, and the flash is not worn. What does not go on
+ * from the very save that is on disk, since an older release saved meanwhile, does not count.
+ *
  * Once a day the same bytes go to state.daily too: counters that only grow never come back as less than
  * there, whatever happened to the two files, and if both are lost, what was learned comes from it.
  */
@@ -40,6 +48,7 @@ struct state_view {
 	bool on_disk;		       /* restored, or saved since */
 	int damaged;		       /* files that were set aside at start: 0, 1, 2 */
 	bool copy_used;		       /* counters came back from state.daily */
+	bool running_used;	       /* what was noted after the last save came back */
 	const char *refused;	       /* the first member that was not believed; NULL: none */
 	int soc_percent;	       /* the board's; -1 unknown */
 	int soc_restored_percent;      /* what the start found; -1 nothing */
@@ -109,6 +118,12 @@ bool state_is_due(const struct state *s, uint64_t since_save_msec, uint64_t inte
 /* Writes if anything was noted since the last save. 1 written, 0 nothing to do. On failure the next
  * call tries again. */
 _must_check_ int state_save(struct state *s, const struct state_stamp *stamp);
+
+/* Where it is kept between saves: the directory of its name below dirfd is made, and what is there taken
+ * over (1) if it goes on from what was restored. Before anything is noted. -errno: saves alone keep it. */
+_must_check_ int state_keep_running(struct state *s, int dirfd);
+/* What state_save() would write, there. 0 also if there is nothing to write, or nowhere. */
+_must_check_ int state_save_running(struct state *s, const struct state_stamp *stamp);
 
 void state_look(const struct state *s, struct state_view *ret);
 

@@ -2,8 +2,11 @@
 #include "bmsd/daemon.h"
 
 #include <fcntl.h>
+#include <linux/magic.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/vfs.h>
 #include <systemd/sd-daemon.h>
 #include <systemd/sd-event.h>
 #include <systemd/sd-id128.h>
@@ -247,6 +250,26 @@ static int open_state_dir(struct daemon *d)
 	return 0;
 }
 
+/* Of systemd's RuntimeDirectory=. Only in memory: what is written there is written each second. */
+static void open_running_dir(struct daemon *d)
+{
+	const char *path = getenv("RUNTIME_DIRECTORY");
+	_cleanup_close_ int fd = FD_NONE;
+	struct statfs fs;
+
+	if (!path)
+		return;
+	fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (fd < 0 || fstatfs(fd, &fs) < 0) {
+		log_warning("runtime directory '%s': %s", path, strerror(errno));
+		return;
+	}
+	if (fs.f_type != TMPFS_MAGIC && fs.f_type != RAMFS_MAGIC)
+		log_warning("runtime directory '%s' is not in memory: not used", path);
+	else
+		d->shared.running_dirfd = TAKE_FD(fd);
+}
+
 static void on_changed(void *userdata)
 {
 	struct daemon *d = userdata;
@@ -373,6 +396,7 @@ static int start(struct daemon *d)
 	r = open_state_dir(d);
 	if (r < 0)
 		return r;
+	open_running_dir(d);
 	r = sd_event_default(&d->event);
 	if (r < 0)
 		return r;
@@ -401,11 +425,14 @@ static void stop(struct daemon *d)
 	(void)events_free(d->events);
 	sd_event_unref(d->event);
 	close_fd(&d->shared.state_dirfd);
+	close_fd(&d->shared.running_dirfd);
 }
 
 int daemon_run(const struct bmsd_conf *conf)
 {
-	_cleanup_(stop) struct daemon d = { .conf = conf, .shared.state_dirfd = FD_NONE };
+	_cleanup_(stop) struct daemon d = {
+		.conf = conf, .shared = { .state_dirfd = FD_NONE, .running_dirfd = FD_NONE }
+	};
 	uint64_t sequence = 0;
 	int r;
 

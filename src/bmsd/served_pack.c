@@ -14,6 +14,7 @@
 #define JUDGE_MSEC		1000
 /* An alarm that comes and goes may not write more often than this. */
 #define URGENT_SAVE_MSEC	1000
+#define RUNNING_SAVE_MSEC	900 /* each sample, of one a second */
 /* Nor more of them than a burst, and then one each so often: the log has its events all the same. */
 #define URGENT_SAVES		20
 #define URGENT_REFILL_MSEC	60000
@@ -95,18 +96,25 @@ static void note_age(struct served_pack *p, const struct state_stamp *stamp)
 		m->age_msec += since_msec;
 }
 
-static int save(struct served_pack *p)
+/* All that others have of the state into it. */
+static void gather(struct served_pack *p, const struct state_stamp *stamp)
 {
-	struct state_stamp stamp = served_shared_stamp(p->shared);
 	struct events *events = p->shared->events;
-	int r;
 
 	if (events && state_kept(p->state)->event_sequence != events_added(events))
 		state_keep(p->state)->event_sequence = events_added(events);
 	/* Leases run without samples too. */
 	if (p->fet.memory.locks[FET_CHARGE].locked || p->fet.memory.locks[FET_DISCHARGE].locked)
 		keep_fet(p);
-	note_age(p, &stamp);
+	note_age(p, stamp);
+}
+
+static int save(struct served_pack *p)
+{
+	struct state_stamp stamp = served_shared_stamp(p->shared);
+	int r;
+
+	gather(p, &stamp);
 	p->saved_msec = served_shared_msec(p->shared);
 	p->save_now = false;
 	r = state_save(p->state, &stamp);
@@ -140,6 +148,21 @@ static void save_if_due(struct served_pack *p, int64_t now_msec)
 	if (state_is_due(p->state, (uint64_t)since_msec, interval_msec) ||
 	    (p->save_now && since_msec >= URGENT_SAVE_MSEC && may_save_at_once(p, now_msec)))
 		(void)!save(p);
+}
+
+/* What killing bmsd must not take, though it is not worth a write to flash. */
+static void save_running(struct served_pack *p, int64_t now_msec)
+{
+	struct state_stamp stamp = served_shared_stamp(p->shared);
+	int r;
+
+	if (!p->resumed || now_msec - p->running_msec < RUNNING_SAVE_MSEC)
+		return;
+	p->running_msec = now_msec;
+	gather(p, &stamp);
+	r = state_save_running(p->state, &stamp);
+	if (r < 0)
+		log_debug("pack %u: not kept in memory: %s", p->conf->number, strerror(-r));
 }
 
 int served_pack_flush(struct served_pack *p)
@@ -342,6 +365,7 @@ static void on_changed(void *userdata)
 	}
 	tell_link(p, &v);
 	save_if_due(p, now_msec);
+	save_running(p, now_msec);
 	p->shared->changed(p->shared->userdata);
 }
 
@@ -479,6 +503,14 @@ static int open_kept(struct served_pack *p)
 		log_error("state of pack %u in '%s/%s': %s", p->conf->number,
 			  p->shared->conf->state_dir, name, strerror(-r));
 		return r;
+	}
+	if (p->shared->running_dirfd >= 0) {
+		r = state_keep_running(p->state, p->shared->running_dirfd);
+		if (r == -ENOMEM)
+			return r;
+		if (r < 0)
+			log_warning("pack %u: its state is not kept in memory between saves: %s",
+				    p->conf->number, strerror(-r));
 	}
 	r = history_open(state_dirfd(p->state), &p->history, &damaged, &error);
 	if (r < 0)

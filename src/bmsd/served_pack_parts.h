@@ -46,6 +46,7 @@ struct served_pack {
 	int64_t ticked_msec;
 	int64_t saved_msec;   /* the last attempt */
 	int64_t written_msec; /* the last success; -1: never */
+	int64_t running_msec; /* the last time in memory */
 	struct said said;
 };
 

@@ -18,6 +18,7 @@
 #define SEQUENCE_MAX	    (UINT64_C(1) << 52) /* so that there is always a next one */
 #define DAILY_FILE	    "state.daily"
 #define REPLACED_FILE	    "state.replaced"
+#define RUNNING_FILE	    "state.running"
 #define DAY_SEC		    86400
 #define IDLE_SAVE_MSEC	    600000
 /* Below this charge (15 %) what is left matters more: four saves in the place of one. */
@@ -46,19 +47,27 @@ struct state {
 	uint64_t daily_day; /* since 1970 */
 	struct state_kept kept;
 	uint64_t saved_charge_uah; /* kept.estimator's */
+	uint32_t saved_crc;	   /* of the JSON that is on disk, if any is */
+	int runningfd;
 	struct state_view view;
 };
 
-static size_t make_header(const char *json, size_t size, char *ret)
+/* base: of what is noted between saves, the CRC-32 of the save that it goes on from; else NULL. */
+static size_t make_header(const char *json, size_t size, const uint32_t *base, char *ret)
 {
-	int n = snprintf(ret, HEADER_BYTES, "bmsd-state 1 %zu %08" PRIx32 "\n", size,
-			 crc32_update(0, json, size));
+	uint32_t crc = crc32_update(0, json, size);
+	int n;
 
+	if (base)
+		n = snprintf(ret, HEADER_BYTES, "bmsd-running 1 %08" PRIx32 " %zu %08" PRIx32 "\n",
+			     *base, size, crc);
+	else
+		n = snprintf(ret, HEADER_BYTES, "bmsd-state 1 %zu %08" PRIx32 "\n", size, crc);
 	return (size_t)n;
 }
 
 /* The JSON inside a file's bytes, or NULL: the header is made again and compared, not read. */
-static const char *find_json(const char *bytes, size_t size, size_t *ret_size)
+static const char *find_json(const char *bytes, size_t size, const uint32_t *base, size_t *ret_size)
 {
 	char header[HEADER_BYTES];
 	const char *json = memchr(bytes, '\n', size);
@@ -71,7 +80,7 @@ static const char *find_json(const char *bytes, size_t size, size_t *ret_size)
 	if (json_size < 2 || json[json_size - 1] != '\n')
 		return NULL;
 	json_size--;
-	header_size = make_header(json, json_size, header);
+	header_size = make_header(json, json_size, base, header);
 	if (header_size != (size_t)(json - bytes) || memcmp(header, bytes, header_size) != 0)
 		return NULL;
 	*ret_size = json_size;
@@ -79,8 +88,8 @@ static const char *find_json(const char *bytes, size_t size, size_t *ret_size)
 }
 
 /* 0, -ENOENT, -EBADMSG; other errors are of the disk. ret_bytes also on -EBADMSG where possible. */
-static int read_slot(int dirfd, const char *name, cJSON **ret, uint64_t *ret_sequence,
-		     char **ret_bytes, size_t *ret_size)
+static int read_slot(int dirfd, const char *name, const uint32_t *base, cJSON **ret,
+		     uint64_t *ret_sequence, char **ret_bytes, size_t *ret_size)
 {
 	static const struct json_limits limits = { .max_bytes = STATE_MAX_BYTES };
 	_cleanup_json_ cJSON *json = NULL;
@@ -94,7 +103,7 @@ static int read_slot(int dirfd, const char *name, cJSON **ret, uint64_t *ret_seq
 		return -EBADMSG;
 	if (r < 0)
 		return r;
-	text = find_json(*ret_bytes, *ret_size, &text_size);
+	text = find_json(*ret_bytes, *ret_size, base, &text_size);
 	if (!text)
 		return -EBADMSG;
 	r = json_parse(text, text_size, &limits, &json, NULL);
@@ -129,10 +138,11 @@ static int load_slot(struct state *s, int slot)
 	_cleanup_free_ char *bytes = NULL;
 	_cleanup_json_ cJSON *json = NULL;
 	uint64_t sequence = 0;
-	size_t size = 0;
+	size_t size = 0, text_size = 0;
+	const char *text;
 	int r;
 
-	r = read_slot(s->dirfd, slot_names[slot], &json, &sequence, &bytes, &size);
+	r = read_slot(s->dirfd, slot_names[slot], NULL, &json, &sequence, &bytes, &size);
 	if (r == -ENOMEM)
 		return r;
 	if (r < 0 && r != -ENOENT)
@@ -143,6 +153,8 @@ static int load_slot(struct state *s, int slot)
 	s->members = TAKE_PTR(json);
 	s->sequence = sequence;
 	s->next_slot = 1 - slot;
+	text = find_json(bytes, size, NULL, &text_size);
+	s->saved_crc = crc32_update(0, text, text_size);
 	return 0;
 }
 
@@ -267,7 +279,7 @@ static int load_daily(struct state *s, bool lost)
 	size_t size = 0;
 	int r;
 
-	r = read_slot(s->dirfd, DAILY_FILE, &daily, &sequence, &bytes, &size);
+	r = read_slot(s->dirfd, DAILY_FILE, NULL, &daily, &sequence, &bytes, &size);
 	if (r < 0)
 		return r == -ENOMEM ? r : 0;
 	s->has_daily = true;
@@ -325,7 +337,7 @@ int state_open(int dirfd, const char *name, struct state **ret)
 
 	if (!s)
 		return -ENOMEM;
-	s->dirfd = s->parentfd = FD_NONE;
+	s->dirfd = s->parentfd = s->runningfd = FD_NONE;
 	s->view.soc_percent = s->view.soc_restored_percent = -1;
 	s->view.soc_restored_centipercent = -1;
 	s->parentfd = fs_open_beneath(dirfd, ".", O_RDONLY | O_DIRECTORY, 0);
@@ -349,6 +361,7 @@ struct state *state_free(struct state *s)
 		return NULL;
 	close_fd(&s->dirfd);
 	close_fd(&s->parentfd);
+	close_fd(&s->runningfd);
 	free(s->name);
 	cJSON_Delete(s->members);
 	free(s->replaced);
@@ -409,7 +422,7 @@ static cJSON *find_replaced(struct state *s, const struct sample *sample)
 		return TAKE_PTR(pending);
 	}
 	if (s->dirfd >= 0 &&
-	    read_slot(s->dirfd, REPLACED_FILE, &kept, &sequence, &bytes, &size) == 0 &&
+	    read_slot(s->dirfd, REPLACED_FILE, NULL, &kept, &sequence, &bytes, &size) == 0 &&
 	    is_of(kept, sample))
 		return TAKE_PTR(kept);
 	return NULL;
@@ -547,13 +560,13 @@ static bool put_members(struct state *s, const struct state_stamp *stamp)
 	       state_put_string(m, "writer", stamp->writer) && state_sections_write(m, &s->kept);
 }
 
-static int write_text(const struct state *s, const char *name, const char *json)
+static int write_text(int dirfd, const char *name, const uint32_t *base, const char *json)
 {
 	_cleanup_free_ char *bytes = NULL;
 	char header[HEADER_BYTES];
 	size_t size = strlen(json), header_size;
 
-	header_size = make_header(json, size, header);
+	header_size = make_header(json, size, base, header);
 	if (header_size + size + 1 > STATE_MAX_BYTES)
 		return -EFBIG;
 	bytes = malloc(header_size + size + 1);
@@ -562,14 +575,24 @@ static int write_text(const struct state *s, const char *name, const char *json)
 	memcpy(bytes, header, header_size);
 	memcpy(bytes + header_size, json, size);
 	bytes[header_size + size] = '\n';
-	return fs_write_file_atomic(s->dirfd, name, bytes, header_size + size + 1, STATE_MODE);
+	return fs_write_file_atomic(dirfd, name, bytes, header_size + size + 1, STATE_MODE);
 }
 
 static int write_file(struct state *s, const char *name)
 {
 	_cleanup_free_ char *json = json_print(s->members);
 
-	return json ? write_text(s, name, json) : -ENOMEM;
+	return json ? write_text(s->dirfd, name, NULL, json) : -ENOMEM;
+}
+
+static int write_slot(struct state *s)
+{
+	_cleanup_free_ char *json = json_print(s->members);
+	int r = json ? write_text(s->dirfd, slot_names[s->next_slot], NULL, json) : -ENOMEM;
+
+	if (r == 0)
+		s->saved_crc = crc32_update(0, json, strlen(json));
+	return r;
 }
 
 static int keep_replaced(struct state *s)
@@ -578,7 +601,7 @@ static int keep_replaced(struct state *s)
 
 	if (!s->replaced)
 		return 0;
-	r = write_text(s, REPLACED_FILE, s->replaced);
+	r = write_text(s->dirfd, REPLACED_FILE, NULL, s->replaced);
 	if (r == 0)
 		free(TAKE_PTR(s->replaced));
 	return r;
@@ -627,12 +650,62 @@ int state_save(struct state *s, const struct state_stamp *stamp)
 		return r;
 	if (!put_members(s, stamp))
 		return -ENOMEM;
-	r = write_file(s, slot_names[s->next_slot]);
+	r = write_slot(s);
 	if (r < 0)
 		return r;
 	note_saved(s, stamp);
 	r = copy_daily(s, stamp->wall_sec);
 	return r < 0 ? r : 1;
+}
+
+/* ---- between saves ---- */
+
+static int take_over_running(struct state *s)
+{
+	_cleanup_free_ char *bytes = NULL;
+	_cleanup_json_ cJSON *running = NULL;
+	uint64_t sequence = 0, saved_charge_uah = s->saved_charge_uah;
+	size_t size = 0;
+	int r;
+
+	if (!s->view.restored)
+		return 0;
+	r = read_slot(s->runningfd, RUNNING_FILE, &s->saved_crc, &running, &sequence, &bytes,
+		      &size);
+	if (r < 0)
+		return r == -ENOMEM ? r : 0;
+	cJSON_Delete(s->members);
+	s->members = TAKE_PTR(running);
+	restore(s);
+	s->saved_charge_uah = saved_charge_uah;
+	s->view.running_used = s->changed = true;
+	return 1;
+}
+
+int state_keep_running(struct state *s, int dirfd)
+{
+	int r = fs_mkdir_p(dirfd, s->name, 0750);
+
+	if (r < 0)
+		return r;
+	r = fs_open_beneath(dirfd, s->name, O_RDONLY | O_DIRECTORY, 0);
+	if (r < 0)
+		return r;
+	s->runningfd = r;
+	return take_over_running(s);
+}
+
+int state_save_running(struct state *s, const struct state_stamp *stamp)
+{
+	_cleanup_free_ char *json = NULL;
+
+	/* What was of another board is nowhere yet but in our memory: the next save comes first. */
+	if (s->runningfd < 0 || !s->changed || !s->view.on_disk || s->replaced)
+		return 0;
+	if (!put_members(s, stamp))
+		return -ENOMEM;
+	json = json_print(s->members);
+	return json ? write_text(s->runningfd, RUNNING_FILE, &s->saved_crc, json) : -ENOMEM;
 }
 
 int state_dirfd(const struct state *s)

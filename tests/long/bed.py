@@ -138,7 +138,9 @@ class Bed:
         return p
 
     def start_bmsd(self, config, program="bmsd"):
-        p = self.start(program, "--config", config, env=self.fast)
+        """With a runtime directory that outlives it, as systemd makes one."""
+        os.makedirs(self.dir + "/run", exist_ok=True)
+        p = self.start(program, "--config", config, env={**self.fast, "RUNTIME_DIRECTORY": self.dir + "/run"})
         self.notify.watch(p.pid)
         return p
 

@@ -211,6 +211,7 @@ static void start(struct bench *b)
 	b->shared = (struct served_shared){
 		.conf = b->conf,
 		.state_dirfd = b->scratch->dirfd,
+		.running_dirfd = FD_NONE,
 		.boot_id = BOOT_ID,
 		.changed = nothing,
 	};
