@@ -132,7 +132,7 @@ ssize_t __wrap_pwrite64(int fd, const void *bytes, size_t size, off_t offset)
 
 static char said[16384];
 
-void __wrap_log_write(int level, const char *format, ...);
+void _printf_(2, 3) __wrap_log_write(int level, const char *format, ...);
 void __wrap_log_write(int level, const char *format, ...)
 {
 	size_t used = strlen(said);
