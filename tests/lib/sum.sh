@@ -5,6 +5,7 @@
 # JOBS run at a time: one more than there are processors by default, since they wait a lot; JOBS=1
 # runs one after another. The output of a script is shown as one piece when it ends. A script that
 # takes longer than SCRIPT_TIMEOUT_SEC gets SIGTERM, and time to end what it has started.
+# SCRIPT_SKIP="050-keys ..." leaves some out.
 
 # slowest FILE: the longest of its lines "SECONDS NAME", for one line of people's attention.
 slowest() {
@@ -27,6 +28,7 @@ sum_run() {
   trap 'exit 143' TERM
   for script in "$dir"/[0-9][0-9][0-9]-*.sh; do
     [[ ${script##*/} == *"$pattern"* ]] || continue
+    [[ " ${SCRIPT_SKIP:-} " != *" $(basename "$script" .sh) "* ]] || continue
     while ((${#SUM_PIDS[@]} >= limit)); do sum_collect; done
     sum_script "$script" "$@" &
     SUM_PIDS[${script##*/}]=$!
