@@ -142,7 +142,7 @@ gw mv /root/bmsd-mqtt /opt/bmsd/current/bin/
 gw sh -c 'mv /usr/lib/*/libmosquitto.so.1 /root/'
 gw systemctl restart bmsd.service
 check "without its library it fails" within 20 mqtt_is ExecMainStatus 127
-check "once" mqtt_is NRestarts 0
+check "for good" mqtt_is ActiveState failed
 check "and says why" grep -q 'libmosquitto.so.1: cannot open shared object' <(gw journalctl -u "$MQTT" --no-pager)
 check "bmsd takes no notice" within 20 status_is "$samples"
 gw ldconfig
