@@ -85,8 +85,8 @@ void tell_restored(struct served_pack *p)
 		record(p, EVENT_STATE_DAMAGED, v.refused, NULL, NULL, "not believed");
 	}
 	if (v.restored)
-		log_info("state of pack %u restored: %d %%, as %s saved it", p->conf->number,
-			 v.soc_percent, v.writer);
+		log_info("state of pack %u restored: %d %%, as %s %s it", p->conf->number,
+			 v.soc_percent, v.writer, v.running_used ? "left" : "saved");
 }
 
 void tell_link(struct served_pack *p, const struct pack_view *v)
