@@ -253,7 +253,7 @@ check_fails "but not by somebody else's" add B202110020001
 
 rm -r "$SITE"
 cp -a "$TMP/copy" "$SITE"
-has_changes() { "$@" --json 2>/dev/null | jq -e '.changes | length > 0'; }
+has_changes() { "$@" --json 2>/dev/null | jq -es '.[0].changes | length > 0'; }
 check "rotate --json" has_changes release rotate timestamp --add timestamp --dry-run
 check "delegate --json" has_changes release delegate extra --path 'x/*' --key B2 --dry-run
 check "undelegate --json" has_changes release undelegate docs --dry-run

@@ -56,7 +56,7 @@ gap=$(jq -s '[.[] | select(.path | startswith("/org/bmsgateway/Battery1/")) | ."
 echo "        B was down $downtime ms; largest gap between its samples: $gap ms"
 state_restored() {
   gw busctl --json=short call org.bmsgateway.Battery1 /org/bmsgateway/Battery1 \
-    org.bmsgateway.Battery1 Health | jq -r '.data[0]' | jq -e '.packs[0].state.restored'
+    org.bmsgateway.Battery1 Health | jq -r '.data[0]' | jq -es '.[0].packs[0].state.restored'
 }
 check "the state of B survived" state_restored
 # Of both releases, in a row.
@@ -71,7 +71,7 @@ gw updaterd --check >"$RUN/check.out" 2>&1 || status=$?
 equal "--check exits 3 when there is nothing new" 3 "$status"
 check "a run with nothing new exits 0" gw updaterd
 check "--status shows both programs" gw sh -c "updaterd --status | grep -q $NEW && updaterd --status | grep -q A202108010001"
-status_is_json() { gw updaterd --status --json | jq -e .programs; }
+status_is_json() { gw updaterd --status --json | jq -es '.[0].programs'; }
 check "--status --json is JSON" status_is_json
 check "--history shows the upgrade" gw sh -c "updaterd --history | grep -q confirmed"
 check "anybody may ask for the status" gw setpriv --reuid=nobody --regid=nogroup --clear-groups updaterd --status

@@ -10,7 +10,7 @@ gateway_up
 gw sh -c 'mkdir -p /var/log/journal && journalctl --flush' # for it to outlast a shut-down
 publish_b "$NEW" "$(tree_b "$NEW")"
 
-transaction() { gw updaterd --status --json | jq -er ".transaction.step == \"$1\""; }
+transaction() { gw updaterd --status --json | jq -es ".[0].transaction.step == \"$1\""; }
 installer_pid() { gw systemctl show -p MainPID --value updaterd-installer.service; }
 # during STEP COMMAND...: a run of the agent, and the command as soon as the installer is at the step.
 during() {

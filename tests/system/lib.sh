@@ -363,7 +363,7 @@ results() {
   queryctl --json results list --limit 1000 |
     jq -cs '[.[] | if type == "array" then .[] elif has("results") then .results[] else . end]'
 }
-archived() { results | jq -e "any(.[]; $1)" >/dev/null; } # a jq condition on one result
+archived() { results | jq -es "any(.[0][]; $1)" >/dev/null; } # a jq condition on one result
 queryctl() { "$BIN/queryctl" --config "$SITE/queryd.conf" "$@"; }
 
 nginx_up() {
