@@ -48,7 +48,7 @@
  * RESISTANCE  R = dV / dI at steps of resistance_step and more within 2 s; median of the last 20;
  *	to 25 degrees by exp(Ea/R (1/T - 1/298.15 K)), Ea = 20 kJ/mol (PyBaMM, ecm/example_set.py)
  * TIME  to empty: q / mean discharge current, to full: (Q - q) / (eta mean charge current); means
- *	over 60 s (exponential); unknown below 0.5 A.
+ *	over 60 s (exponential), or since the start; unknown below 0.5 A.
  *
  * RESUME, the first sample after a start, in this order
  *	board-delta   q = q_saved + (residual now - residual saved), if the board was not reset (same

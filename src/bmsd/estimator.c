@@ -308,13 +308,13 @@ static int64_t micro(double value)
 	return (int64_t)llround(value * 1e6);
 }
 
-static int64_t time_for(double ah, double ampere)
+static int64_t time_for(const struct estimator *e, double ah, double mean_a)
 {
 	double sec;
 
-	if (ampere < FLOWING_LEAST_A)
+	if (mean_a <= 0 || mean_a < FLOWING_LEAST_A * e->mean_weight)
 		return -1;
-	sec = ah / ampere * 3600;
+	sec = ah / mean_a * e->mean_weight * 3600;
 	return sec > (double)TIME_MAX_SEC ? -1 : (int64_t)llround(sec);
 }
 
@@ -361,8 +361,8 @@ static void look_at_charge(const struct estimator *e, struct estimator_view *v)
 	v->charge_full_error_permille = (int)lround(e->capacity_error * 1000) +
 					(int)e->s.current_error_permille;
 	v->anchor_age_sec = e->anchor == SOC_ANCHOR_NONE ? -1 : llround(e->anchor_age_sec);
-	v->time_to_empty_sec = time_for(e->now_ah, e->mean_discharge_a);
-	v->time_to_full_sec = time_for(e->full_ah - e->now_ah, e->mean_charge_a * eta);
+	v->time_to_empty_sec = time_for(e, e->now_ah, e->mean_discharge_a);
+	v->time_to_full_sec = time_for(e, e->full_ah - e->now_ah, e->mean_charge_a * eta);
 	v->learning = estimator_is_learning(e);
 }
 

@@ -76,6 +76,7 @@ void estimator_count(struct estimator *e, const struct input *in, double sec)
 	e->error_ah += error_a * sec / SEC_PER_HOUR;
 	follow(&e->mean_charge_a, fmax(now, 0), sec);
 	follow(&e->mean_discharge_a, fmax(-now, 0), sec);
+	follow(&e->mean_weight, 1, sec);
 }
 
 /* A current that is presumed to be none may be a small one that really flows; then what is learned is

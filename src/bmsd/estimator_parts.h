@@ -72,7 +72,9 @@ struct estimator {
 
 	double offset_a, offset_error_a; /* error 0: not learned */
 	struct quiet quiet;
-	double mean_charge_a, mean_discharge_a;
+	double mean_charge_a,
+		mean_discharge_a; /* as if none had flowed before the first sample … */
+	double mean_weight;	  /* … of which this part is really measured */
 
 	struct input last;
 	uint64_t pending_msec; /* since a sample last had a current */

@@ -100,6 +100,23 @@ static void test_starts_from_the_board(void **state)
 	(void)estimator_free(e);
 }
 
+/* Not as if the pack had been at rest for the minute before. */
+static void test_tells_the_time_left_at_once(void **state)
+{
+	struct estimator *e = start_default();
+
+	(void)state;
+	(void)flow(e, -4000, 3600, 1);
+	(void)flow(e, -4000, 3600, 5);
+	assert_near(look(e).time_to_empty_sec, 5 * 3600, 120);
+	assert_int_equal(look(e).time_to_full_sec, -1);
+	(void)estimator_free(e);
+	e = start_default();
+	(void)flow(e, -400, 3600, 10);
+	assert_int_equal(look(e).time_to_empty_sec, -1);
+	(void)estimator_free(e);
+}
+
 /* 4 A for an hour are 4 Ah: 10 % of 40 Ah; and the margin takes 0.3 A for the unknown offset, a quarter
  * of 1 % of the gain, and 26 % of what was moved. */
 static void test_counts(void **state)
@@ -641,6 +658,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_starts_from_the_board),
 		cmocka_unit_test(test_counts),
+		cmocka_unit_test(test_tells_the_time_left_at_once),
 		cmocka_unit_test(test_never_leaves_the_scale),
 		cmocka_unit_test(test_full_anchor),
 		cmocka_unit_test(test_no_full_anchor),
