@@ -1,26 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "bmsd/facts_json.h"
 
+#include <string.h>
+
 #include "common/json.h"
-
-/* Bytes of the character at text, as RFC 3629 has it; 0 if it is none. */
-static size_t character_bytes(const unsigned char *text)
-{
-	static const uint32_t least[] = { 0, 0, 0x80, 0x800, 0x10000 };
-	size_t size = *text < 0x80 ? 1 : *text < 0xe0 ? 2 : *text < 0xf0 ? 3 : 4;
-	uint32_t c = *text & (0x7fu >> size);
-
-	if (size == 1)
-		return 1;
-	if (*text < 0xc2 || *text > 0xf4)
-		return 0;
-	for (size_t i = 1; i < size; i++) {
-		if ((text[i] & 0xc0) != 0x80)
-			return 0;
-		c = c << 6 | (text[i] & 0x3fu);
-	}
-	return c < least[size] || c > 0x10ffff || (c >= 0xd800 && c <= 0xdfff) ? 0 : size;
-}
+#include "common/utf8.h"
 
 int facts_print(const cJSON *root, char **ret_json)
 {
@@ -28,8 +12,9 @@ int facts_print(const cJSON *root, char **ret_json)
 
 	if (!text)
 		return -ENOMEM;
-	for (unsigned char *at = (unsigned char *)text; *at;) {
-		size_t size = character_bytes(at);
+	for (uint8_t *at = (uint8_t *)text, *end = at + strlen(text); at < end;) {
+		uint32_t c;
+		size_t size = utf8_character(at, (size_t)(end - at), &c);
 
 		if (size == 0)
 			*at = '?';

@@ -5,6 +5,8 @@
 #include <stdarg.h>
 #include <string.h>
 
+#include "common/utf8.h"
+
 #define DEFAULT_MAX_BYTES  (64u << 10)
 #define DEFAULT_MAX_DEPTH  16
 #define DEFAULT_MAX_TOKENS 65536
@@ -150,22 +152,13 @@ static void put_character(struct lexer *l, uint32_t c)
 	put_byte(l, 0x80 | (c & 0x3f));
 }
 
-/* One UTF-8 character of more than one byte (RFC 3629, section 4). */
+/* One character of more than one byte. */
 static int lex_utf8(struct lexer *l)
 {
-	static const uint32_t least[] = { 0, 0, 0x80, 0x800, 0x10000 };
-	uint8_t lead = *l->at;
-	unsigned length = lead >= 0xf0 ? 4 : lead >= 0xe0 ? 3 : 2;
-	uint32_t c = lead & (0x7fu >> length);
+	uint32_t c = 0;
+	size_t length = utf8_character(l->at, (size_t)(l->end - l->at), &c);
 
-	if (lead < 0xc2 || lead > 0xf4 || (size_t)(l->end - l->at) < length)
-		return malformed(l, "invalid UTF-8");
-	for (unsigned i = 1; i < length; i++) {
-		if ((l->at[i] & 0xc0) != 0x80)
-			return malformed(l, "invalid UTF-8");
-		c = c << 6 | (l->at[i] & 0x3fu);
-	}
-	if (c < least[length] || c > 0x10ffff || (c >= 0xd800 && c <= 0xdfff))
+	if (length == 0)
 		return malformed(l, "invalid UTF-8");
 	l->at += length;
 	put_character(l, c);
