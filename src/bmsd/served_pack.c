@@ -398,7 +398,6 @@ static void send_switch(struct served_pack *p, enum fet fet, bool on)
 	const struct poller_command command = {
 		.fet = fet, .on = on, .may = may_switch, .done = on_switched, .userdata = p
 	};
-
 	int r = poller_set_fet(p->poller, &command);
 
 	if (r < 0)

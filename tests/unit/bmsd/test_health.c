@@ -388,35 +388,40 @@ static void test_no_word_silences_all_of_them(void **state)
 	}
 }
 
+/* Freed by the caller. */
+static char *print_status(const struct facts *f)
+{
+	_cleanup_free_ char *json = NULL;
+	char *out = NULL;
+	size_t size = 0;
+	FILE *to = open_memstream(&out, &size);
+
+	assert_non_null(to);
+	assert_int_equal(status_build(f, &json), 0);
+	assert_int_equal(client_print_status(json, to), 0);
+	assert_int_equal(fclose(to), 0);
+	return out;
+}
+
 static void test_a_lock_without_end(void **state)
 {
 	struct fet_memory fet = { .locks[FET_CHARGE] = { .locked = true, .endless = true } };
 	struct facts f = facts_of_one_good_pack();
-	_cleanup_free_ char *json = NULL, *out = NULL;
-	size_t size = 0;
-	FILE *to = open_memstream(&out, &size);
+	_cleanup_free_ char *out = NULL;
 
 	(void)state;
-	assert_non_null(to);
 	f.packs[0].fet = &fet;
-	assert_int_equal(status_build(&f, &json), 0);
-	assert_int_equal(client_print_status(json, to), 0);
-	assert_int_equal(fclose(to), 0);
+	out = print_status(&f);
 	assert_non_null(strstr(out, "charge held off: ; until it is given back\n"));
 }
 
 static void test_status_for_people(void **state)
 {
 	struct facts f = facts_of_one_good_pack();
-	_cleanup_free_ char *json = NULL, *out = NULL;
-	size_t size = 0;
-	FILE *to = open_memstream(&out, &size);
+	_cleanup_free_ char *out = NULL;
 
 	(void)state;
-	assert_non_null(to);
-	assert_int_equal(status_build(&f, &json), 0);
-	assert_int_equal(client_print_status(json, to), 0);
-	assert_int_equal(fclose(to), 0);
+	out = print_status(&f);
 	assert_non_null(strstr(out, "bmsd B202108010001, up for 15 s\n"));
 	assert_non_null(strstr(out, "pack 0 (jbd, link up) BOARD\n"));
 	assert_non_null(strstr(out, "7.80 V\n"));
