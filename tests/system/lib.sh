@@ -8,7 +8,7 @@
 #   site_down, gateway_down  both are also done when the script ends
 #
 # Needs root. Everything started here is ended here, by pid.
-set -euo pipefail
+set -Eeuo pipefail
 
 TOP=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 BIN=$TOP/build/normal/bin
@@ -26,6 +26,7 @@ GW_ROOT=
 GW_PID=
 GW_LEADER=
 PASSED=0 FAILED=0
+BROKEN_AT=
 
 # The gateway's identity: the GSMA's example IMEI.
 IMEI=490154203237518
@@ -108,9 +109,12 @@ cleanup() {
   trap - EXIT INT TERM
   set +e
   # A script that broke off: finish() tells this otherwise.
-  if ((status != 0 && status < 128 && FAILED == 0)) && [[ -n $GW_LEADER ]]; then
-    echo "--- broken off (exit $status); the gateway's journal (end)"
-    gw journalctl --no-pager -n 80
+  if ((status != 0 && status < 128 && FAILED == 0)); then
+    echo "NOT OK  broken off at $BROKEN_AT (exit $status)"
+    if [[ -n $GW_LEADER ]]; then
+      echo "--- the gateway's journal (end)"
+      gw journalctl --no-pager -n 80
+    fi
   fi
   gateway_down
   site_down
@@ -120,6 +124,7 @@ cleanup() {
   exit "$status"
 }
 trap cleanup EXIT
+trap 'BROKEN_AT="${BASH_SOURCE[0]##*/}:$LINENO: $BASH_COMMAND"' ERR
 trap 'exit 130' INT
 trap 'exit 143' TERM
 
@@ -187,7 +192,14 @@ gateway_boot() {
   within 30 leader_found || { cat "$RUN/console.log" >&2; return 1; }
   within 60 gateway_running || { cat "$RUN/console.log" >&2; return 1; }
 }
-leader_found() { GW_LEADER=$(pgrep -P "$GW_PID" | head -n 1) && [[ -n $GW_LEADER ]]; }
+# The first process of the gateway. On the way to it systemd-nspawn has another child for a moment.
+leader_found() {
+  for GW_LEADER in $(pgrep -P "$GW_PID"); do
+    grep -qsE '^NSpid:.*[0-9]+[[:space:]]+1$' "/proc/$GW_LEADER/status" && return 0
+  done
+  GW_LEADER=
+  return 1
+}
 # Nothing in the gateway is told, as when the battery is pulled.
 power_cut() {
   kill -KILL "$GW_LEADER"
