@@ -2,6 +2,13 @@
 /*
  * bmsd.conf(5) in memory. Every key has a default but a pack's device. Keys, ranges and reasons:
  * etc/bmsd.conf.
+ *
+ * A file is read in one of two ways. Strictly by --check-config: what this bmsd does not take is an error.
+ * Tolerantly by the daemon, which must be there whatever the file holds: after a roll back it is a newer
+ * one's, after a power cut it may be damaged. What is not taken is left out, and the default holds; but for
+ * what says which pack it is, how it is reached and what it is made of there is no substitute: a default
+ * would measure something else, or judge it by another's limits. Such a pack is left out whole, as is one
+ * with a line in its section that cannot be read, since that may have been one of these.
  */
 #ifndef BMSD_CONF_H
 #define BMSD_CONF_H
@@ -38,7 +45,21 @@ struct bmsd_conf_pack {
 	struct alarms_settings alarms;
 };
 
+#define BMSD_CONF_REFUSALS	24
+#define BMSD_CONF_REFUSAL_BYTES 256
+
+/* What a tolerant reading did not take, as a sentence: printable ASCII, cut where it is too long. */
+struct bmsd_conf_refusal {
+	int pack; /* that is left out whole for it; -1: none */
+	char text[BMSD_CONF_REFUSAL_BYTES];
+};
+
 struct bmsd_conf {
+	int read_error; /* why the file could not be read, a negative errno; 0: it was */
+	/* In the order of the file, one for each pack that is left out among them. */
+	struct bmsd_conf_refusal refused[BMSD_CONF_REFUSALS];
+	size_t n_refused;
+	size_t n_refused_more; /* not kept */
 	/* [limits] */
 	uint64_t cell_min_mv;
 	uint64_t cell_max_mv;
@@ -60,14 +81,16 @@ struct bmsd_conf {
 	size_t n_packs;
 };
 
-/* What the file has and this bmsd does not know, a sentence for each. */
-typedef void (*bmsd_conf_unknown_fn)(const char *sentence, void *userdata);
-
-/* Defaults, then the file. Unknown sections and keys are errors if unknown is NULL; else they are told
- * and skipped: after a rollback an older bmsd must start with a newer one's file. -EINVAL, -ENOENT with a sentence in *ret_error (caller frees). */
-_must_check_ int bmsd_conf_load(const char *path, bmsd_conf_unknown_fn unknown, void *userdata,
-				struct bmsd_conf **ret, char **ret_error);
+/* Strictly. On failure -EINVAL, or what reading it fails with (-ENOENT), and a sentence in *ret_error
+ * (caller frees). */
+_must_check_ int bmsd_conf_load(const char *path, struct bmsd_conf **ret, char **ret_error);
+/* Tolerantly: fails with -ENOMEM alone. A file that cannot be read at all leaves the defaults and no pack,
+ * rather than no bmsd, which could not even say so. */
+_must_check_ int bmsd_conf_load_tolerant(const char *path, struct bmsd_conf **ret);
 struct bmsd_conf *bmsd_conf_free(struct bmsd_conf *c);
 DEFINE_CLEANUP(struct bmsd_conf *, bmsd_conf_free);
+
+/* Something was not taken, and no pack is served: nobody can tell whether one was meant. */
+bool bmsd_conf_has_lost_all(const struct bmsd_conf *c);
 
 #endif

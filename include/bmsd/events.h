@@ -57,6 +57,8 @@ enum event_kind {
 	EVENT_STATE_DAMAGED,
 	EVENT_STATE_LOST, /* no valid state was left though there had been one */
 	EVENT_OTHER_BOARD,
+	EVENT_CONFIG_REFUSED, /* detail: what of bmsd.conf is not taken; of a pack if that is left out, else
+			       * the first of what may be more */
 	EVENT_KIND_COUNT,
 };
 

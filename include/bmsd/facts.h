@@ -46,6 +46,8 @@ struct facts {
 	uint64_t event_sequence; /* of the last event that may be shown */
 	size_t n_events;
 	struct event_view events[FACTS_LAST_EVENTS]; /* newest first */
+	/* Borrowed, for what of the file was not taken; NULL: all was. */
+	const struct bmsd_conf *conf;
 	size_t n_packs;
 	struct pack_facts packs[BMSD_MAX_PACKS];
 };

@@ -29,6 +29,8 @@ cJSON *facts_append_object(cJSON *array);
 
 /* schema, version, uptime … */
 _must_check_ bool facts_add_head(cJSON *root, const struct facts *f);
+/* "config_refused":[{"pack":1,"text":"…"}], pack where one is left out for it, and how many more. */
+_must_check_ bool facts_add_config(cJSON *root, const struct facts *f);
 /* number, name, link, model … */
 _must_check_ bool facts_add_pack_head(cJSON *pack, const struct pack_facts *p);
 /* How well the line and the board did: polls, errors, gates. */

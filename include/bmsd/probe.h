@@ -2,7 +2,8 @@
 /*
  * bmsd --probe: is the daemon that now answers at least as well as before? (docs/PROTOCOL.md, "The
  * probe"). Everything is judged against the baseline, never in the absolute: a pack that was not
- * there before need not be there now.
+ * there before need not be there now. But for one thing: a daemon to which its configuration left no
+ * pack shows nothing that could be judged, and is bad, before as well as after.
  */
 #ifndef BMSD_PROBE_H
 #define BMSD_PROBE_H

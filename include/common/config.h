@@ -44,8 +44,15 @@ struct config_key {
  * stored in, or NULL if there may be no such section. */
 typedef void *(*config_resolve_fn)(const char *section, void *userdata);
 
-/* Told a sentence for each section and key that the table does not have; they are then skipped. */
-typedef void (*config_unknown_fn)(const char *sentence, void *userdata);
+/* What a file has that is not taken. Valid during the call. */
+struct config_refusal {
+	const char *section; /* that the line is in; "": none, or none that can be read */
+	const char *key;     /* NULL: the section itself, or a line that cannot be read */
+	const char *sentence;
+};
+
+/* Told each of them; it is then skipped, and what stood in target before stays. */
+typedef void (*config_refused_fn)(const struct config_refusal *refusal, void *userdata);
 
 /* Reads path into target; strings already in target are freed when replaced, so defaults may be set
  * before (strdup'd). A missing file is -ENOENT. On failure *ret_error (may be NULL) is a sentence
@@ -53,11 +60,13 @@ typedef void (*config_unknown_fn)(const char *sentence, void *userdata);
 _must_check_ int config_load(const char *path, const struct config_key *keys, size_t n_keys,
 			     void *target, config_resolve_fn resolve, void *userdata,
 			     char **ret_error);
-/* The same, for a file that a newer version may have written. A section that resolve refuses is
- * unknown too. All else is as strict. */
+/* The same, for a program that must run with whatever is in the file, as one that a newer version has
+ * written: nothing in it is an error. A line that cannot be read is skipped, after one that should have
+ * been a [section] all up to the next; of a key given twice the first one counts. Fails only with what
+ * reading the file fails with (-EFBIG: it is too large), before anything is taken, and with -ENOMEM. */
 _must_check_ int config_load_lenient(const char *path, const struct config_key *keys, size_t n_keys,
 				     void *target, config_resolve_fn resolve,
-				     config_unknown_fn unknown, void *userdata, char **ret_error);
+				     config_refused_fn refused, void *userdata, char **ret_error);
 
 /* For what the table cannot say: sets *ret_error (may be NULL) as config_load() does, gives -EINVAL. */
 int _printf_(2, 3) config_invalid(char **ret_error, const char *format, ...);

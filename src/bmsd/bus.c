@@ -85,6 +85,20 @@ static int get_packs(sd_bus *bus, const char *path, const char *interface, const
 	return r < 0 ? r : sd_bus_message_close_container(reply);
 }
 
+static int get_config_refused(sd_bus *bus, const char *path, const char *interface,
+			      const char *property, sd_bus_message *reply, void *userdata,
+			      sd_bus_error *error)
+{
+	const struct bmsd_conf *c = look(userdata)->conf;
+	int r;
+
+	(void)bus, (void)path, (void)interface, (void)property, (void)error;
+	r = sd_bus_message_open_container(reply, 'a', "s");
+	for (size_t i = 0; r >= 0 && c && i < c->n_refused; i++)
+		r = sd_bus_message_append(reply, "s", c->refused[i].text);
+	return r < 0 ? r : sd_bus_message_close_container(reply);
+}
+
 typedef int (*build_fn)(const struct facts *f, char **ret_json);
 
 static int reply_json(struct bus *b, sd_bus_message *call, build_fn build)
@@ -177,6 +191,7 @@ static const sd_bus_vtable daemon_vtable[] = {
 	SD_BUS_PROPERTY("Ready", "b", get_daemon, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
 	SD_BUS_PROPERTY("EventSequence", "t", get_daemon, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
 	SD_BUS_PROPERTY("Packs", "ao", get_packs, 0, SD_BUS_VTABLE_PROPERTY_CONST),
+	SD_BUS_PROPERTY("ConfigRefused", "as", get_config_refused, 0, SD_BUS_VTABLE_PROPERTY_CONST),
 	SD_BUS_METHOD_WITH_ARGS("Status", SD_BUS_NO_ARGS, SD_BUS_RESULT("s", json), method_status,
 				SD_BUS_VTABLE_UNPRIVILEGED),
 	SD_BUS_METHOD_WITH_ARGS("Health", SD_BUS_NO_ARGS, SD_BUS_RESULT("s", json), method_health,

@@ -12,7 +12,7 @@
 /* Whatever a board calls itself must not move the cursor. */
 static void put_text(FILE *to, const char *text)
 {
-	char masked[256];
+	char masked[320];
 
 	(void)snprintf(masked, sizeof masked, "%s", text);
 	log_mask_controls(masked);
@@ -193,6 +193,22 @@ static void put_pack(FILE *to, const cJSON *pack)
 	put_words(to, cJSON_GetObjectItemCaseSensitive(pack, "alarms"), "none");
 }
 
+static void put_config(FILE *to, const cJSON *root)
+{
+	const cJSON *refused = cJSON_GetObjectItemCaseSensitive(root, "config_refused"), *item;
+	int64_t more = show_number(root, "config_refused_more", 0);
+
+	if (cJSON_GetArraySize(refused) > 0)
+		(void)fputs("\nthe configuration is not taken whole\n", to);
+	cJSON_ArrayForEach (item, refused) {
+		(void)fputs("  ", to);
+		put_text(to, json_text_or(item, "text", "?"));
+		(void)fputc('\n', to);
+	}
+	if (more > 0)
+		(void)fprintf(to, "  and %" PRId64 " more\n", more);
+}
+
 static void put_status(FILE *to, const cJSON *root, const cJSON *packs)
 {
 	const cJSON *pack, *event;
@@ -201,6 +217,7 @@ static void put_status(FILE *to, const cJSON *root, const cJSON *packs)
 	(void)fprintf(to, "bmsd %s, up for %s%s\n", json_text_or(root, "version", ""),
 		      show_duration(show_number(root, "uptime_msec", 0) / 1000).text,
 		      show_flag(root, "ready") ? "" : ", not ready");
+	put_config(to, root);
 	cJSON_ArrayForEach (pack, packs)
 		put_pack(to, pack);
 	if (cJSON_GetArraySize(cJSON_GetObjectItemCaseSensitive(root, "events")) > 0)

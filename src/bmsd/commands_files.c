@@ -23,10 +23,18 @@ static int parse(const char *text, cJSON **ret, char **ret_error)
 	return r < 0 ? explain(ret_error, "what is on disk", r) : 0;
 }
 
-/* What the file has and this bmsd does not know is the daemon's to say. */
-static void ignore(const char *sentence, void *userdata)
+/* As the daemon reads it; but where there is no file, nobody knows where it would have left anything. */
+static int load_conf(const char *path, struct bmsd_conf **ret, char **ret_error)
 {
-	(void)sentence, (void)userdata;
+	_cleanup_(bmsd_conf_freep) struct bmsd_conf *conf = NULL;
+	int r = bmsd_conf_load_tolerant(path, &conf);
+
+	if (r == 0)
+		r = conf->read_error;
+	if (r < 0)
+		return explain(ret_error, path, r);
+	*ret = TAKE_PTR(conf);
+	return 0;
 }
 
 static int open_dir(const char *path, char **ret_error)
@@ -43,7 +51,7 @@ int commands_events_files(const char *config, uint64_t after, cJSON **ret, char 
 	_cleanup_close_ int fd = FD_NONE;
 	int r;
 
-	r = bmsd_conf_load(config, ignore, NULL, &conf, ret_error);
+	r = load_conf(config, &conf, ret_error);
 	if (r < 0)
 		return r;
 	fd = open_dir(conf->state_dir, ret_error);
@@ -85,7 +93,7 @@ int commands_history_files(const char *config, const struct client_range *range,
 	_cleanup_close_ int fd = FD_NONE;
 	int r;
 
-	r = bmsd_conf_load(config, ignore, NULL, &conf, ret_error);
+	r = load_conf(config, &conf, ret_error);
 	if (r >= 0)
 		r = pack_path(conf, range->pack, &path, ret_error);
 	if (r < 0)

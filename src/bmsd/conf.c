@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "bmsd/conf.h"
 
+#include <stdarg.h>
 #include <string.h>
 #include <sys/un.h>
 
@@ -16,6 +17,9 @@
 #define ALARM_PREFIX "alarm "
 #define NOT_GIVEN    UINT64_MAX
 #define NO_VALUE     INT64_MIN
+#define STATE_DIR    "/var/lib/bmsd"
+#define CELL_MIN_MV  1000
+#define CELL_MAX_MV  5000
 
 static const char *const bauds[] = { "9600", "19200", "38400", "57600", "115200", NULL };
 static const char *const chemistries[] = { "nmc", "lfp", NULL };
@@ -52,6 +56,7 @@ static const char *const yes_no[] = { "yes", "no", NULL };
 /* As the file has it. */
 struct pack_text {
 	struct bmsd_conf_pack pack;
+	bool left_out;
 	char *chemistry;
 	char *ocv_table;
 	bool ocv_verified;
@@ -76,8 +81,7 @@ struct text {
 	uint64_t load_factor_percent;
 	struct pack_text packs[BMSD_MAX_PACKS];
 	struct alarm_text alarms[ALARM_COUNT];
-	bmsd_conf_unknown_fn unknown;
-	void *userdata;
+	bool tolerant;
 };
 
 static const struct alarm_unit_text {
@@ -183,13 +187,13 @@ static struct text *new_with_defaults(void)
 
 	if (!t)
 		return NULL;
-	t->conf.cell_min_mv = 1000;
-	t->conf.cell_max_mv = 5000;
+	t->conf.cell_min_mv = CELL_MIN_MV;
+	t->conf.cell_max_mv = CELL_MAX_MV;
 	t->conf.current_max_ma = 500000;
 	t->conf.update_current_max_ma = 1000;
 	t->conf.stale_msec = 5000;
 	t->conf.save_interval_sec = 60;
-	t->conf.state_dir = strdup("/var/lib/bmsd");
+	t->conf.state_dir = strdup(STATE_DIR);
 	t->conf.fet.lease_max_sec = 86400;
 	t->fet_open_max_ma = 500;
 	t->events_max_kib = 1024;
@@ -227,71 +231,166 @@ static void *resolve(const char *section, void *userdata)
 	return &t->alarms[id];
 }
 
-static void tell_unknown(const char *sentence, void *userdata)
+/* ---- what is not taken ---- */
+
+/* Of [pack N], what has no substitute: who it is, how it is reached, what it is made of. */
+static const char *const essential[] = {
+	"name",		 "driver",	     "device",	     "baud",	      "cells",
+	"chemistry",	 "capacity_mah",     "cell_full_mv", "cell_empty_mv", "cell_charge_max_mv",
+	"charge_max_ma", "discharge_max_ma",
+};
+
+static bool is_essential(const char *key)
+{
+	for (size_t i = 0; i < ELEMENTSOF(essential); i++)
+		if (strcmp(key, essential[i]) == 0)
+			return true;
+	return false;
+}
+
+/* Places are kept for the packs. What the file holds is any bytes, and goes to the bus and the terminal. */
+static void note(struct bmsd_conf *c, int pack, const char *text)
+{
+	size_t limit = BMSD_CONF_REFUSALS - (pack < 0 ? BMSD_MAX_PACKS : 0);
+	struct bmsd_conf_refusal *refusal = &c->refused[c->n_refused];
+
+	if (c->n_refused >= limit) {
+		c->n_refused_more++;
+		return;
+	}
+	c->n_refused++;
+	refusal->pack = pack;
+	(void)snprintf(refusal->text, sizeof refusal->text, "%s", text);
+	for (char *at = refusal->text; *at; at++)
+		if (*at < ' ' || *at > '~')
+			*at = '?';
+}
+
+static void note_left_out(struct text *t, const char *sentence)
+{
+	char text[BMSD_CONF_REFUSAL_BYTES];
+
+	(void)snprintf(text, sizeof text, "%.*s; left out", BMSD_CONF_REFUSAL_BYTES - 16, sentence);
+	note(&t->conf, -1, text);
+}
+
+static void leave_out_pack(struct text *t, struct pack_text *p, const char *sentence)
+{
+	char text[BMSD_CONF_REFUSAL_BYTES];
+
+	if (p->left_out) {
+		note_left_out(t, sentence);
+		return;
+	}
+	p->left_out = true;
+	(void)snprintf(text, sizeof text, "[pack %u] is left out: %s", p->pack.number, sentence);
+	note(&t->conf, (int)p->pack.number, text);
+}
+
+static void on_refused(const struct config_refusal *refusal, void *userdata)
 {
 	struct text *t = userdata;
+	struct pack_text *p = NULL;
 
-	t->unknown(sentence, t->userdata);
+	if (strncmp(refusal->section, PACK_PREFIX, strlen(PACK_PREFIX)) == 0)
+		p = resolve_pack(t, refusal->section + strlen(PACK_PREFIX));
+	if (p && (!refusal->key || is_essential(refusal->key)))
+		leave_out_pack(t, p, refusal->sentence);
+	else
+		note_left_out(t, refusal->sentence);
+}
+
+/* What the table of keys cannot say: an error, or noted (0). */
+static int refuse(struct text *t, char **ret_error, const char *format, ...) _printf_(3, 4);
+
+static int refuse(struct text *t, char **ret_error, const char *format, ...)
+{
+	char sentence[BMSD_CONF_REFUSAL_BYTES];
+	va_list args;
+
+	va_start(args, format);
+	(void)vsnprintf(sentence, sizeof sentence, format, args);
+	va_end(args);
+	if (!t->tolerant)
+		return config_invalid(ret_error, "%s", sentence);
+	note_left_out(t, sentence);
+	return 0;
 }
 
 /* ---- presets, and what the file says otherwise ---- */
 
-static int alarm_value(enum alarm_id id, const char *key_name, const int64_t values[],
-		       bool is_clear, int64_t *slot, char **ret_error)
+/* A key of another unit than the one of what it watches; NULL: there is none. */
+static const char *alien_key(const struct alarm_text *a, enum alarm_unit unit)
 {
-	enum alarm_unit unit = alarm_unit_of(id);
-
 	for (unsigned i = 0; i < ALARM_UNIT_COUNT; i++) {
-		if (values[i] == NO_VALUE)
+		if (i != unit && a->set[i] != NO_VALUE)
+			return units[i].set_key;
+		if (i != unit && a->clear[i] != NO_VALUE)
+			return units[i].clear_key;
+	}
+	return NULL;
+}
+
+static int check_alarm_units(struct text *t, char **ret_error)
+{
+	for (unsigned id = 0; id < ALARM_COUNT; id++) {
+		struct alarm_text *a = &t->alarms[id];
+		enum alarm_unit unit = alarm_unit_of(id);
+		const char *key = alien_key(a, unit);
+		int r;
+
+		if (!key)
 			continue;
-		if (i != unit)
-			return config_invalid(
-				ret_error, "[alarm %s]: %s does not fit what it watches%s%s",
-				alarm_name(id), is_clear ? units[i].clear_key : units[i].set_key,
-				units[unit].set_key ? "; it has " : "",
-				units[unit].set_key ? key_name : "");
-		*slot = values[i] * units[i].factor;
+		r = refuse(t, ret_error, "[alarm %s]: %s does not fit what it watches%s%s",
+			   alarm_name(id), key, units[unit].set_key ? "; it has " : "",
+			   units[unit].set_key ? units[unit].set_key : "");
+		if (r < 0)
+			return r;
 	}
 	return 0;
 }
 
-static int apply_alarm(const struct alarm_text *a, enum alarm_id id, struct alarm_rule *rule,
-		       char **ret_error)
+static void apply_alarm(const struct alarm_text *a, enum alarm_id id, struct alarm_rule *rule)
 {
-	const struct alarm_unit_text *unit = &units[alarm_unit_of(id)];
-	int r;
+	enum alarm_unit unit = alarm_unit_of(id);
 
-	r = alarm_value(id, unit->set_key, a->set, false, &rule->set, ret_error);
-	if (r < 0)
-		return r;
-	r = alarm_value(id, unit->clear_key, a->clear, true, &rule->clear, ret_error);
-	if (r < 0)
-		return r;
+	if (unit < ALARM_UNIT_COUNT && a->set[unit] != NO_VALUE)
+		rule->set = a->set[unit] * units[unit].factor;
+	if (unit < ALARM_UNIT_COUNT && a->clear[unit] != NO_VALUE)
+		rule->clear = a->clear[unit] * units[unit].factor;
 	if (a->enabled)
 		rule->enabled = strcmp(a->enabled, "yes") == 0;
 	if (a->latch)
 		rule->latch = strcmp(a->latch, "yes") == 0;
-	if (a->level && alarm_level_find(a->level, &rule->level) < 0)
-		return config_invalid(ret_error, "[alarm %s]: level '%s'", alarm_name(id),
-				      a->level);
+	if (a->level)
+		(void)!alarm_level_find(a->level, &rule->level);
 	if (a->set_delay_msec != NOT_GIVEN)
 		rule->set_delay_msec = a->set_delay_msec;
 	if (a->clear_delay_msec != NOT_GIVEN)
 		rule->clear_delay_msec = a->clear_delay_msec;
-	return 0;
 }
 
-static int apply_alarms(const struct text *t, struct alarms_settings *alarms, char **ret_error)
+/* One whose values do not fit each other goes by its preset. */
+static int apply_alarms(struct text *t, struct bmsd_conf_pack *pack, char **ret_error)
 {
+	struct alarms_settings *alarms = &pack->alarms;
+	char reason[SAMPLE_REASON_BYTES] = "";
+
 	if (t->load_min_ma != NOT_GIVEN)
 		alarms->load_min_ua = (int64_t)t->load_min_ma * 1000;
 	if (t->load_factor_percent != NOT_GIVEN)
 		alarms->load_factor_percent = (unsigned)t->load_factor_percent;
 	for (unsigned id = 0; id < ALARM_COUNT; id++) {
-		int r = apply_alarm(&t->alarms[id], id, &alarms->rules[id], ret_error);
+		struct alarm_rule preset = alarms->rules[id];
+		int r;
 
+		apply_alarm(&t->alarms[id], id, &alarms->rules[id]);
+		if (alarms_check_settings(alarms, reason) == 0)
+			continue;
+		r = refuse(t, ret_error, "[pack %u]: %s", pack->number, reason);
 		if (r < 0)
 			return r;
+		alarms->rules[id] = preset;
 	}
 	return 0;
 }
@@ -310,7 +409,7 @@ static void limit_unseen_current(const struct pack_text *t, struct estimator_set
 								   : t->charge_max_ma;
 }
 
-static int apply_presets(const struct text *t, struct pack_text *p, char **ret_error)
+static int apply_presets(struct pack_text *p, char **ret_error)
 {
 	struct bmsd_conf_pack *pack = &p->pack;
 	enum chemistry chemistry = CHEMISTRY_NMC;
@@ -330,7 +429,7 @@ static int apply_presets(const struct text *t, struct pack_text *p, char **ret_e
 	limit_unseen_current(p, &pack->estimator);
 	pack->estimator.ocv_table = p->ocv_table ? ocv_find(p->ocv_table) : NULL;
 	pack->estimator.ocv_verified = p->ocv_verified;
-	return apply_alarms(t, &pack->alarms, ret_error);
+	return 0;
 }
 
 /* ---- checks of what belongs together ---- */
@@ -340,13 +439,14 @@ static int check_settings(const struct bmsd_conf_pack *p, char **ret_error)
 	char reason[SAMPLE_REASON_BYTES] = "";
 
 	if (estimator_settings_check(&p->estimator, reason) < 0 ||
-	    limits_settings_check(&p->limits, reason) < 0 ||
-	    alarms_check_settings(&p->alarms, reason) < 0)
+	    limits_settings_check(&p->limits, reason) < 0)
 		return config_invalid(ret_error, "[pack %u]: %s", p->number, reason);
 	return 0;
 }
 
-static int check_pack(const struct bmsd_conf *c, struct bmsd_conf_pack *p, char **ret_error)
+/* Who it is and how it is reached; the packs before it are in c. */
+static int check_address(const struct bmsd_conf *c, const struct bmsd_conf_pack *p,
+			 char **ret_error)
 {
 	const char *why = "";
 
@@ -359,37 +459,47 @@ static int check_pack(const struct bmsd_conf *c, struct bmsd_conf_pack *p, char 
 		return config_invalid(ret_error, "[pack %u]: device: %s", p->number, why);
 	if (!fs_is_safe_name(p->name))
 		return config_invalid(ret_error, "[pack %u]: name is not a file name", p->number);
-	p->baud_rate = (unsigned)strtoul(p->baud, NULL, 10);
-	for (const struct bmsd_conf_pack *o = c->packs; o < p; o++)
+	for (const struct bmsd_conf_pack *o = c->packs; o < c->packs + c->n_packs; o++)
 		if (strcmp(o->name, p->name) == 0 || strcmp(o->device, p->device) == 0)
 			return config_invalid(
 				ret_error, "[pack %u]: name or device is the same as of [pack %u]",
 				p->number, o->number);
-	if (p->poll_interval_msec * 2 > c->stale_msec)
-		return config_invalid(
-			ret_error,
-			"[pack %u]: poll_interval_msec must be at most half of stale_msec",
-			p->number);
-	return check_settings(p, ret_error);
+	return 0;
 }
 
-static int check(struct bmsd_conf *c, char **ret_error)
+static int check_interval(struct text *t, struct bmsd_conf_pack *p, char **ret_error)
 {
-	if (c->cell_min_mv >= c->cell_max_mv)
-		return config_invalid(ret_error,
-				      "[limits]: cell_min_mv must be less than cell_max_mv");
-	if (!c->state_dir)
-		return config_invalid(ret_error, "[state]: dir may not be empty");
-	if (c->metrics_socket &&
-	    strlen(c->metrics_socket) >= sizeof((struct sockaddr_un *)0)->sun_path)
-		return config_invalid(ret_error, "[metrics]: socket has too long a path");
-	for (size_t i = 0; i < c->n_packs; i++) {
-		int r = check_pack(c, &c->packs[i], ret_error);
+	int r;
 
-		if (r < 0)
-			return r;
+	if (p->poll_interval_msec * 2 <= t->conf.stale_msec)
+		return 0;
+	r = refuse(t, ret_error, "[pack %u]: poll_interval_msec must be at most half of stale_msec",
+		   p->number);
+	p->poll_interval_msec = t->conf.stale_msec / 2;
+	return r;
+}
+
+static int check_general(struct text *t, char **ret_error)
+{
+	struct bmsd_conf *c = &t->conf;
+	int r = 0;
+
+	if (c->cell_min_mv >= c->cell_max_mv) {
+		r = refuse(t, ret_error, "[limits]: cell_min_mv must be less than cell_max_mv");
+		c->cell_min_mv = CELL_MIN_MV;
+		c->cell_max_mv = CELL_MAX_MV;
 	}
-	return 0;
+	if (r == 0 && !c->state_dir) {
+		r = refuse(t, ret_error, "[state]: dir may not be empty");
+		c->state_dir = strdup(STATE_DIR);
+		r = r == 0 && !c->state_dir ? -ENOMEM : r;
+	}
+	if (r == 0 && c->metrics_socket &&
+	    strlen(c->metrics_socket) >= sizeof((struct sockaddr_un *)0)->sun_path) {
+		r = refuse(t, ret_error, "[metrics]: socket has too long a path");
+		free(TAKE_PTR(c->metrics_socket));
+	}
+	return r;
 }
 
 /* ---- load ---- */
@@ -431,54 +541,113 @@ static void text_free(struct text **text)
 	free(t);
 }
 
-/* Moves the packs over, by number and without gaps. */
+/* A pack that is whole moves over. */
+static int take_pack(struct text *t, struct pack_text *p, char **ret_error)
+{
+	_cleanup_free_ char *why = NULL;
+	struct bmsd_conf *c = &t->conf;
+	int r;
+
+	r = apply_presets(p, &why);
+	if (r == 0)
+		r = check_address(c, &p->pack, &why);
+	if (r == 0)
+		r = check_settings(&p->pack, &why);
+	if (r < 0 && t->tolerant) {
+		leave_out_pack(t, p, why ? why : "out of memory");
+		return 0;
+	}
+	if (r == 0)
+		r = check_interval(t, &p->pack, &why);
+	if (r == 0)
+		r = apply_alarms(t, &p->pack, &why);
+	if (r < 0) {
+		*ret_error = TAKE_PTR(why);
+		return r;
+	}
+	p->pack.baud_rate = (unsigned)strtoul(p->pack.baud, NULL, 10);
+	c->packs[c->n_packs++] = p->pack;
+	p->pack = (struct bmsd_conf_pack){};
+	return 0;
+}
+
+/* By number and without gaps. */
 static int finish(struct text *t, char **ret_error)
 {
 	struct bmsd_conf *c = &t->conf;
+	int r;
 
 	c->events.max_bytes = t->events_max_kib * 1024;
 	c->capture_max_bytes = t->capture_max_kib * 1024;
 	c->fet.open_max_ua = (int64_t)t->fet_open_max_ma * 1000;
-	for (size_t i = 0; i < BMSD_MAX_PACKS; i++) {
-		struct pack_text *p = &t->packs[i];
-		int r;
-
-		if (!p->pack.used)
-			continue;
-		r = apply_presets(t, p, ret_error);
-		if (r < 0)
-			return r;
-		c->packs[c->n_packs++] = p->pack;
-		p->pack = (struct bmsd_conf_pack){};
-	}
-	return check(c, ret_error);
+	r = check_general(t, ret_error);
+	if (r == 0)
+		r = check_alarm_units(t, ret_error);
+	for (size_t i = 0; i < BMSD_MAX_PACKS && r == 0; i++)
+		if (t->packs[i].pack.used && !t->packs[i].left_out)
+			r = take_pack(t, &t->packs[i], ret_error);
+	return r;
 }
 
-int bmsd_conf_load(const char *path, bmsd_conf_unknown_fn unknown, void *userdata,
-		   struct bmsd_conf **ret, char **ret_error)
+static void note_unreadable(struct text *t, int error, const char *sentence)
+{
+	char text[BMSD_CONF_REFUSAL_BYTES];
+
+	t->conf.read_error = error;
+	(void)snprintf(text, sizeof text, "%.*s; no pack is known", BMSD_CONF_REFUSAL_BYTES - 24,
+		       sentence ? sentence : "bmsd.conf cannot be read");
+	note(&t->conf, -1, text);
+}
+
+static int load(const char *path, bool tolerant, struct bmsd_conf **ret, char **ret_error)
 {
 	_cleanup_(text_free) struct text *t = new_with_defaults();
+	_cleanup_free_ char *error = NULL;
 	struct bmsd_conf *c;
 	int r;
 
 	if (!t)
 		return -ENOMEM;
-	t->unknown = unknown;
-	t->userdata = userdata;
+	t->tolerant = tolerant;
 	r = config_load_lenient(path, keys, ELEMENTSOF(keys), t, resolve,
-				unknown ? tell_unknown : NULL, t, ret_error);
-	if (r < 0)
-		return r;
-	r = finish(t, ret_error);
-	if (r < 0)
-		return r;
-	c = malloc(sizeof *c);
-	if (!c)
-		return -ENOMEM;
+				tolerant ? on_refused : NULL, t, &error);
+	if (r < 0 && r != -ENOMEM && tolerant) {
+		note_unreadable(t, r, error);
+		r = 0;
+	}
+	if (r == 0)
+		r = finish(t, &error);
+	c = r == 0 ? malloc(sizeof *c) : NULL;
+	if (!c) {
+		*ret_error = TAKE_PTR(error);
+		return r < 0 ? r : -ENOMEM;
+	}
 	*c = t->conf;
 	t->conf = (struct bmsd_conf){};
 	*ret = c;
 	return 0;
+}
+
+int bmsd_conf_load(const char *path, struct bmsd_conf **ret, char **ret_error)
+{
+	_cleanup_free_ char *error = NULL;
+	int r = load(path, false, ret, &error);
+
+	if (r < 0 && ret_error)
+		*ret_error = TAKE_PTR(error);
+	return r;
+}
+
+int bmsd_conf_load_tolerant(const char *path, struct bmsd_conf **ret)
+{
+	_cleanup_free_ char *error = NULL;
+
+	return load(path, true, ret, &error);
+}
+
+bool bmsd_conf_has_lost_all(const struct bmsd_conf *c)
+{
+	return c->n_packs == 0 && c->n_refused > 0;
 }
 
 struct bmsd_conf *bmsd_conf_free(struct bmsd_conf *c)

@@ -90,6 +90,7 @@ static void collect_facts(void *userdata, struct facts *ret)
 		.now_msec = now,
 		.loop_age_msec = loop_age_msec(d, now),
 		.watchdog_msec = d->watchdog.interval_msec,
+		.conf = d->conf,
 		.update_current_max_ua = (int64_t)d->conf->update_current_max_ma * 1000,
 		.saved_age_msec = saved_age_msec(d, now),
 		.n_packs = d->n_packs,
@@ -330,6 +331,30 @@ static int start_packs(struct daemon *d)
 	return r;
 }
 
+/* An event for each pack that is left out, and one for all else: more would use up those that are
+ * synced, and shown, at once. */
+static void tell_config(struct daemon *d)
+{
+	const struct bmsd_conf *c = d->conf;
+	bool others = false;
+
+	for (size_t i = 0; i < c->n_refused; i++) {
+		const struct bmsd_conf_refusal *refusal = &c->refused[i];
+		struct event_new event = { .kind = EVENT_CONFIG_REFUSED,
+					   .pack = refusal->pack,
+					   .detail = refusal->text };
+
+		log_warning("%s", refusal->text);
+		if (refusal->pack >= 0 || !others)
+			served_shared_event(&d->shared, &event);
+		others = others || refusal->pack < 0;
+	}
+	if (c->n_refused_more > 0)
+		log_warning("and %zu more that are not taken", c->n_refused_more);
+	if (bmsd_conf_has_lost_all(c))
+		log_error("no pack is left of the configuration; see bmsd --check-config");
+}
+
 /* ---- the loop ---- */
 
 static bool is_polling(const struct daemon *d, int64_t now)
@@ -409,6 +434,7 @@ static int start(struct daemon *d)
 	r = start_packs(d);
 	if (r < 0)
 		return r;
+	tell_config(d);
 	r = start_interfaces(d);
 	if (r < 0)
 		return r;

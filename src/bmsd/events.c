@@ -35,6 +35,7 @@ static const char *const kind_names[EVENT_KIND_COUNT] = {
 	[EVENT_STATE_DAMAGED] = "state-damaged",
 	[EVENT_STATE_LOST] = "state-lost",
 	[EVENT_OTHER_BOARD] = "other-board",
+	[EVENT_CONFIG_REFUSED] = "config-refused",
 };
 
 struct events {

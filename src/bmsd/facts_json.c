@@ -79,6 +79,23 @@ bool facts_add_head(cJSON *root, const struct facts *f)
 	       facts_add_known(root, "saved_age_msec", f->saved_age_msec);
 }
 
+bool facts_add_config(cJSON *root, const struct facts *f)
+{
+	cJSON *refused = cJSON_AddArrayToObject(root, "config_refused");
+	bool ok = refused;
+
+	for (size_t i = 0; ok && f->conf && i < f->conf->n_refused; i++) {
+		const struct bmsd_conf_refusal *refusal = &f->conf->refused[i];
+		cJSON *o = facts_append_object(refused);
+
+		ok = o && facts_add_known(o, "pack", refusal->pack) &&
+		     cJSON_AddStringToObject(o, "text", refusal->text);
+	}
+	if (f->conf && f->conf->n_refused_more > 0)
+		ok = ok && json_add_u64(root, "config_refused_more", f->conf->n_refused_more);
+	return ok;
+}
+
 bool facts_add_pack_head(cJSON *pack, const struct pack_facts *p)
 {
 	const struct pack_view *v = &p->pack;

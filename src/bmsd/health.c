@@ -140,7 +140,8 @@ int health_build(const struct facts *f, char **ret_json)
 
 	ok = root && facts_add_head(root, f) &&
 	     facts_add_number(root, "loop_age_msec", f->loop_age_msec) && add_watchdog(root, f) &&
-	     add_update_ok(root, f) && (packs = cJSON_AddArrayToObject(root, "packs"));
+	     add_update_ok(root, f) && facts_add_config(root, f) &&
+	     (packs = cJSON_AddArrayToObject(root, "packs"));
 	for (size_t i = 0; ok && i < f->n_packs; i++) {
 		cJSON *pack = facts_append_object(packs);
 

@@ -74,37 +74,26 @@ static const char help[] =
 
 /* ---- the daemon ---- */
 
-/* The daemon starts with the file of a newer one, as after a rollback; what it does not know it says. */
-static void warn_unknown(const char *sentence, void *userdata)
-{
-	(void)userdata;
-	log_warning("%s; left out", sentence);
-}
-
-static int load_conf(const char *path, bmsd_conf_unknown_fn unknown, struct bmsd_conf **ret)
-{
-	_cleanup_free_ char *error = NULL;
-	int r = bmsd_conf_load(path, unknown, NULL, ret, &error);
-
-	if (r < 0)
-		log_error("%s", error ? error : "out of memory");
-	return r;
-}
-
 static int run_daemon(const struct arguments *a)
 {
 	_cleanup_(bmsd_conf_freep) struct bmsd_conf *conf = NULL;
 
-	if (load_conf(a->config, warn_unknown, &conf) < 0)
-		return EX_CONFIG;
+	if (bmsd_conf_load_tolerant(a->config, &conf) < 0) {
+		log_error("out of memory");
+		return EXIT_FAILURE;
+	}
 	return daemon_run(conf) < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
 }
 
 static int run_check_config(const struct arguments *a)
 {
 	_cleanup_(bmsd_conf_freep) struct bmsd_conf *conf = NULL;
+	_cleanup_free_ char *error = NULL;
 
-	return load_conf(a->config, NULL, &conf) < 0 ? EX_CONFIG : EXIT_SUCCESS;
+	if (bmsd_conf_load(a->config, &conf, &error) == 0)
+		return EXIT_SUCCESS;
+	log_error("%s", error ? error : "out of memory");
+	return EX_CONFIG;
 }
 
 /* ---- the command line ---- */

@@ -349,6 +349,9 @@ static void put_daemon(FILE *to, const struct facts *f)
 	static const struct family up = { "bmsd_uptime_seconds", "gauge", "Since bmsd started" };
 	static const struct family events = { "bmsd_events_total", "counter",
 					      "Number of the last event, over all the years" };
+	static const struct family refused = { "bmsd_config_refused", "gauge",
+					       "What of bmsd.conf was not taken" };
+	size_t n_refused = f->conf ? f->conf->n_refused + f->conf->n_refused_more : 0;
 
 	begin_family(to, &build);
 	(void)fprintf(to, "%s{", build.name);
@@ -358,6 +361,8 @@ static void put_daemon(FILE *to, const struct facts *f)
 	(void)fprintf(to, "%s %.3f\n", up.name, (double)(f->now_msec - f->started_msec) / 1e3);
 	begin_family(to, &events);
 	(void)fprintf(to, "%s %" PRIu64 "\n", events.name, f->event_sequence);
+	begin_family(to, &refused);
+	(void)fprintf(to, "%s %zu\n", refused.name, n_refused);
 }
 
 int metrics_build(const struct facts *f, char **ret_text)

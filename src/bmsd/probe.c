@@ -51,6 +51,17 @@ static const cJSON *find_pack(const cJSON *health, const char *name)
 	return NULL;
 }
 
+/* Why a pack is left out, or what comes first where pack is negative; "" without a reason. */
+static const char *refusal_of(const cJSON *health, int64_t pack)
+{
+	const cJSON *refusal;
+
+	cJSON_ArrayForEach (refusal, cJSON_GetObjectItemCaseSensitive(health, "config_refused"))
+		if (pack < 0 || number_or(refusal, "pack", -1) == pack)
+			return json_text_or(refusal, "text", "");
+	return "";
+}
+
 /* ---- judging ---- */
 
 struct judgement {
@@ -78,11 +89,24 @@ static void _printf_(3, 4)
 		j->verdict = v;
 }
 
+/* Whether it would measure is then not to be told, whatever was before. */
+static void judge_configuration(struct judgement *j, const cJSON *health)
+{
+	const cJSON *packs = packs_of(health);
+	const char *refusal = refusal_of(health, -1);
+
+	if (packs && cJSON_GetArraySize(packs) == 0 && refusal[0])
+		object(j, PROBE_BAD, "no pack is left: %s", refusal);
+}
+
 enum probe_verdict probe_judge_before(const cJSON *health, cJSON *reasons)
 {
 	struct judgement j = { .reasons = reasons };
 	const cJSON *reason;
 
+	judge_configuration(&j, health);
+	if (j.verdict != PROBE_WELL)
+		return j.verdict;
 	if (flag_or(health, "update_ok", true))
 		return PROBE_WELL;
 	cJSON_ArrayForEach (reason, cJSON_GetObjectItemCaseSensitive(health, "update_reasons"))
@@ -226,16 +250,20 @@ enum probe_verdict probe_judge_after(const cJSON *baseline, const cJSON *health,
 	}
 	if (!flag_or(health, "ready", false))
 		object(&j, PROBE_NOT_YET, "the daemon is not ready");
+	judge_configuration(&j, health);
 	judge_events(&j, baseline, health);
 	cJSON_ArrayForEach (was, packs_of(baseline)) {
 		const char *name = json_text_or(was, "name", "");
+		int64_t number = number_or(was, "number", INT64_MAX);
 		const cJSON *is = find_pack(health, name);
 
 		j.pack = name;
 		if (is)
 			judge_pack(&j, was, is);
 		else
-			object(&j, PROBE_BAD, "it was served before and is not now");
+			object(&j, PROBE_BAD, "it was served before and is not now%s%s",
+			       refusal_of(health, number)[0] ? ": " : "",
+			       refusal_of(health, number));
 	}
 	return j.verdict;
 }

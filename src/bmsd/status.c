@@ -254,7 +254,8 @@ int status_build(const struct facts *f, char **ret_json)
 	cJSON *packs = NULL;
 	bool ok;
 
-	ok = root && facts_add_head(root, f) && (packs = cJSON_AddArrayToObject(root, "packs"));
+	ok = root && facts_add_head(root, f) && facts_add_config(root, f) &&
+	     (packs = cJSON_AddArrayToObject(root, "packs"));
 	for (size_t i = 0; ok && i < f->n_packs; i++) {
 		cJSON *pack = facts_append_object(packs);
 
@@ -280,15 +281,30 @@ static void pack_line(const struct pack_facts *p, char *ret, size_t size)
 			       p->pack.detail[0] ? p->pack.detail : "no fresh sample");
 }
 
+/* Packs that are left out, or why there may be none. */
+static void config_line(const struct bmsd_conf *c, char *ret, size_t size)
+{
+	size_t used = strlen(ret);
+
+	for (size_t i = 0; i < c->n_refused && used + 4 < size; i++)
+		if (c->refused[i].pack >= 0 || c->n_packs == 0)
+			used += (size_t)snprintf(ret + used, size - used, "; %s",
+						 c->refused[i].text);
+}
+
 void status_line(const struct facts *f, char *ret, size_t size)
 {
 	size_t used = 0;
 
-	(void)snprintf(ret, size, "no pack is configured");
+	(void)snprintf(ret, size, "%s",
+		       f->conf && bmsd_conf_has_lost_all(f->conf) ? "no pack is left"
+								  : "no pack is configured");
 	for (size_t i = 0; i < f->n_packs && used + 4 < size; i++) {
 		if (i > 0)
 			used += (size_t)snprintf(ret + used, size - used, "; ");
 		pack_line(&f->packs[i], ret + used, size - used);
 		used += strlen(ret + used);
 	}
+	if (f->conf)
+		config_line(f->conf, ret, size);
 }

@@ -372,6 +372,18 @@ static void draw_events(struct canvas *c, const cJSON *status)
 	}
 }
 
+static void draw_left_out(struct canvas *c, const cJSON *status)
+{
+	const cJSON *item;
+
+	cJSON_ArrayForEach (item, cJSON_GetObjectItemCaseSensitive(status, "config_refused")) {
+		if (!show_has(item, "pack"))
+			continue;
+		put(c, WARNING, " %s", json_text_or(item, "text", "?"));
+		end_line(c);
+	}
+}
+
 static void draw(struct canvas *c, const cJSON *status, const char *error)
 {
 	const cJSON *packs = NULL, *pack;
@@ -385,6 +397,7 @@ static void draw(struct canvas *c, const cJSON *status, const char *error)
 		draw_listed(c, pack, index == c->screen->selected % n);
 		index++;
 	}
+	draw_left_out(c, status);
 	end_line(c);
 	if (n > 0)
 		draw_pack(c, cJSON_GetArrayItem(packs, (int)(c->screen->selected % n)));

@@ -17,6 +17,7 @@
 #define SECTION_CHARACTERS "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz ._-"
 
 static const char no_memory[] = "out of memory";
+static const char no_line[] = "neither a [section], a comment, nor key = value";
 
 struct load {
 	const char *path;
@@ -24,9 +25,10 @@ struct load {
 	size_t n_keys;
 	void *target;
 	config_resolve_fn resolve;
-	config_unknown_fn unknown; /* NULL: what is not known is an error */
+	config_refused_fn refused; /* NULL: what is not taken is an error */
 	void *userdata;
 
+	char section[SECTION_MAX_BYTES + 1];
 	bool skipping;	      /* a section that is not known */
 	const char *at, *end; /* the text that is not read yet */
 	unsigned line;
@@ -66,10 +68,10 @@ static int fail(struct load *l, int r, const char *format, ...)
 	return r;
 }
 
-/* Unknown to this version: an error, or told and skipped (0). */
-static int refuse_unknown(struct load *l, const char *format, ...) _printf_(2, 3);
+/* What is not taken is an error, or told and skipped (0). key may be NULL. */
+static int refuse(struct load *l, const char *key, const char *format, ...) _printf_(3, 4);
 
-static int refuse_unknown(struct load *l, const char *format, ...)
+static int refuse(struct load *l, const char *key, const char *format, ...)
 {
 	_cleanup_free_ char *text = NULL, *sentence = NULL;
 	va_list args;
@@ -80,13 +82,13 @@ static int refuse_unknown(struct load *l, const char *format, ...)
 	va_end(args);
 	if (!text)
 		return fail(l, -ENOMEM, "%s", no_memory);
-	if (!l->unknown)
+	if (!l->refused)
 		return fail(l, -EINVAL, "%s", text);
 	if (asprintf(&sentence, "%s:%u: %s", l->path, l->line, text) < 0) {
 		sentence = NULL;
 		return fail(l, -ENOMEM, "%s", no_memory);
 	}
-	l->unknown(sentence, l->userdata);
+	l->refused(&(struct config_refusal){ l->section, key, sentence }, l->userdata);
 	return 0;
 }
 
@@ -183,9 +185,9 @@ static int refuse_section(struct load *l, const char *section)
 		}
 	}
 	if (nearest)
-		return refuse_unknown(l, "[%s]: unknown section; did you mean [%s]?", section,
-				      nearest);
-	return refuse_unknown(l, "[%s]: unknown section", section);
+		return refuse(l, NULL, "[%s]: unknown section; did you mean [%s]?", section,
+			      nearest);
+	return refuse(l, NULL, "[%s]: unknown section", section);
 }
 
 static int refuse_key(struct load *l, const char *section, const char *name)
@@ -205,12 +207,12 @@ static int refuse_key(struct load *l, const char *section, const char *name)
 		}
 	}
 	if (elsewhere)
-		return refuse_unknown(l, "[%s] %s: unknown key here; it belongs in [%s]", section,
-				      name, elsewhere->section);
+		return refuse(l, name, "[%s] %s: unknown key here; it belongs in [%s]", section,
+			      name, elsewhere->section);
 	if (nearest)
-		return refuse_unknown(l, "[%s] %s: unknown key; did you mean %s?", section, name,
-				      nearest->key);
-	return refuse_unknown(l, "[%s] %s: unknown key", section, name);
+		return refuse(l, name, "[%s] %s: unknown key; did you mean %s?", section, name,
+			      nearest->key);
+	return refuse(l, name, "[%s] %s: unknown key", section, name);
 }
 
 /* The structure that the keys of a section are stored in; NULL if there can be none. */
@@ -222,10 +224,11 @@ static void *section_base(struct load *l, const struct config_key *key, const ch
 		return l->target;
 	base = l->resolve ? l->resolve(section, l->userdata) : NULL;
 	if (!base)
-		(void)refuse_unknown(l, "[%s]: there can be no such section", section);
+		(void)refuse(l, NULL, "[%s]: there can be no such section", section);
 	return base;
 }
 
+/* 1: it may be set. 0: it was told and is skipped. */
 static int note_key(struct load *l, const char *section, const char *name)
 {
 	_cleanup_free_ char *id = NULL;
@@ -237,13 +240,13 @@ static int note_key(struct load *l, const char *section, const char *name)
 	}
 	for (size_t i = 0; i < l->n_seen; i++)
 		if (strcmp(l->seen[i], id) == 0)
-			return fail(l, -EINVAL, "[%s] %s: given twice", section, name);
+			return refuse(l, name, "[%s] %s: given twice", section, name);
 	bigger = reallocarray(l->seen, l->n_seen + 1, sizeof *bigger);
 	if (!bigger)
 		return fail(l, -ENOMEM, "%s", no_memory);
 	l->seen = bigger;
 	l->seen[l->n_seen++] = TAKE_PTR(id);
-	return 0;
+	return 1;
 }
 
 /* ---- values ---- */
@@ -382,24 +385,23 @@ static int store_key(struct load *l, const char *section, const char *name, cons
 	if (l->skipping)
 		return 0;
 	if (*section == '\0' && !key)
-		return fail(l, -EINVAL, "%s: comes before the first [section]", name);
+		return refuse(l, name, "%s: comes before the first [section]", name);
 	if (!key)
 		return refuse_key(l, section, name);
 	r = note_key(l, section, name);
-	if (r < 0)
+	if (r <= 0)
 		return r;
 	base = section_base(l, key, section);
 	if (!base)
 		return l->r;
 	/* inih knows comments at the end of a line, but only those that start with ';'. */
 	if (strstr(value, " #") || strstr(value, "\t#"))
-		return fail(l, -EINVAL, "[%s] %s = %s: a comment with '#' needs a line of its own",
-			    section, name, value);
+		return refuse(l, name, "[%s] %s = %s: a comment with '#' needs a line of its own",
+			      section, name, value);
 	wrong = set_value(key, base, value, sentence, sizeof sentence);
-	if (wrong)
-		return fail(l, wrong == no_memory ? -ENOMEM : -EINVAL, "[%s] %s = %s: %s", section,
-			    name, value, wrong);
-	return 0;
+	if (wrong == no_memory)
+		return fail(l, -ENOMEM, "%s", no_memory);
+	return wrong ? refuse(l, name, "[%s] %s = %s: %s", section, name, value, wrong) : 0;
 }
 
 /* What inih calls for each "key = value"; 0 stops it. */
@@ -408,27 +410,65 @@ static int take_key(void *userdata, const char *section, const char *name, const
 	return store_key(userdata, section, name, value) == 0;
 }
 
-/* inih takes "[a] anything", and does not call for a section without keys. */
-static int check_section_line(struct load *l, const char *line)
+/* What follows belongs to no section that is known. */
+static void leave_section(struct load *l)
 {
-	char section[SECTION_MAX_BYTES + 1];
+	l->section[0] = '\0';
+	l->skipping = true;
+}
+
+/* Of a line that may have begun a section, what follows must not be taken for the one before it. */
+static int refuse_line(struct load *l, const char *line, size_t length, const char *what)
+{
+	size_t blank = 0;
+	int r;
+
+	while (blank < length && (line[blank] == ' ' || line[blank] == '\t'))
+		blank++;
+	if (blank < length && line[blank] == '[')
+		leave_section(l);
+	r = refuse(l, NULL, "%s", what);
+	if (memchr(line, '[', length))
+		leave_section(l);
+	return r;
+}
+
+/* inih takes "[a] anything", and does not call for a section without keys. As check_line(). */
+static int check_section_line(struct load *l, const char *line, size_t size)
+{
 	size_t length = strspn(line + 1, SECTION_CHARACTERS);
 	const struct config_key *key;
 	const char *after;
 
 	if (length == 0 || length > SECTION_MAX_BYTES || line[1 + length] != ']')
-		return fail(l, -EINVAL, "this is not a [section]");
+		return refuse_line(l, line, size, "this is not a [section]");
 	after = line + 1 + length + 1;
 	after += strspn(after, " \t\r");
 	if (*after != '\0' && *after != ';' && *after != '#')
-		return fail(l, -EINVAL, "something follows the [section]");
-	memcpy(section, line + 1, length);
-	section[length] = '\0';
-	key = find_section(l, section);
-	l->skipping = !key || !section_base(l, key, section);
-	return key ? l->r : refuse_section(l, section);
+		return refuse_line(l, line, size, "something follows the [section]");
+	memcpy(l->section, line + 1, length);
+	l->section[length] = '\0';
+	l->skipping = true;
+	key = find_section(l, l->section);
+	if (!key)
+		return refuse_section(l, l->section);
+	l->skipping = !section_base(l, key, l->section);
+	return l->r < 0 ? l->r : 1;
 }
 
+/* Whether inih will find a key in it: comments at the end of a line begin with " ;". */
+static bool has_key(const char *line)
+{
+	for (const char *at = line; *at; at++) {
+		if (*at == '=' || *at == ':')
+			return true;
+		if (*at == ';' && at > line && isspace((unsigned char)at[-1]))
+			return false;
+	}
+	return false;
+}
+
+/* 1: inih may have the line. 0: it was told, and is skipped. */
 static int check_line(struct load *l, const char *line, size_t length)
 {
 	const char *first = line + strspn(line, " \t\r");
@@ -436,37 +476,48 @@ static int check_line(struct load *l, const char *line, size_t length)
 	for (size_t i = 0; i < length; i++)
 		if (iscntrl((unsigned char)line[i]) && line[i] != '\t' &&
 		    !(line[i] == '\r' && i == length - 1))
-			return fail(l, -EINVAL, "a control character");
+			return refuse_line(l, line, length, "a control character");
 	if (*first == '\0' || *first == ';' || *first == '#')
-		return 0;
+		return 1;
 	/* To inih it would be more of the value before it: a key that was only indented would be
 	 * taken for that. */
 	if (first != line)
-		return fail(l, -EINVAL,
-			    "begins with white space; a value cannot go on in the next line");
-	return *line == '[' ? check_section_line(l, line) : 0;
+		return refuse_line(
+			l, line, length,
+			"begins with white space; a value cannot go on in the next line");
+	if (*line == '[')
+		return check_section_line(l, line, length);
+	return has_key(line) ? 1 : refuse_line(l, line, length, no_line);
+}
+
+/* One line into buffer: 1. 0: it was told, and is skipped. */
+static int take_line(struct load *l, char *buffer, size_t buffer_bytes)
+{
+	const char *line = l->at, *newline = memchr(line, '\n', (size_t)(l->end - line));
+	size_t length = (size_t)((newline ? newline : l->end) - line);
+	char what[64];
+
+	l->line++;
+	l->at += length + (newline ? 1 : 0);
+	if (length >= buffer_bytes) {
+		(void)snprintf(what, sizeof what, "the line is longer than %zu bytes",
+			       buffer_bytes - 1);
+		return refuse_line(l, line, length, what);
+	}
+	memcpy(buffer, line, length);
+	buffer[length] = '\0';
+	return check_line(l, buffer, length);
 }
 
 /* The fgets() of inih: one line for each call, NULL at the end or after an error. */
 static char *next_line(char *buffer, int buffer_bytes, void *userdata)
 {
 	struct load *l = userdata;
-	const char *newline;
-	size_t length;
 
-	if (l->r < 0 || l->at == l->end)
-		return NULL;
-	newline = memchr(l->at, '\n', (size_t)(l->end - l->at));
-	length = (size_t)((newline ? newline : l->end) - l->at);
-	l->line++;
-	if (length >= (size_t)buffer_bytes) {
-		(void)fail(l, -EINVAL, "the line is longer than %d bytes", buffer_bytes - 1);
-		return NULL;
-	}
-	memcpy(buffer, l->at, length);
-	buffer[length] = '\0';
-	l->at += length + (newline ? 1 : 0);
-	return check_line(l, buffer, length) < 0 ? NULL : buffer;
+	while (l->r >= 0 && l->at < l->end)
+		if (take_line(l, buffer, (size_t)buffer_bytes) > 0)
+			return buffer;
+	return NULL;
 }
 
 static int parse(struct load *l)
@@ -477,18 +528,18 @@ static int parse(struct load *l)
 	ini_allow_realloc = false;
 	ini_max_line = LINE_BUFFER_BYTES;
 	ini_initial_alloc = LINE_BUFFER_BYTES;
-	ini_stop_on_first_error = true;
+	ini_stop_on_first_error = !l->refused;
 
 	r = ini_parse_stream(next_line, l, take_key, l);
 	if (l->r < 0)
 		return l->r;
 	if (r > 0)
-		return fail(l, -EINVAL, "neither a [section], a comment, nor key = value");
+		return refuse(l, NULL, "%s", no_line);
 	return r < 0 ? fail(l, -ENOMEM, "%s", no_memory) : 0;
 }
 
 int config_load_lenient(const char *path, const struct config_key *keys, size_t n_keys,
-			void *target, config_resolve_fn resolve, config_unknown_fn unknown,
+			void *target, config_resolve_fn resolve, config_refused_fn refused,
 			void *userdata, char **ret_error)
 {
 	_cleanup_(load_done) struct load l = { .path = path,
@@ -496,7 +547,7 @@ int config_load_lenient(const char *path, const struct config_key *keys, size_t 
 					       .n_keys = n_keys,
 					       .target = target,
 					       .resolve = resolve,
-					       .unknown = unknown,
+					       .refused = refused,
 					       .userdata = userdata };
 	_cleanup_free_ char *bytes = NULL;
 	size_t size = 0;

@@ -45,7 +45,7 @@ printf '[pack 0]\ndevice=/dev/null\nbuad=9600\n' >"$TMP/bad.conf"
 verdict "a typing error is an error" 78 "$BIN/bmsd" --check-config --config "$TMP/bad.conf"
 check "and is named" grep -q buad "$TMP/verdict.log"
 printf '[pack 0]\ndevice=/dev/null\nbaud=960\n' >"$TMP/bad.conf"
-verdict "the daemon does not start with a wrong value" 78 "$BIN/bmsd" --config "$TMP/bad.conf"
+verdict "a wrong value is an error beforehand" 78 "$BIN/bmsd" --check-config --config "$TMP/bad.conf"
 verdict "unknown options" 64 "$BIN/bmsd" --nonsense
 verdict "status without a daemon" 1 "$BIN/bmsd" --status
 verdict "probe without a daemon" 1 before

@@ -89,6 +89,7 @@ check "the board has opened it" wait_for 8 pack_is DischargeFet 'b false'
 check "and no other" pack_is ChargeFet 'b true'
 check "after the lease it is given back" wait_for 12 pack_is DischargeFet 'b true'
 check "and no lock is left" pack_is DischargeFetLocked 'b false'
+check "all is written, and shown" "$BIN/bmsd" --quiesce
 check "which is in the log, too" grep -q 'fet-lease-over discharge' <("$BIN/bmsd" --events)
 
 # ---- metrics ----

@@ -108,6 +108,26 @@ gw systemctl start bms-boardsim.service
 check "comes back" within 20 status_is "$samples"
 check "as an event" happened link-up "$events" 0
 
+# ---- a configuration that is not taken, as after a roll back ----
+
+running_with() { # FILTER: whatever is in the file, it runs
+  gw systemctl restart bmsd.service && within 10 status_is "$1"
+}
+gw cp -p /etc/bmsd/bmsd.conf /root/bmsd.conf
+gw sed -i 's/^driver = daly/driver = newer/' /etc/bmsd/bmsd.conf
+check "a driver that it does not know" running_with '(.packs | map(.number) == [0]) and .config_refused[0].pack == 1'
+check "costs that pack alone" within 20 pack_is 0 Link 's "up"'
+check "which the unit says" grep -q '\[pack 1\] is left out' <(gw systemctl show -p StatusText bmsd.service)
+check "a good time for an upgrade, though" gw runuser -u bmsd -- bmsd --probe
+gw rm /etc/bmsd/bmsd.conf
+check "no file at all" running_with '.ready and .packs == []'
+check "is not well" exits 2 gw runuser -u bmsd -- bmsd --probe
+check "for a reason" grep -q 'no pack is left: /etc/bmsd/bmsd.conf: No such file' "$RUN/run.log"
+check "and the unit is up" gw systemctl is-active --quiet bmsd.service
+gw mv /root/bmsd.conf /etc/bmsd/bmsd.conf
+check "the file is back" running_with '.config_refused == []'
+check "and the samples are" within 20 status_is "$samples"
+
 # ---- a broker, beside the gateway ----
 
 cat >"$RUN/broker.conf" <<'EOF2'

@@ -16,6 +16,7 @@
 
 struct fixture {
 	struct scratch *scratch;
+	const struct bmsd_conf *conf;
 	sd_bus *server, *client;
 	struct bus *bus;
 	struct events *events;
@@ -50,7 +51,9 @@ static void on_facts(void *userdata, struct facts *ret)
 {
 	const struct fixture *f = userdata;
 
-	*ret = (struct facts){ .version = "B1", .ready = true, .n_packs = 2, .event_sequence = 9 };
+	*ret = (struct facts){
+		.version = "B1", .ready = true, .n_packs = 2, .event_sequence = 9, .conf = f->conf
+	};
 	for (unsigned i = 0; i < 2; i++) {
 		ret->packs[i].number = 3 * i;
 		ret->packs[i].pack = (struct pack_view){
@@ -264,6 +267,25 @@ static void test_everybody_may_read(void **state)
 	assert_null(call(f, PACK3, PROPERTIES, "GetAll", "s", BATTERY_PACK_IFACE));
 }
 
+static void test_what_of_the_configuration_is_not_taken(void **state)
+{
+	static const struct bmsd_conf conf = {
+		.n_refused = 2, .refused = { { -1, "[future]" }, { 0, "[pack 0]" } }
+	};
+	struct fixture *f = *state;
+	const char *first = NULL, *second = NULL;
+
+	assert_null(call(f, BATTERY_BUS_PATH, PROPERTIES, "Get", "ss", BATTERY_BUS_IFACE,
+			 "ConfigRefused"));
+	assert_true(sd_bus_message_read(f->reply, "v", "as", 0) > 0);
+	f->conf = &conf;
+	assert_null(call(f, BATTERY_BUS_PATH, PROPERTIES, "Get", "ss", BATTERY_BUS_IFACE,
+			 "ConfigRefused"));
+	assert_true(sd_bus_message_read(f->reply, "v", "as", 2, &first, &second) > 0);
+	assert_string_equal(first, "[future]");
+	assert_string_equal(second, "[pack 0]");
+}
+
 static void test_a_page_and_no_more(void **state)
 {
 	const struct event_new event = { .kind = EVENT_STOPPED, .pack = -1 };
@@ -390,6 +412,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(test_numbers_keep_their_sign),
 		TEST(test_everybody_may_read),
+		TEST(test_what_of_the_configuration_is_not_taken),
 		TEST(test_a_page_and_no_more),
 		TEST(test_arguments_that_are_none),
 		TEST(test_a_switch),

@@ -280,6 +280,62 @@ static void test_status_says_what_is_derived(void **state)
 	assert_null(cJSON_GetObjectItemCaseSensitive(pack, "counters"));
 }
 
+static struct bmsd_conf refused_conf(size_t n_packs)
+{
+	return (struct bmsd_conf){
+		.n_packs = n_packs,
+		.refused = { { -1, "bmsd.conf:1: [future]: unknown section; left out" },
+			     { 3, "[pack 3] is left out: driver = canbus" } },
+		.n_refused = 2,
+		.n_refused_more = 7,
+	};
+}
+
+static void test_what_of_the_configuration_is_not_taken(void **state)
+{
+	struct facts f = facts_of_one_good_pack();
+	const struct bmsd_conf conf = refused_conf(1), lost = refused_conf(0);
+	const build_fn builds[] = { health_build, status_build };
+	char line[256];
+
+	(void)state;
+	for (size_t i = 0; i < ELEMENTSOF(builds); i++) {
+		_cleanup_json_ cJSON *none = build(builds[i], &f), *some = NULL;
+		const cJSON *refused;
+
+		assert_int_equal(cJSON_GetArraySize(member(none, "config_refused")), 0);
+		f.conf = &conf;
+		some = build(builds[i], &f);
+		f.conf = NULL;
+		refused = member(some, "config_refused");
+		assert_int_equal(cJSON_GetArraySize(refused), 2);
+		assert_null(
+			cJSON_GetObjectItemCaseSensitive(cJSON_GetArrayItem(refused, 0), "pack"));
+		assert_string_equal(text(cJSON_GetArrayItem(refused, 0), "text"),
+				    conf.refused[0].text);
+		assert_int_equal(number(cJSON_GetArrayItem(refused, 1), "pack"), 3);
+		assert_int_equal(number(some, "config_refused_more"), 7);
+	}
+	f.conf = &conf;
+	status_line(&f, line, sizeof line);
+	assert_non_null(strstr(line, " %; [pack 3] is left out: driver = canbus"));
+	assert_null(strstr(line, "future"));
+	f.conf = &lost;
+	f.n_packs = 0;
+	status_line(&f, line, sizeof line);
+	assert_string_equal(line,
+			    "no pack is left; bmsd.conf:1: [future]: unknown section; left out; "
+			    "[pack 3] is left out: driver = canbus");
+	for (size_t size = 1; size < 100; size++) {
+		char small[128];
+
+		memset(small, 'X', sizeof small);
+		status_line(&f, small, size);
+		assert_true(strlen(small) < size);
+		assert_int_equal(small[size], 'X');
+	}
+}
+
 static void test_no_packs(void **state)
 {
 	struct facts f = facts_of_one_good_pack();
@@ -297,9 +353,13 @@ static void test_no_packs(void **state)
 static void test_the_largest_health_fits_the_protocol(void **state)
 {
 	struct facts f = facts_of_one_good_pack();
+	struct bmsd_conf conf = { .n_packs = 1, .n_refused = BMSD_CONF_REFUSALS };
 	_cleanup_free_ char *json = NULL;
 
 	(void)state;
+	for (size_t i = 0; i < BMSD_CONF_REFUSALS; i++)
+		memset(conf.refused[i].text, '\\', BMSD_CONF_REFUSAL_BYTES - 1);
+	f.conf = &conf;
 	f.n_packs = BMSD_MAX_PACKS;
 	for (size_t i = 1; i < BMSD_MAX_PACKS; i++)
 		f.packs[i] = f.packs[0];
@@ -417,11 +477,20 @@ static void test_a_lock_without_end(void **state)
 
 static void test_status_for_people(void **state)
 {
+	const struct bmsd_conf conf = refused_conf(1);
 	struct facts f = facts_of_one_good_pack();
 	_cleanup_free_ char *out = NULL;
 
 	(void)state;
+	f.conf = &conf;
 	out = print_status(&f);
+	assert_non_null(strstr(out, "\nthe configuration is not taken whole\n"
+				    "  bmsd.conf:1: [future]: unknown section; left out\n"
+				    "  [pack 3] is left out: driver = canbus\n  and 7 more\n"));
+	free(TAKE_PTR(out));
+	f.conf = NULL;
+	out = print_status(&f);
+	assert_null(strstr(out, "configuration"));
 	assert_non_null(strstr(out, "bmsd B202108010001, up for 15 s\n"));
 	assert_non_null(strstr(out, "pack 0 (jbd, link up) BOARD\n"));
 	assert_non_null(strstr(out, "7.80 V\n"));
@@ -441,6 +510,7 @@ int main(void)
 		cmocka_unit_test(test_what_bmsd_knows_itself_is_a_reason_too),
 		cmocka_unit_test(test_status_says_what_is_derived),
 		cmocka_unit_test(test_no_packs),
+		cmocka_unit_test(test_what_of_the_configuration_is_not_taken),
 		cmocka_unit_test(test_the_largest_health_fits_the_protocol),
 		cmocka_unit_test(test_status_has_the_sample),
 		cmocka_unit_test(test_status_line),

@@ -29,6 +29,9 @@
 #define SP04S034_BASIC                                                                             \
 	"DD 03 00 1D 06 18 00 00 01 F2 01 F4 00 00 2C 7C 00 00 00 00 00 00 80 64 03 04 03 "        \
 	"0B 8B 0B 8A 0B 84 FA 8D 77"
+#define BALANCING_BASIC                                                                            \
+	"DD 03 00 1B 05 4A 01 76 4D C3 4E 20 00 E7 28 91 00 08 00 00 00 00 16 64 03 04 02 0B D8 "  \
+	"0B E3 F9 A5 77"
 #define SP04S034_CELLS "DD 04 00 08 0F 45 0F 3D 0F 37 0F 3D FE C6 77"
 #define SP04S034_MODEL                                                                             \
 	"DD 05 00 19 4A 42 44 2D 53 50 30 34 53 30 33 34 2D 4C 34 53 2D 32 30 30 41 2D 42 2D 55 "  \
@@ -308,6 +311,24 @@ static void test_sp04s034(void **state)
 	assert_memory_equal(f->sample.temperatures_decicelsius, temperatures, sizeof temperatures);
 	assert_int_equal(sample_check(&f->sample, &limits, reason), 0);
 	assert_int_equal(total(&f->errors), 0);
+}
+
+/* A board that balances while it is charged, from a report of a user: the cell is one of the four. */
+static void test_a_board_that_balances(void **state)
+{
+	static const uint8_t cells[] = { 0x0d, 0x38, 0x0d, 0x38, 0x0d, 0x38, 0x0d, 0x40 };
+	struct board b = { hex(REFUSED_MODEL), hex(BALANCING_BASIC),
+			   answer_of(JBD_CELLS, cells, sizeof cells), hex(REFUSED_COUNTERS) };
+	char reason[SAMPLE_REASON_BYTES] = "";
+	struct fixture *f = *state;
+
+	assert_int_equal(poll_board(f, &b), DRIVER_DONE);
+	assert_int_equal(f->sample.voltage_uv, 13540000);
+	assert_int_equal(f->sample.current_ua, 3740000);
+	assert_int_equal(f->sample.cycles, 231);
+	assert_int_equal(f->sample.n_cells, 4);
+	assert_int_equal(f->sample.balancing, 1u << 3);
+	assert_int_equal(sample_check(&f->sample, &limits, reason), 0);
 }
 
 static void test_dp04s007_appends_nine_bytes(void **state)
@@ -1045,6 +1066,7 @@ int main(void)
 		TEST(test_vendor_17s),
 		TEST(test_vendor_15s),
 		TEST(test_sp04s034),
+		TEST(test_a_board_that_balances),
 		TEST(test_dp04s007_appends_nine_bytes),
 		TEST(test_charge_is_unsigned_and_current_is_signed),
 		TEST(test_protections_and_switches),

@@ -123,6 +123,41 @@ static void test_what_was_not_there_need_not_be(void **state)
 	expect(good_but("packs", "[]"), parse(good), PROBE_WELL, "");
 }
 
+/* What a bmsd says that runs with the file of another one. */
+static cJSON *left_out(const char *packs)
+{
+	cJSON *health = good_but("packs", packs);
+
+	assert_true(cJSON_AddItemToObject(
+		health, "config_refused",
+		parse("[{\"text\":\"[future]: unknown section\"},"
+		      "{\"pack\":0,\"text\":\"[pack 0] is left out: driver = canbus\"}]")));
+	return health;
+}
+
+static const char other_pack[] = "[{\"number\":1,\"name\":\"1\"}]";
+
+static void test_packs_that_the_configuration_lost(void **state)
+{
+	_cleanup_json_ cJSON *lost = left_out("[]"), *half = left_out(other_pack),
+			     *reasons = cJSON_CreateArray(), *none = good_but("packs", "[]");
+
+	(void)state;
+	expect(parse(good), left_out(other_pack), PROBE_BAD,
+	       "pack 0: it was served before and is not now: [pack 0] is left out: driver");
+	/* The other one is as good as it was. */
+	expect(good_but("packs", other_pack), left_out(other_pack), PROBE_WELL, "");
+	expect(good_but("packs", "[]"), left_out("[]"), PROBE_BAD, "no pack is left: [future]");
+	expect(NULL, left_out("[]"), PROBE_BAD, "no pack is left: [future]: unknown section");
+	/* None was configured. */
+	expect(NULL, good_but("packs", "[]"), PROBE_WELL, "");
+	/* No baseline comes of it, so the release that mends it is not held to it. */
+	assert_int_equal(probe_judge_before(lost, reasons), PROBE_BAD);
+	assert_int_equal(cJSON_GetArraySize(reasons), 1);
+	assert_int_equal(probe_judge_before(half, reasons), PROBE_WELL);
+	assert_int_equal(probe_judge_before(none, reasons), PROBE_WELL);
+}
+
 static void test_another_board(void **state)
 {
 	(void)state;
@@ -305,6 +340,7 @@ int main(void)
 		cmocka_unit_test(test_bad_outweighs_not_yet),
 		cmocka_unit_test(test_hostile_baselines),
 		cmocka_unit_test(test_before),
+		cmocka_unit_test(test_packs_that_the_configuration_lost),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -252,7 +252,7 @@ static void configure(struct bench *b, const char *more)
 			 more) > 0);
 	scratch_text(b->scratch->dirfd, "bmsd.conf", text, 0640);
 	b->conf = bmsd_conf_free(b->conf);
-	if (bmsd_conf_load(path, NULL, NULL, &b->conf, &error) < 0)
+	if (bmsd_conf_load(path, &b->conf, &error) < 0)
 		fail_msg("%s", error);
 }
 

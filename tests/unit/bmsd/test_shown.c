@@ -46,11 +46,13 @@ static bool has_line(const char *text, const char *line)
 
 static void test_metrics(void **state)
 {
+	const struct bmsd_conf conf = { .n_refused = 2, .n_refused_more = 7 };
 	struct facts *f = calloc(1, sizeof *f);
 	_cleanup_free_ char *text = NULL;
 
 	(void)state;
 	assert_non_null(f);
+	f->conf = &conf;
 	f->version = "B1";
 	f->n_packs = 2;
 	f->now_msec = 1500;
@@ -60,6 +62,7 @@ static void test_metrics(void **state)
 	assert_int_equal(metrics_build(f, &text), 0);
 	free(f);
 	assert_true(has_line(text, "bmsd_uptime_seconds 1.500"));
+	assert_true(has_line(text, "bmsd_config_refused 9"));
 	assert_true(has_line(text, "bmsd_pack_voltage_volts{pack=\"0\"} 7.4"));
 	assert_true(has_line(text, "bmsd_cell_voltage_volts{pack=\"0\",cell=\"2\"} 3.71"));
 	assert_true(has_line(text, "bmsd_pack_board_state_of_charge_ratio{pack=\"0\"} 0.72"));
@@ -167,6 +170,22 @@ static void test_every_screen_fits(void **state)
 	}
 }
 
+static void test_a_pack_that_is_left_out_is_seen(void **state)
+{
+	static const char status[] =
+		"{\"packs\":[],\"config_refused\":[{\"text\":\"[future]\"},"
+		"{\"pack\":1,\"text\":\"[pack 1] is left out: \\u001b[2J\"},1,{\"pack\":2}]}";
+	const struct watch_screen screen = { .columns = 80, .rows = 24 };
+	_cleanup_json_ cJSON *json = NULL;
+	_cleanup_free_ char *text = NULL;
+
+	(void)state;
+	assert_int_equal(json_parse(status, strlen(status), NULL, &json, NULL), 0);
+	assert_int_equal(watch_render(&screen, json, NULL, &text), 0);
+	assert_non_null(strstr(text, "[pack 1] is left out: ?[2J"));
+	assert_null(strstr(text, "[future]"));
+}
+
 static void test_a_daemon_that_does_not_answer(void **state)
 {
 	const struct watch_screen screen = { .columns = 80, .rows = 24 };
@@ -270,6 +289,7 @@ int main(void)
 		cmocka_unit_test(test_metrics),
 		cmocka_unit_test(test_cells),
 		cmocka_unit_test(test_every_screen_fits),
+		cmocka_unit_test(test_a_pack_that_is_left_out_is_seen),
 		cmocka_unit_test(test_a_daemon_that_does_not_answer),
 		cmocka_unit_test(test_answers_of_any_shape_are_drawn),
 		cmocka_unit_test(test_more_cells_than_there_can_be),

@@ -367,6 +367,133 @@ static void test_files_that_cannot_be_read(void **state)
 	assert_int_equal(load_bytes(large, (256u << 10) + 1), -EFBIG);
 }
 
+/* ---- leniently ---- */
+
+static char told[4096]; /* "section|key|sentence" each on a line */
+
+static void on_refused(const struct config_refusal *refusal, void *userdata)
+{
+	size_t used = strlen(told);
+
+	assert_ptr_equal(userdata, &conf);
+	assert_int_equal(strncmp(refusal->sentence, path, strlen(path)), 0);
+	(void)snprintf(told + used, sizeof told - used, "%s|%s|%s\n", refusal->section,
+		       refusal->key ? refusal->key : "-", refusal->sentence + strlen(path));
+}
+
+/* What was there before stays for what is told. */
+static void load_lenient_bytes(const char *bytes, size_t size)
+{
+	reset();
+	told[0] = '\0';
+	conf.url = strdup("kept");
+	conf.timeout_sec = 7;
+	assert_int_equal(fs_write_file_atomic(AT_FDCWD, path, bytes, size, 0600), 0);
+	assert_int_equal(config_load_lenient(path, keys, ELEMENTSOF(keys), &conf, resolve,
+					     on_refused, &conf, &error),
+			 0);
+	assert_null(error);
+}
+
+static void assert_told(const char *text, const char *expected)
+{
+	load_lenient_bytes(text, strlen(text));
+	assert_string_equal(told, expected);
+}
+
+static void test_leniently_values_are_told(void **state)
+{
+	(void)state;
+	assert_told(
+		"[network]\ntimeout_sec = 3601\ntype = 5g\nany = 3\n[log]\nverbose=maybe\n",
+		"network|timeout_sec|:2: [network] timeout_sec = 3601: must be between 1 and 3600\n"
+		"network|type|:3: [network] type = 5g: must be one of 2g, 4g, ethernet\n"
+		"log|verbose|:6: [log] verbose = maybe: must be yes or no\n");
+	assert_int_equal(conf.timeout_sec, 7);
+	assert_int_equal(conf.any, 3);
+	assert_null(conf.network_type);
+	assert_told(
+		"[server]\nurl = a # b\nca_file = b\n",
+		"server|url|:2: [server] url = a # b: a comment with '#' needs a line of its own\n"
+		"server|ca_file|:3: [server] ca_file = b: must be an absolute path\n");
+	assert_string_equal(conf.url, "kept");
+	assert_null(conf.file);
+}
+
+static void test_leniently_the_first_of_two_counts(void **state)
+{
+	(void)state;
+	assert_told("[server]\nurl=a\nurl=b\n", "server|url|:3: [server] url: given twice\n");
+	assert_string_equal(conf.url, "a");
+}
+
+static void test_leniently_unknown_words_are_told(void **state)
+{
+	(void)state;
+	assert_told("url=a\n[elephants]\nurl=b\nurl=b\n[network]\ntrunk=1\nany=4\n"
+		    "[program C]\nunit=c\n",
+		    "|url|:1: url: comes before the first [section]\n"
+		    "elephants|-|:2: [elephants]: unknown section\n"
+		    "network|trunk|:6: [network] trunk: unknown key\n"
+		    "program C|-|:8: [program C]: there can be no such section\n");
+	assert_string_equal(conf.url, "kept");
+	assert_int_equal(conf.any, 4);
+}
+
+static void test_leniently_lines_are_skipped(void **state)
+{
+	static const char zeros[] = "[server]\nurl = a\0\0\0\nca_file = /b\n\0\0\0";
+
+	(void)state;
+	assert_told("[server]\nurl\n  ca_file = /a\nurl ;= b\nurl = c\n",
+		    "server|-|:2: neither a [section], a comment, nor key = value\n"
+		    "server|-|:3: begins with white space; a value cannot go on in the next line\n"
+		    "server|-|:4: neither a [section], a comment, nor key = value\n");
+	assert_string_equal(conf.url, "c");
+	assert_null(conf.file);
+	load_lenient_bytes(zeros, sizeof zeros - 1);
+	assert_string_equal(told, "server|-|:2: a control character\n"
+				  "server|-|:4: a control character\n");
+	assert_string_equal(conf.url, "kept");
+	assert_string_equal(conf.file, "/b");
+}
+
+/* Keys behind what was a section must not go to the one before it. */
+static void test_leniently_a_lost_section_takes_its_keys(void **state)
+{
+	static const char *const lost[] = { "[log",   "[log] x", "[]",	      "[l\xffog]",
+					    " [log]", "\t[log]", "[log\x01]", "\x01[log]" };
+	char text[1500];
+
+	(void)state;
+	for (size_t i = 0; i < ELEMENTSOF(lost); i++) {
+		(void)snprintf(text, sizeof text,
+			       "[server]\nurl = a\n%s\nca_file = /x\n[network]\nany = 5\n",
+			       lost[i]);
+		load_lenient_bytes(text, strlen(text));
+		if (conf.file || !conf.url || strcmp(conf.url, "a") != 0 || conf.any != 5)
+			fail_msg("'%s': %s", lost[i], told);
+		/* What is before it is not to blame, if that can be told. */
+		assert_int_equal(told[0], lost[i][0] == '\x01' ? 's' : '|');
+	}
+	memset(text, 0, sizeof text);
+	(void)strcpy(text, "[server]\n[");
+	memset(text + strlen(text), 'l', 1100);
+	(void)strcat(text, "]\nca_file = /x\n");
+	assert_told(text, "|-|:2: the line is longer than 1023 bytes\n");
+	assert_null(conf.file);
+}
+
+static void test_leniently_no_file_is_an_error(void **state)
+{
+	(void)state;
+	reset();
+	assert_int_equal(config_load_lenient("/nonexistent/x.conf", keys, ELEMENTSOF(keys), &conf,
+					     resolve, on_refused, &conf, &error),
+			 -ENOENT);
+	assert_string_equal(error, "/nonexistent/x.conf: No such file or directory");
+}
+
 #define WITH_FILE(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
 
 int main(void)
@@ -387,6 +514,12 @@ int main(void)
 		WITH_FILE(test_control_characters),
 		WITH_FILE(test_long_lines),
 		WITH_FILE(test_files_that_cannot_be_read),
+		WITH_FILE(test_leniently_values_are_told),
+		WITH_FILE(test_leniently_the_first_of_two_counts),
+		WITH_FILE(test_leniently_unknown_words_are_told),
+		WITH_FILE(test_leniently_lines_are_skipped),
+		WITH_FILE(test_leniently_a_lost_section_takes_its_keys),
+		WITH_FILE(test_leniently_no_file_is_an_error),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
