@@ -12,6 +12,36 @@ check "bmsd runs" within 10 gw systemctl is-active bmsd.service
 check "the timer waits for midnight" gw systemctl is-active updaterd.timer
 equal "the timer's calendar" "*-*-* 00:00:00" \
   "$(gw systemctl show -p TimersCalendar updaterd.timer | sed -n 's/.*OnCalendar=\(.*\) ; next.*/\1/p')"
+manager_usec() { # OBJECT INTERFACE PROPERTY
+  gw busctl --json=short get-property org.freedesktop.systemd1 "/org/freedesktop/systemd1$1" "org.freedesktop.systemd1.$2" "$3" |
+    jq .data
+}
+timer_usec() { manager_usec /unit/updaterd_2etimer Timer "$1"; }
+usec=$(timer_usec NextElapseUSecRealtime)
+# shellcheck disable=SC2016 # for the shell in the gateway
+midnight=$(gw sh -c 'date -d "$(date -d "@$1" +%F)" +%s' sh $((usec / 1000000)))
+delay_usec=$((usec - midnight * 1000000))
+echo "        this gateway asks $((delay_usec / 1000000)) s after midnight"
+check "it asks within the hour, and not when the whole fleet would" test "$delay_usec" -gt 0 -a "$delay_usec" -lt 3600000000
+gw systemctl daemon-reload
+equal "a reload of systemd draws no other time" "$usec" "$(timer_usec NextElapseUSecRealtime)"
+gw systemctl restart updaterd.timer
+equal "nor does a restart" "$usec" "$(timer_usec NextElapseUSecRealtime)"
+# Off at midnight, it does not wait for the next one; the delay counts from the boot then, and may be over.
+missed() {
+  gw systemctl stop updaterd.timer
+  gw touch -d "$1" /var/lib/systemd/timers/stamp-updaterd.timer
+  gw systemctl start updaterd.timer
+}
+made_up_for() {
+  local booted_usec
+  booted_usec=$(manager_usec '' Manager UserspaceTimestamp)
+  (($(timer_usec LastTriggerUSec) > booted_usec ||
+    ($(timer_usec NextElapseUSecRealtime) - booted_usec - delay_usec) / 1000000 == 0))
+}
+missed '2 days ago'
+check "a midnight that was missed is made up for" made_up_for
+missed now
 # Exposure as systemd counts it, in tenths; the services as they are installed.
 exposure() { gw systemd-analyze security --no-pager "$1" | sed -n 's/.*exposure level for .*: \([0-9]*\)\.\([0-9]\).*/\1\2/p'; }
 for unit in bmsd.service bmsd-mqtt.service; do

@@ -6,6 +6,11 @@
 NEW=B202109010001
 site_up
 gateway_up
+# Elsewhere than where the releases are there is no room for one.
+# shellcheck disable=SC2016 # for the shell in the gateway
+gw sh -c 'for dir in /tmp /var/tmp; do mount -t tmpfs -o size=64k,mode=1777 tmpfs $dir; done'
+check "no room in /tmp, for a service of its own neither" \
+  gw systemd-run --quiet --wait -p PrivateTmp=yes sh -c '! head -c 100000 /dev/zero >/tmp/x'
 publish_b "$NEW" "$(tree_b "$NEW")"
 
 check_status=0
@@ -70,6 +75,20 @@ status=0
 gw updaterd --check >"$RUN/check.out" 2>&1 || status=$?
 equal "--check exits 3 when there is nothing new" 3 "$status"
 check "a run with nothing new exits 0" gw updaterd
+check "and from its unit that is no failure" gw systemctl start updaterd.service
+equal "no unit has failed" "" "$(gw systemctl list-units --failed --plain --no-legend)"
+
+# A server that takes the question and does not answer.
+kill -STOP "${SITE_PIDS[-1]}"
+gw systemctl start --no-block updaterd.service
+asks() { [[ -n $(ip netns exec "$NETNS" ss -tnH state established 'dport = :8443') ]]; }
+check "a run waits for the server" within 10 asks
+check "--status answers meanwhile" gw timeout 5 updaterd --status
+check "and --history" gw timeout 5 updaterd --history
+equal "the run still waits" activating "$(gw systemctl is-active updaterd.service)"
+kill -CONT "${SITE_PIDS[-1]}"
+run_over() { [[ $(gw systemctl is-active updaterd.service) == inactive ]]; }
+check "which ends when it answers" within 20 run_over
 check "--status shows both programs" gw sh -c "updaterd --status | grep -q $NEW && updaterd --status | grep -q A202108010001"
 status_is_json() { gw updaterd --status --json | jq -es '.[0].programs'; }
 check "--status --json is JSON" status_is_json

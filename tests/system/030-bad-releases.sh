@@ -25,6 +25,9 @@ bad() {
   equal "$name: outcome" "$outcome" "$(result_of "$VERSION" outcome)"
   equal "$name: reason" "$reason" "$(result_of "$VERSION" reason)"
   equal "$name: exit code" 1 "$status"
+  equal "$name: the archive knows what runs" "$old" "$(result_of "$VERSION" versions.B)"
+  equal "$name: and so does the list of gateways" "$old" \
+    "$(queryctl --json gateways list | jq -r '.gateways[0].versions.B')"
   check "$name: the log says why" grep -q -- "$reason" "$RUN/run.log"
   equal "$name: current is the old version" "releases/$old" "$(current_of bmsd)"
   check "$name: B runs" within 15 gw bmsd --status

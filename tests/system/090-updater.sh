@@ -73,6 +73,7 @@ tried() {
   gw updaterd >"$RUN/run.log" 2>&1 || status=$?
   equal "$name: result" "rolled_back $reason" "$(result_of "$VERSION" outcome) $(result_of "$VERSION" reason)"
   equal "$name: exit code" 1 "$status"
+  check "$name: the log says why" grep -q "($reason)" "$RUN/run.log"
   equal "$name: the old updater" "releases/$old" "$(current_of updaterd)"
   equal "$name: B" "$b_was" "$(b_process)"
   echo "        $(result_of "$VERSION" detail)"

@@ -30,7 +30,7 @@ WRAP_updaterd_test_choose := trust_find_patch trust_find_target
 WRAP_updaterd_test_cycle := backup_fetch backup_upload choose_check_running choose_patch client_archived client_close client_follow client_install client_knows \
 	client_open client_results client_status fetch_run http_send medium_open_file query_ask \
 	time trust_fetch_target trust_find_newest trust_find_program_file trust_find_target trust_free trust_refresh
-WRAP_updaterd_test_fetch := clock_nanosleep pread64
+WRAP_updaterd_test_fetch := clock_gettime clock_nanosleep fdatasync pread64
 WRAP_updaterd_test_full_disk := conf_effective_time_sec renameat
 WRAP_updaterd_test_installer := conf_effective_time_sec geteuid
 WRAP_updaterd_test_journal := fdatasync pread64 pwrite64

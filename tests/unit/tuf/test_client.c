@@ -389,6 +389,23 @@ static void test_expired_local_timestamp_counts(void **state)
 			  "timestamp.json");
 }
 
+/* Off for two months: all that is kept has expired, but for the root, and what is served has not. */
+static void test_off_for_months(void **state)
+{
+	static const char *const roles[] = { "timestamp", "snapshot", "targets", "B" };
+	struct repo *r = *state;
+
+	for (size_t i = 0; i < ELEMENTSOF(roles); i++)
+		repo_set_string(repo_role(r, roles[i])->body, "expires", "2026-09-22T00:00:00Z");
+	repo_next(r);
+	refresh(r);
+	expect_refused_at(r, REPO_NOW_SEC + 86400 * 60, -ESTALE, REASON_EXPIRED, "timestamp.json");
+	for (size_t i = 0; i < ELEMENTSOF(roles); i++)
+		repo_set_string(repo_role(r, roles[i])->body, "expires", REPO_EXPIRES);
+	repo_next(r);
+	refresh_at(r, REPO_NOW_SEC + 86400 * 60);
+}
+
 /* The same version with another content: the one kept stands. */
 static void test_timestamp_of_equal_version(void **state)
 {
@@ -1094,6 +1111,7 @@ int main(void)
 		repo_test(test_timestamp_rolled_back),
 		repo_test(test_snapshot_version_rolled_back_by_timestamp),
 		repo_test(test_expired_local_timestamp_counts),
+		repo_test(test_off_for_months),
 		repo_test(test_timestamp_of_equal_version),
 		repo_test(test_freeze),
 		repo_test(test_timestamp_expired),

@@ -10,6 +10,7 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -49,11 +50,12 @@ static struct play {
 	bool knows;
 	const char *outcome;
 	unsigned n_installed, n_sent;
-	bool is_b_missing;	/* from the Status */
-	const char *requires;	/* what the file of B requires; NULL: nothing */
-	const char *held;	/* what the Status says of B; NULL: nothing */
-	uint64_t rate_limit;	/* [network] */
-	struct fetch asked_for; /* the last one */
+	bool is_b_missing;	 /* from the Status */
+	const char *requires;	 /* what the file of B requires; NULL: nothing */
+	const char *held;	 /* what the Status says of B; NULL: nothing */
+	const char *quarantined; /* the same */
+	uint64_t rate_limit;	 /* [network] */
+	struct fetch asked_for;	 /* the last one */
 	bool has_patch, is_b_damaged, is_gone;
 	int patch_fetch; /* what fetching the patch gives, for … */
 	enum reason patch_reason;
@@ -90,6 +92,17 @@ static int parse(const char *text, cJSON **ret)
 	return 0;
 }
 
+static int parse_quarantined(cJSON **ret)
+{
+	char text[256];
+
+	(void)snprintf(text, sizeof text,
+		       "{\"programs\":{\"A\":{\"current\":\"" OLD_A
+		       "\"},\"B\":{\"current\":\"" OLD_B "\",\"quarantined\":[\"%s\"]}}}",
+		       play.quarantined);
+	return parse(text, ret);
+}
+
 int __wrap_client_status(struct client *c, cJSON **ret, struct failure *failure);
 int __wrap_client_status(struct client *c, cJSON **ret, struct failure *failure)
 {
@@ -105,6 +118,8 @@ int __wrap_client_status(struct client *c, cJSON **ret, struct failure *failure)
 			       play.held);
 		return parse(text, ret);
 	}
+	if (play.quarantined)
+		return parse_quarantined(ret);
 	return parse("{\"programs\":{\"A\":{\"current\":\"" OLD_A "\"},\"B\":{\"current\":\"" OLD_B
 		     "\"}}}",
 		     ret);
@@ -573,6 +588,45 @@ static void test_check_leaves_held_programs_out(void **state)
 	assert_int_equal(agent_check(&conf, false), EXIT_NOTHING_NEW);
 }
 
+/* What it logged. */
+static void run_listened(char *ret, size_t size)
+{
+	int kept = dup(STDERR_FILENO);
+	int log = openat(play.scratch->dirfd, "log", O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+	ssize_t n;
+
+	assert_true(kept >= 0 && log >= 0);
+	assert_int_equal(dup2(log, STDERR_FILENO), STDERR_FILENO);
+	log_set_level(LOG_NOTICE);
+	assert_int_equal(run_once(), EXIT_OK);
+	log_set_level(LOG_CRIT);
+	assert_int_equal(dup2(kept, STDERR_FILENO), STDERR_FILENO);
+	n = pread(log, ret, size - 1, 0);
+	assert_true(n >= 0);
+	ret[n] = '\0';
+	assert_int_equal(close(kept), 0);
+	assert_int_equal(close(log), 0);
+}
+
+/* Not every night; but another one is, and so is the next run with it. */
+static void test_a_quarantine_is_told_once(void **state)
+{
+	static const char *const versions[] = { NEW_B, "B202109020001" };
+	char log[1024];
+
+	(void)state;
+	for (size_t i = 0; i < ELEMENTSOF(versions); i++) {
+		play.offers[0] = play.quarantined = versions[i];
+		run_listened(log, sizeof log);
+		assert_non_null(strstr(log, versions[i]));
+		assert_null(strchr(strchr(log, '\n') + 1, '\n'));
+		run_listened(log, sizeof log);
+		assert_string_equal(log, "");
+	}
+	assert_int_equal(play.n_fetched, 0);
+	assert_int_equal(play.n_sent, 0);
+}
+
 static void test_nothing_new(void **state)
 {
 	(void)state;
@@ -662,6 +716,25 @@ static void test_parts_of_both_are_kept(void **state)
 	play.offers[0] = NULL;
 	assert_int_equal(run_once(), EXIT_OK);
 	assert_int_equal(count("agent/inbox"), 0);
+}
+
+/* Cut while it fetched, at the installer, or on the way from there: what is not confirmed is new. */
+static void test_what_was_interrupted_is_still_new(void **state)
+{
+	struct conf conf = conf_of(url);
+
+	(void)state;
+	play.offers[0] = NEW_B;
+	play.fetch_fails = true;
+	assert_int_equal(run_once(), EXIT_TEMPORARY);
+	assert_int_equal(agent_check(&conf, false), EXIT_OK);
+	play.fetch_fails = false;
+	play.follow = -ECONNREFUSED;
+	assert_int_equal(run_once(), EXIT_FAILED);
+	assert_int_equal(agent_check(&conf, false), EXIT_OK);
+	play.follow = 0;
+	assert_int_equal(run_once(), EXIT_OK);
+	assert_int_equal(play.n_installed, 2);
 }
 
 static void test_what_is_postponed_is_kept(void **state)
@@ -1017,6 +1090,7 @@ int main(void)
 		TEST(test_held_program_is_not_fetched),
 		TEST(test_held_program_is_repaired),
 		TEST(test_check_leaves_held_programs_out),
+		TEST(test_a_quarantine_is_told_once),
 		TEST(test_nothing_new),
 		TEST(test_a_query_server_that_asks_for_patience),
 		TEST(test_results_that_come_too_soon),
@@ -1030,6 +1104,7 @@ int main(void)
 		TEST(test_an_installer_that_is_not_there_is_archived),
 		TEST(test_no_result_before_the_installers),
 		TEST(test_parts_of_both_are_kept),
+		TEST(test_what_was_interrupted_is_still_new),
 		TEST(test_what_is_postponed_is_kept),
 		TEST(test_an_offer_of_what_runs_is_not_installed),
 		TEST(test_upgrades_by_patch),

@@ -53,6 +53,30 @@ ssize_t __wrap_pread64(int fd, void *bytes, size_t size, off_t offset)
 	return __real_pread64(fd, bytes, size, offset);
 }
 
+/* Time stands still where a test sets it; a clock that people and servers set is never asked. */
+static struct timespec still;
+
+int __real_clock_gettime(clockid_t clock, struct timespec *ret);
+int __wrap_clock_gettime(clockid_t clock, struct timespec *ret);
+int __wrap_clock_gettime(clockid_t clock, struct timespec *ret)
+{
+	assert_true(clock == CLOCK_BOOTTIME || clock == CLOCK_MONOTONIC);
+	if (still.tv_sec == 0)
+		return __real_clock_gettime(clock, ret);
+	*ret = still;
+	return 0;
+}
+
+static unsigned n_syncs;
+
+int __real_fdatasync(int fd);
+int __wrap_fdatasync(int fd);
+int __wrap_fdatasync(int fd)
+{
+	n_syncs++;
+	return __real_fdatasync(fd);
+}
+
 struct fixture {
 	struct scratch *scratch;
 	struct range_server server;
@@ -64,6 +88,7 @@ struct fixture {
 	struct http *http;
 	uint64_t told_bytes;
 	unsigned stop_after; /* segments; 0: never */
+	time_t pass_sec;     /* with each segment, where time stands still */
 	unsigned in_flight;
 	uint64_t low_speed_sec;
 };
@@ -76,6 +101,8 @@ static int setup(void **state)
 
 	assert_non_null(f);
 	slept_msec = 0;
+	n_syncs = 0;
+	still = (struct timespec){ 0 };
 	f->low_speed_sec = 30;
 	fail_pread = 0;
 	assert_int_equal(scratch_setup(&scratch), 0);
@@ -116,6 +143,7 @@ static int on_progress(void *userdata, uint64_t done_bytes)
 
 	assert_true(done_bytes > f->told_bytes);
 	f->told_bytes = done_bytes;
+	still.tv_sec += f->pass_sec;
 	return f->stop_after && done_bytes >= (uint64_t)f->stop_after * SEGMENT_BYTES ? -EINTR : 0;
 }
 
@@ -434,6 +462,57 @@ static void test_map_of_other_segments(void **state)
 	assert_complete(f, fetch_run(&fetch, &failure));
 	assert_int_equal(fetch.segments_resumed, 0);
 	assert_int_equal(fetch.segments_fetched, 25);
+}
+
+/* Two files, at the begin of each second and in the end: flash wears, and a slow link has few bytes. */
+static void test_syncs_once_a_second_at_most(void **state)
+{
+	struct fixture *f = *state;
+	struct failure failure = { 0 };
+	struct fetch fetch = new_fetch(f, 1);
+
+	still.tv_sec = 1000;
+	assert_complete(f, fetch_run(&fetch, &failure));
+	assert_int_equal(n_syncs, 2);
+	assert_int_equal(fetch_clean(f->inbox_fd, NULL, 0), 0);
+	n_syncs = 0;
+	f->pass_sec = 1;
+	fetch = new_fetch(f, 10);
+	assert_complete(f, fetch_run(&fetch, &failure));
+	assert_in_range(n_syncs, 4, 2 * (SEGMENTS + 1));
+}
+
+/* What is there and cannot be added to, since the server gives whole files only now, is there the next time;
+ * and what nobody knows where it came from is no more in the way. */
+static void test_a_part_does_not_stand_in_the_way(void **state)
+{
+	struct fixture *f = *state;
+	struct failure failure = { 0 };
+	struct fetch fetch = new_fetch(f, 1);
+	_cleanup_free_ char *junk = malloc(2 * FILE_BYTES);
+	char name[128];
+
+	assert_non_null(junk);
+	f->stop_after = 50;
+	assert_fails(f, &fetch, -EINTR, REASON_INTERRUPTED);
+	f->stop_after = 0;
+	f->server.shared->ignores_range = true;
+	fetch = new_fetch(f, 1);
+	assert_fails(f, &fetch, -ENOTSUP, REASON_RANGE_IGNORED);
+	assert_int_equal(fetch.requests, 1);
+	f->server.shared->ignores_range = false;
+	fetch = new_fetch(f, 1);
+	assert_complete(f, fetch_run(&fetch, &failure));
+	assert_int_equal(fetch.segments_resumed, 50);
+	assert_int_equal(fetch_clean(f->inbox_fd, NULL, 0), 0);
+	memset(junk, 'x', 2 * FILE_BYTES);
+	inbox_name(f, "part", name);
+	scratch_write(f->inbox_fd, name, junk, 2 * FILE_BYTES, 0600);
+	inbox_name(f, "map", name);
+	scratch_write(f->inbox_fd, name, junk, 2 * FILE_BYTES, 0600);
+	fetch = new_fetch(f, 0);
+	assert_complete(f, fetch_run(&fetch, &failure));
+	assert_int_equal(fetch.segments_resumed, 0);
 }
 
 /* ---- wrong bytes ---- */
@@ -762,6 +841,23 @@ static void test_missing_file_is_not_tried_again(void **state)
 	assert_int_equal(f->server.shared->requests, 2);
 }
 
+/* The release is revoked while gateways fetch it: they stop, and what they have waits for somebody to want it. */
+static void test_a_file_that_is_withdrawn_is_left(void **state)
+{
+	struct fixture *f = *state;
+	struct fetch fetch;
+
+	f->in_flight = 2;
+	f->server.shared->fail_from = 6;
+	f->server.shared->fail_times = 1000;
+	f->server.shared->fail_status = 404;
+	fetch = new_fetch(f, 1);
+	assert_fails(f, &fetch, -EPROTO, REASON_SERVER_ERROR);
+	assert_in_range(f->server.shared->requests, 6, 7);
+	assert_in_range(fetch.segments_fetched, 4, 5);
+	assert_int_equal(slept_msec, 0);
+}
+
 static void test_no_server(void **state)
 {
 	struct fixture *f = *state;
@@ -925,6 +1021,8 @@ int main(void)
 		WITH_SERVER(test_a_lost_block_is_fetched_again),
 		WITH_SERVER(test_foreign_map_is_not_believed),
 		WITH_SERVER(test_map_of_other_segments),
+		WITH_SERVER(test_syncs_once_a_second_at_most),
+		WITH_SERVER(test_a_part_does_not_stand_in_the_way),
 		WITH_SERVER(test_wrong_once_is_fetched_alone),
 		WITH_SERVER(test_wrong_twice_fails),
 		WITH_SERVER(test_an_answer_of_wrong_bytes_is_given_up),
@@ -947,6 +1045,7 @@ int main(void)
 		WITH_SERVER(test_patience_with_several_in_flight),
 		WITH_SERVER(test_server_recovers),
 		WITH_SERVER(test_missing_file_is_not_tried_again),
+		WITH_SERVER(test_a_file_that_is_withdrawn_is_left),
 		WITH_SERVER(test_no_server),
 		WITH_SERVER(test_deadline),
 		cmocka_unit_test(test_next_run),

@@ -18,11 +18,13 @@
 #define FORMER_B "B202107010001"
 #define TXID	 "6b1f0c1e-0000-4000-8000-000000000001"
 
+static int64_t now_sec;
+
 int64_t __wrap_conf_effective_time_sec(int64_t last_trusted_sec);
 int64_t __wrap_conf_effective_time_sec(int64_t last_trusted_sec)
 {
 	(void)last_trusted_sec;
-	return REPO_NOW_SEC;
+	return now_sec;
 }
 
 /* ---- death before the n-th call that changes anything ---- */
@@ -76,6 +78,7 @@ WRAP_SYNC(syncfs)
 
 static int setup(void **state)
 {
+	now_sec = REPO_NOW_SEC;
 	die_before = 0;
 	does_fsync_fail = does_fdatasync_fail = does_syncfs_fail = false;
 	return gateway_setup(state);
@@ -330,6 +333,22 @@ static void test_trial_at_boot(void **state)
 	assert_int_equal(run_recover(g, true), 0);
 	gateway_expect_links(g, 'B', OLD_B, "");
 	assert_int_equal(g->n_restarts, 0);
+}
+
+/* It lay in a cellar meanwhile: that all metadata has expired, or is gone, is none of recovery's business. */
+static void test_trial_at_boot_years_later(void **state)
+{
+	struct gateway *g = *state;
+
+	upgrade_well(g, NEW_A);
+	cut_trial(g, JOURNAL_TRIAL);
+	assert_int_equal(fs_remove_tree(g->scratch->dirfd, "metadata"), 0);
+	assert_int_equal(fs_remove_tree(g->scratch->dirfd, "installer/trust"), 0);
+	now_sec += INT64_C(10) * 365 * 86400;
+	assert_int_equal(run_recover(g, true), 0);
+	gateway_expect_links(g, 'B', OLD_B, "");
+	gateway_expect_links(g, 'A', NEW_A, OLD_A);
+	expect_result(g, "\"reason\":\"interrupted\"");
 }
 
 /* The way back fails: all that it needs stays, until a later recovery can go it. */
@@ -1156,6 +1175,7 @@ int main(void)
 		TEST(test_a_way_back_after_its_flip),
 		TEST(test_a_trial_that_was_called_off_is_not_counted),
 		TEST(test_trial_at_boot),
+		TEST(test_trial_at_boot_years_later),
 		TEST(test_a_way_back_that_fails_before_its_flip),
 		TEST(test_a_way_back_that_fails_after_its_flip),
 		TEST(test_three_cut_trials_are_enough),
