@@ -3,7 +3,7 @@
  * What one run of the agent works with: its directories, its lock, its connections, who the gateway
  * is, and what runs on it.
  *
- *	agent_dir/lock  metadata/  inbox/  outbox/  quarantined  patience
+ *	agent_dir/lock  metadata/  inbox/  outbox/  quarantined  patience  waiting
  */
 #ifndef UPDATERD_CONTEXT_H
 #define UPDATERD_CONTEXT_H
@@ -21,6 +21,7 @@
 #include "updaterd/patience.h"
 #include "updaterd/progress.h"
 #include "updaterd/update_time.h"
+#include "updaterd/waiting.h"
 
 struct context {
 	const struct conf *conf;   /* borrowed */
@@ -34,8 +35,9 @@ struct context {
 	struct identity identity; /* empty if it cannot be told and no server is needed */
 	struct version versions[CONF_MAX_PROGRAMS];
 	size_t n_versions;
-	bool is_replaced; /* updaterd itself was upgraded */
-	int exit_code;	  /* the worst so far, by context_worsen() */
+	struct waiting waiting; /* what was offered and waits for another program */
+	bool is_replaced;	/* updaterd itself was upgraded */
+	int exit_code;		/* the worst so far, by context_worsen() */
 };
 
 enum context_needs {

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "updaterd/commands.h"
 
+#include <fcntl.h>
 #include <string.h>
 #include <time.h>
 
@@ -11,6 +12,7 @@
 #include "updaterd/exit_codes.h"
 #include "updaterd/result.h"
 #include "updaterd/until.h"
+#include "updaterd/waiting.h"
 #include "updaterd/way_back.h"
 
 #define MAX_TIME_SEC	 (UINT64_C(1) << 53)
@@ -51,6 +53,26 @@ static void print_waiting(const cJSON *object)
 		(void)printf("   not a good time since %s\n", until_format(sec, text));
 }
 
+/* Who waits for what, and what to do. */
+static void print_waits_for_other(const cJSON *object)
+{
+	const char *needed, *why;
+	const cJSON *waits;
+
+	if (json_get_object(object, "waits", &waits, NULL) < 0)
+		return;
+	needed = json_text_or(waits, "needs", "?");
+	why = json_text_or(waits, "why", "");
+	(void)printf("   %s waits for %s or newer of program %c, ",
+		     json_text_or(waits, "version", "?"), needed, *needed);
+	if (strcmp(why, "held") == 0)
+		(void)printf("which is held: updaterd --unhold %c\n", *needed);
+	else if (strcmp(why, "quarantined") == 0)
+		(void)printf("which is quarantined: updaterd --clear-quarantine %s\n", needed);
+	else
+		(void)printf("which has not come yet\n");
+}
+
 static void print_backups(const cJSON *object)
 {
 	const cJSON *backups, *item;
@@ -81,6 +103,7 @@ static void print_program(const struct conf_program *p, const cJSON *programs)
 	if (!object)
 		return;
 	print_waiting(object);
+	print_waits_for_other(object);
 	print_backups(object);
 	if (json_get_array(object, "quarantined", &list, NULL) < 0)
 		return;
@@ -111,6 +134,22 @@ static void print_result(const cJSON *result)
 	(void)printf("\n");
 }
 
+/* For root: nobody else may look into the agent's directory. */
+static int add_waiting(const struct conf *conf, cJSON *status)
+{
+	_cleanup_close_ int fd = open(conf->agent_dir,
+				      O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	struct waiting waiting;
+	int r = fd < 0 ? -errno : waiting_load(fd, &waiting);
+
+	if (r == 0)
+		return waiting_add_to_status(&waiting, status);
+	if (r != -ENOENT)
+		log_debug("'%s/" WAITING_FILE "' cannot be read: %s", conf->agent_dir,
+			  strerror(-r));
+	return 0;
+}
+
 int command_status(const struct conf *conf, bool as_json)
 {
 	_cleanup_(client_closep) struct client *client = NULL;
@@ -122,6 +161,8 @@ int command_status(const struct conf *conf, bool as_json)
 	r = client_open(&client, &failure);
 	if (r >= 0)
 		r = client_status(client, &status, &failure);
+	if (r >= 0 && add_waiting(conf, status) < 0)
+		r = failure_set_errno(&failure, -ENOMEM, "status");
 	if (r < 0)
 		return fail(r, &failure);
 	if (as_json)

@@ -51,9 +51,14 @@ equal "which is no failure of B" "upgrade refused requires" "$(results_of "${B[1
 check "the log says what is missing" night_said "needs ${A[1]} or newer of program A"
 check "and that A is held" night_said "'${A[1]}' is offered, but program A is held"
 check "--status says so, too" status_says "held"
+check "and who waits for whom, and what to do" status_says \
+  "   ${B[1]} waits for ${A[1]} or newer of program A, which is held: updaterd --unhold A\$"
+equal "in JSON as well" "{\"version\":\"${B[1]}\",\"needs\":\"${A[1]}\",\"why\":\"held\"}" \
+  "$(gw updaterd --status --json | jq -c .programs.B.waits)"
 check "the person lets it go" gw updaterd --unhold A
 night "then both come in one night" 0
 equal "both" "${A[1]} ${B[1]}" "$(versions)"
+check "and nothing waits" not status_says waits
 check "B runs" within 5 b_runs_as "${B[1]}"
 equal "A was first" "${A[1]} ${B[1]}" \
   "$(results | jq -r '[.[] | select(.outcome == "confirmed") | .to] | join(" ")')"
@@ -65,6 +70,7 @@ night "B needs an A in quarantine" 1
 equal "both are as they were" "$OLD_A $OLD_B" "$(versions)"
 check "the log names what is missing" night_said "needs ${A[1]} or newer of program A"
 check "--status names the one in quarantine" status_says "quarantined: ${A[1]}"
+check "and who waits for it" status_says "${B[1]} waits for ${A[1]} .* quarantined: updaterd --clear-quarantine ${A[1]}\$"
 check "A is let in again" gw updaterd --clear-quarantine "${A[1]}"
 night "then both come again" 0
 equal "both again" "${A[1]} ${B[1]}" "$(versions)"

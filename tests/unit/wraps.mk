@@ -24,7 +24,7 @@ WRAP_updaterd_test_backup := fsync
 WRAP_updaterd_test_backup_fetch := http_error http_get http_limit_time http_start_range http_wait
 WRAP_updaterd_test_backup_upload := client_backup client_backup_held client_backups clock_nanosleep http_error http_limit_time http_send \
 	http_send_part
-WRAP_updaterd_test_commands := client_close client_follow client_open client_rollback
+WRAP_updaterd_test_commands := client_close client_follow client_open client_rollback client_status
 WRAP_updaterd_test_conf := time
 WRAP_updaterd_test_choose := trust_find_patch trust_find_target
 WRAP_updaterd_test_cycle := backup_fetch backup_upload choose_check_running choose_patch client_archived client_close client_follow client_install client_knows \

@@ -19,6 +19,7 @@
 #include "updaterd/report.h"
 #include "updaterd/result.h"
 #include "updaterd/trust.h"
+#include "updaterd/waiting.h"
 
 #define LIST_MAX_BYTES	 (64u << 20)
 #define TOLD_NAME	 "quarantined"
@@ -414,10 +415,12 @@ static int step_requires(const struct upgrade *u, struct failure *failure)
 		const struct version *needed = &u->file.requires[i];
 		const struct version *runs = context_version(u->c, needed->program);
 
-		if (!runs || version_compare(runs, needed) < 0)
-			return failure_set(failure, -EAGAIN, REASON_REQUIRES,
-					   "%s needs %s or newer of program %c",
-					   u->file.version.text, needed->text, needed->program);
+		if (runs && version_compare(runs, needed) >= 0)
+			continue;
+		waiting_add(&u->c->waiting, &u->file.version, needed);
+		return failure_set(failure, -EAGAIN, REASON_REQUIRES,
+				   "%s needs %s or newer of program %c", u->file.version.text,
+				   needed->text, needed->program);
 	}
 	return 0;
 }
@@ -699,6 +702,14 @@ static int fetch_previous(struct upgrade *u, struct agent_fetched *ret, struct f
 
 /* ---- the entrances ---- */
 
+static void tell_waiting(const struct context *c)
+{
+	int r = waiting_store(c->dir_fd, &c->waiting);
+
+	if (r < 0)
+		log_debug("'%s' cannot be written: %s", WAITING_FILE, strerror(-r));
+}
+
 /* The query server is not asked for what does not run: "nothing new" would be no answer. */
 static void tell_missing(struct context *c)
 {
@@ -767,6 +778,8 @@ int agent_run_once(const struct conf *conf, struct progress *progress)
 	/* In order, so the updater comes first. */
 	for (size_t i = 0; i < answer.n_offers && !c->is_replaced; i++)
 		follow_offer(c, &answer.offers[i], base, &trust, &wanted);
+	if (!c->is_replaced && !wanted.is_unknown)
+		tell_waiting(c);
 	if (!c->is_replaced && !wanted.is_unknown &&
 	    fetch_clean(c->inbox_fd, wanted.sha256, wanted.n) < 0)
 		log_debug("inbox: leftovers cannot be removed");

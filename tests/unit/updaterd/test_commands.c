@@ -2,16 +2,13 @@
 /* What --rollback makes of the end of an attempt. The installer is played. */
 #include "updaterd/commands.h"
 
+#include "scratch.h"
+
 #include <errno.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <string.h>
+#include <fcntl.h>
+#include <unistd.h>
 
-#include <cmocka.h>
-
+#include "common/json.h"
 #include "common/log.h"
 #include "played_client.h"
 #include "updaterd/exit_codes.h"
@@ -87,12 +84,83 @@ static void test_rollback_that_does_not_begin(void **state)
 	rollback_error = 0;
 }
 
+/* ---- status ---- */
+
+static const char *status_text;
+
+int __wrap_client_status(struct client *c, cJSON **ret, struct failure *failure);
+int __wrap_client_status(struct client *c, cJSON **ret, struct failure *failure)
+{
+	(void)c, (void)failure;
+	return json_parse(status_text, strlen(status_text), NULL, ret, NULL);
+}
+
+/* What the command prints, which must have this in it. */
+static void expect_status(const struct scratch *s, bool as_json, const char *expected)
+{
+	static char a[] = "updaterd", b[] = "bmsd";
+	_cleanup_free_ char *text = NULL;
+	struct conf conf = { .n_programs = 2 };
+	int saved = dup(STDOUT_FILENO),
+	    fd = openat(s->dirfd, "out", O_RDWR | O_CREAT | O_TRUNC, 0600);
+	size_t size;
+
+	conf.agent_dir = (char *)(uintptr_t)s->path;
+	conf.programs[0] = (struct conf_program){ .letter = 'A', .name = a };
+	conf.programs[1] = (struct conf_program){ .letter = 'B', .name = b };
+	assert_true(saved >= 0 && fd >= 0);
+	(void)fflush(stdout);
+	assert_true(dup2(fd, STDOUT_FILENO) >= 0);
+	assert_int_equal(command_status(&conf, as_json), EXIT_OK);
+	(void)fflush(stdout);
+	assert_true(dup2(saved, STDOUT_FILENO) >= 0);
+	(void)close(fd);
+	(void)close(saved);
+	assert_int_equal(fs_read_file(s->dirfd, "out", 4096, &text, &size), 0);
+	if (!strstr(text, expected))
+		fail_msg("%s: no %s", text, expected);
+	if (!*expected)
+		assert_null(strstr(text, "waits"));
+}
+
+#define STATUS(a) "{\"programs\":{\"A\":{\"current\":\"A202108010001\"" a "},\"B\":{}}}"
+
+static void test_status_says_who_waits_for_what(void **state)
+{
+	static const char waits[] = "B202110010001 waits for A202110010001 or newer of program A, ";
+	const struct scratch *s = *state;
+	char expected[256];
+
+	status_text = STATUS("");
+	expect_status(s, false, "");
+	expect_status(s, true, "");
+	scratch_text(s->dirfd, "waiting", "B202110010001 A202110010001\n", 0600);
+	(void)snprintf(expected, sizeof expected, "   %swhich has not come yet\n", waits);
+	expect_status(s, false, expected);
+	status_text = STATUS(",\"held\":\"forever\"");
+	(void)snprintf(expected, sizeof expected, "%swhich is held: updaterd --unhold A\n", waits);
+	expect_status(s, false, expected);
+	expect_status(s, true,
+		      "\"waits\":{\"version\":\"B202110010001\","
+		      "\"needs\":\"A202110010001\",\"why\":\"held\"}");
+	status_text = STATUS(",\"quarantined\":[\"A202110010001\"]");
+	(void)snprintf(expected, sizeof expected,
+		       "%swhich is quarantined: updaterd --clear-quarantine A202110010001\n",
+		       waits);
+	expect_status(s, false, expected);
+	/* The agent's word is not always one. */
+	scratch_text(s->dirfd, "waiting", "B202110010001 \033[2J\n", 0600);
+	expect_status(s, false, "");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_rollback_ends),
 		cmocka_unit_test(test_rollback_of_what_is_on_trial),
 		cmocka_unit_test(test_rollback_that_does_not_begin),
+		cmocka_unit_test_setup_teardown(test_status_says_who_waits_for_what, scratch_setup,
+						scratch_teardown),
 	};
 
 	log_set_level(LOG_CRIT);

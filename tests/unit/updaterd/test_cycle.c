@@ -530,6 +530,16 @@ static void test_bad_updater_does_not_hold_up_the_other_program(void **state)
 	assert_string_equal(play.installed, NEW_A " " NEW_B " ");
 }
 
+static void expect_waiting(const char *expected)
+{
+	_cleanup_free_ char *text = NULL;
+	size_t size;
+	int r = fs_read_file(play.scratch->dirfd, "agent/waiting", 256, &text, &size);
+
+	assert_int_equal(r, *expected ? 0 : -ENOENT);
+	assert_string_equal(r == 0 ? text : "", expected);
+}
+
 /* It is archived; but nothing is fetched for it. */
 static void test_requires(void **state)
 {
@@ -540,12 +550,15 @@ static void test_requires(void **state)
 	assert_int_equal(play.n_installed, 0);
 	assert_int_equal(play.n_sent, 1);
 	assert_int_equal(count("agent/inbox"), 0);
+	expect_waiting(NEW_B " " NEW_A "\n");
 	play.requires = "C202101010001"; /* which there is not */
 	assert_int_equal(run_once(), EXIT_FAILED);
 	assert_int_equal(play.n_installed, 0);
+	expect_waiting(NEW_B " C202101010001\n");
 	play.requires = OLD_A;
 	assert_int_equal(run_once(), EXIT_OK);
 	assert_int_equal(play.n_installed, 1);
+	expect_waiting("");
 }
 
 static void test_held_program_is_not_fetched(void **state)
