@@ -7,7 +7,7 @@
 #include "common/json.h"
 #include "updaterd/client.h"
 
-#define LINE_BYTES (2 * (VERSION_LENGTH + 1))
+#define LINE_BYTES ((size_t)2 * (VERSION_LENGTH + 1))
 
 void waiting_add(struct waiting *w, const struct version *version, const struct version *needed)
 {
