@@ -20,8 +20,8 @@
  *	rolled-back  the links are back; the failure is not counted, the result not kept. A reason is
  *	             there only if there was one, or a person ended the trial (operator)
  *	confirmed    kind rollback: a person went back from "from" to "to" (none: the factory's),
- *	             or, once more, to what `current` leads to. Pardon that, keep the result, or,
- *	             where `current` is "from" still, one that says so
+ *	             or, once more, to what `current` leads to. Where that is "from" still, it is to be
+ *	             done first, if it can be. Pardon where it led, keep the result
  *
  * The versions that a person left are in left_<letter>, one after another: recover() puts them in quarantine.
  * A `current` that leads to the factory's directory is to be replaced by the same release, adopted, and by no

@@ -310,15 +310,40 @@ static int end_rolled_back(struct recovery *rec)
 	return 0;
 }
 
+static bool is_rescued_rollback(const struct recovery *rec)
+{
+	return was_rescued(rec) && strcmp(rec->result.kind, RESULT_KIND_ROLLBACK) == 0;
+}
+
 /* What a person came back to by the rescue program is wanted, whatever it was before. */
 static int pardon_rescued(const struct recovery *rec)
 {
 	struct version to;
 
-	if (!was_rescued(rec) || strcmp(rec->result.kind, RESULT_KIND_ROLLBACK) != 0 ||
-	    version_parse(rec->result.to, &to) < 0)
+	if (!is_rescued_rollback(rec) || version_parse(rec->result.to, &to) < 0)
 		return 0;
 	return state_pardon(rec->state, &to);
+}
+
+/* A person's way back by the rescue program that was cut before its flip, and perhaps after that of `previous`:
+ * who asked for it gets it. */
+static int finish_rescued(struct recovery *rec)
+{
+	struct version current, from, to;
+	int r;
+
+	if (!is_rescued_rollback(rec) || !rec->store ||
+	    swap_read(store_dirfd(rec->store), SWAP_CURRENT, &current) < 0 ||
+	    strcmp(current.text, rec->result.from) != 0 ||
+	    version_parse(rec->result.from, &from) < 0 || version_parse(rec->result.to, &to) < 0)
+		return 0;
+	r = is_sound(rec->store, &to);
+	if (r <= 0)
+		return r;
+	r = swap_back(store_dirfd(rec->store), &to, &from);
+	if (r == 0)
+		restart_program(rec->service, rec->program, rec->at_boot);
+	return r;
 }
 
 /* They may have gone back several times before we came: one roll back, to where they are now. */
@@ -328,7 +353,7 @@ static void find_rescued(struct recovery *rec)
 	struct version current = { 0 };
 	int r;
 
-	if (!was_rescued(rec) || strcmp(result->kind, RESULT_KIND_ROLLBACK) != 0 || !rec->store)
+	if (!is_rescued_rollback(rec) || !rec->store)
 		return;
 	r = swap_read(store_dirfd(rec->store), SWAP_CURRENT, &current);
 	if (r < 0 && leads_to_factory(rec->program, rec->store) <= 0)
@@ -340,7 +365,10 @@ static void find_rescued(struct recovery *rec)
 static int end_confirmed(struct recovery *rec)
 {
 	struct version current;
+	int r = finish_rescued(rec);
 
+	if (r < 0)
+		return r;
 	find_rescued(rec);
 	if (rec->store && swap_read(store_dirfd(rec->store), SWAP_CURRENT, &current) == 0 &&
 	    strcmp(current.text, rec->result.to) != 0)

@@ -302,13 +302,13 @@ static int undo_attempt(struct session *s, char by_person)
 	if (was_on_trial)
 		write_down(s->journal, begun, ELEMENTSOF(begun));
 	had_previous = get_version(s->journal, RECORD_BEFORE_PREVIOUS, p->letter, &before);
+	p->is_changed = was_on_trial;
 	r = swap_back(fd, &from, had_previous ? &before : NULL);
 	if (r < 0) {
 		log_error("cannot put '%s' back: %s", p->space, strerror(-r));
 		return r;
 	}
 	write_down(s->journal, done, is_wanted ? 2 : 1);
-	p->is_changed = was_on_trial;
 	log_notice("the attempt in '%s' is over: '%s' is back", p->space, from.text);
 	return 0;
 }
@@ -322,11 +322,13 @@ static int flip(struct program *p, int fd, const struct version *to, const struc
 
 	if (r == 0 && left)
 		r = swap_previous(fd);
-	if (r == 0)
-		r = to->program ? swap_point(fd, to) : swap_point_at(fd, p->factory);
 	if (r < 0)
 		return r;
+	/* Whatever becomes of it: what fails may have come about. */
 	p->is_changed = true;
+	r = to->program ? swap_point(fd, to) : swap_point_at(fd, p->factory);
+	if (r < 0)
+		return r;
 	log_notice("'%s/current' leads to '%s' now", p->space, to->program ? to->text : p->factory);
 	return 0;
 }

@@ -569,7 +569,8 @@ static void test_a_person_went_back_by_the_rescue(void **state)
 }
 
 /* To OLD_B, says the journal; then once more. */
-static void expect_rescued_again(struct gateway *g, const char *current, const char *expected)
+static void expect_rescued_again(struct gateway *g, const char *current, const char *previous,
+				 const char *expected)
 {
 	_cleanup_(state_closep) struct state *s = NULL;
 	struct result r = {
@@ -583,7 +584,7 @@ static void expect_rescued_again(struct gateway *g, const char *current, const c
 
 	put_release(g, NEW_B);
 	put_release(g, FORMER_B);
-	set_links(g, current, OLD_B);
+	set_links(g, current, previous);
 	assert_int_equal(state_open(&g->conf, STATE_TRY, &s), 0);
 	assert_int_equal(journal_set(s->journal, RESCUE_KEY, "1"), 0);
 	assert_int_equal(record_durably(s->journal, JOURNAL_CONFIRMED, &r), 0);
@@ -595,15 +596,29 @@ static void test_a_person_went_back_by_the_rescue_again(void **state)
 {
 	struct gateway *g = *state;
 
-	expect_rescued_again(g, FORMER_B, "\"to\":\"" FORMER_B "\",\"outcome\":\"confirmed\"");
+	expect_rescued_again(g, FORMER_B, OLD_B,
+			     "\"to\":\"" FORMER_B "\",\"outcome\":\"confirmed\"");
 }
 
-/* The first time, it was cut before its flip. */
-static void test_a_person_did_not_get_back_by_the_rescue(void **state)
+/* It was cut before its flip, and after that of `previous`, which nothing else leads back to. */
+static void test_a_person_gets_back_though_the_rescue_was_cut(void **state)
 {
 	struct gateway *g = *state;
 
-	expect_rescued_again(g, NEW_B, "\"to\":\"" OLD_B "\",\"outcome\":\"rolled_back\"");
+	expect_rescued_again(g, NEW_B, NEW_B, "\"to\":\"" OLD_B "\",\"outcome\":\"confirmed\"");
+	gateway_expect_links(g, 'B', OLD_B, NEW_B);
+	gateway_expect_order(g);
+	assert_int_equal(g->n_restarts, 1);
+	assert_string_equal(g->last_started, OLD_B);
+}
+
+static void test_a_person_did_not_get_back_to_what_is_damaged(void **state)
+{
+	struct gateway *g = *state;
+
+	assert_int_equal(unlinkat(g->scratch->dirfd, "b/releases/" OLD_B "/bin/program", 0), 0);
+	expect_rescued_again(g, NEW_B, OLD_B, "\"to\":\"" OLD_B "\",\"outcome\":\"rolled_back\"");
+	gateway_expect_links(g, 'B', NEW_B, OLD_B);
 }
 
 /* By the rescue program: what they came from is not what the next night brings. */
@@ -1188,7 +1203,8 @@ int main(void)
 		TEST(test_a_rescued_trial_that_was_judged),
 		TEST(test_a_person_went_back_by_the_rescue),
 		TEST(test_a_person_went_back_by_the_rescue_again),
-		TEST(test_a_person_did_not_get_back_by_the_rescue),
+		TEST(test_a_person_gets_back_though_the_rescue_was_cut),
+		TEST(test_a_person_did_not_get_back_to_what_is_damaged),
 		TEST(test_what_a_person_left_is_quarantined),
 		TEST(test_current_that_leads_to_the_factory_is_adopted),
 		TEST(test_tells_the_rescue_where_the_spaces_are),
