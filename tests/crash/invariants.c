@@ -28,7 +28,8 @@ struct sight {
 	struct known now[CONF_MAX_PROGRAMS];
 	int current_error[CONF_MAX_PROGRAMS]; /* as swap_read() */
 	bool is_factory[CONF_MAX_PROGRAMS];   /* `current` leads to the factory release */
-	enum outcome outcome; /* of the attempt, by its result; OUTCOME_NONE: has none */
+	char txid[TXID_LENGTH + 1];	      /* of the attempt */
+	enum outcome outcome;		      /* of that, by its result; OUTCOME_NONE: has none */
 };
 
 /* The first one counts. Returns false, so that a check ends with it. */
@@ -105,11 +106,31 @@ static enum outcome outcome_in(const char *json)
 	return outcome < 0 ? OUTCOME_NONE : (enum outcome)outcome;
 }
 
+/* The rescue program makes one up. */
+static void see_txid_of_rescue(struct sight *v)
+{
+	_cleanup_(result_list_freep) char **results = NULL;
+
+	if (!v->state || result_list(v->state->dirfd, &results) < 0)
+		return;
+	for (char **r = results; *r; r++) {
+		_cleanup_json_ cJSON *object = NULL;
+
+		if (json_parse(*r, strlen(*r), NULL, &object, NULL) == 0 &&
+		    strcmp(json_text_or(object, "kind", ""), RESULT_KIND_ROLLBACK) == 0)
+			(void)snprintf(v->txid, sizeof v->txid, "%s",
+				       json_text_or(object, "txid", ""));
+	}
+}
+
 static void see_result(struct sight *v)
 {
 	_cleanup_free_ char *json = NULL;
 
-	if (v->state && result_find(v->state->dirfd, world_txid(SCENARIO_ATTEMPT), &json) == 0)
+	(void)snprintf(v->txid, sizeof v->txid, "%s", world_txid(SCENARIO_ATTEMPT));
+	if (v->s->is_by_rescue)
+		see_txid_of_rescue(v);
+	if (v->state && result_find(v->state->dirfd, v->txid, &json) == 0)
 		v->outcome = outcome_in(json);
 }
 
@@ -315,6 +336,10 @@ static bool i5_links_say_what_the_result_says(const struct sight *v)
 	for (size_t i = 0; i < v->w->conf.n_programs && !v->s->is_bare; i++) {
 		bool is_given_up = v->s->is_damaged && is_tried(v, i);
 
+		/* The rescue program may do it without a record. */
+		if (v->s->is_by_rescue && v->w->machine->had_error && v->outcome == OUTCOME_NONE &&
+		    is_tried(v, i) && strcmp(v->now[i].current, v->s->to) == 0)
+			continue;
 		/* What was damaged is left for what there is. */
 		if (is_given_up && strcmp(v->now[i].current, v->before->programs[i].previous) == 0)
 			continue;
@@ -347,6 +372,20 @@ static bool i5_attempt_has_ended(const struct sight *v)
 	return i5_links_say_what_the_result_says(v);
 }
 
+/* A person's way back by the rescue program, once it is in the journal, is not lost. */
+static void note_way_back(const struct sight *v)
+{
+	v->w->machine->is_wanted_back = v->s->is_by_rescue && v->state &&
+					journal_state(v->state->journal) == JOURNAL_CONFIRMED;
+}
+
+static bool i5_who_asked_for_the_way_back_gets_it(const struct sight *v)
+{
+	if (!v->w->machine->is_wanted_back || v->outcome == OUTCOME_CONFIRMED)
+		return true;
+	return broken(v, "I5: a person's way back was cut and ended %s", outcome_name(v->outcome));
+}
+
 /* ---- I6: one result for an attempt ---- */
 
 static size_t count_lines_of(const char *history, const char *txid)
@@ -358,17 +397,16 @@ static size_t count_lines_of(const char *history, const char *txid)
 	return n;
 }
 
-static bool has_one_result(const struct sight *v, const char *history, unsigned attempt)
+static bool has_one_result(const struct sight *v, const char *history, const char *txid)
 {
-	const char *txid = world_txid(attempt);
 	char name[64];
 	size_t n = count_lines_of(history, txid);
 
 	(void)snprintf(name, sizeof name, "results/%s.json", txid);
 	if (n != 1)
-		return broken(v, "I6: %zu results of attempt %u in the history", n, attempt);
+		return broken(v, "I6: %zu results of %s in the history", n, txid);
 	if (faccessat(v->state->dirfd, name, F_OK, 0) < 0)
-		return broken(v, "I6: the result of attempt %u is not to be sent", attempt);
+		return broken(v, "I6: the result of %s is not to be sent", txid);
 	return true;
 }
 
@@ -382,9 +420,9 @@ static bool i6_one_result_each(const struct sight *v)
 	if (result_history(v->state->dirfd, 200, &history) < 0)
 		return broken(v, "I6: no history can be read");
 	for (unsigned i = 1; i <= v->before->n_results; i++)
-		if (!has_one_result(v, history, i))
+		if (!has_one_result(v, history, world_txid(i)))
 			return false;
-	if (v->outcome != OUTCOME_NONE && !has_one_result(v, history, SCENARIO_ATTEMPT))
+	if (v->outcome != OUTCOME_NONE && !has_one_result(v, history, v->txid))
 		return false;
 	if (asprintf(&path, "%s/results", v->w->conf.installer_dir) < 0)
 		return broken(v, "no memory");
@@ -498,6 +536,9 @@ static bool i10_what_it_says_is_true(const struct sight *v)
 		return broken(v, "I10: it did not come back");
 	if (!v->s->program || v->s->is_cut_before || m->returned < 0)
 		return true;
+	if (v->s->is_by_rescue)
+		return strcmp(v->now[v->s->program == 'A' ? 0 : 1].current, v->s->to) == 0 ||
+		       broken(v, "I10: it says that it went back, and did not");
 	if (m->outcome == OUTCOME_NONE)
 		return broken(v, "I10: it came back without an outcome");
 	if (m->outcome != OUTCOME_CONFIRMED && m->reason == REASON_NONE)
@@ -520,6 +561,7 @@ void invariants_at_cut(const struct world *w, const struct scenario *s, const st
 	struct sight v = { .w = w, .s = s, .before = before, .verdict = verdict };
 
 	look(&v);
+	note_way_back(&v);
 	(void)(i1_current_is_whole(&v, false) && i2_both_are_whole(&v) &&
 	       i2_flip_was_announced(&v) && i2_backups_are_right(&v) && i3_one_at_a_time(&v) &&
 	       i4_floors_stand(&v, false));
@@ -533,7 +575,8 @@ void invariants_at_rest(const struct world *w, const struct scenario *s,
 
 	look(&v);
 	(void)(i1_current_is_whole(&v, true) && i2_backups_are_right(&v) && i3_one_at_a_time(&v) &&
-	       i4_floors_stand(&v, true) && i5_attempt_has_ended(&v) && i6_one_result_each(&v) &&
+	       i4_floors_stand(&v, true) && i5_attempt_has_ended(&v) &&
+	       i5_who_asked_for_the_way_back_gets_it(&v) && i6_one_result_each(&v) &&
 	       i7_nothing_is_left(&v) && i8_b_runs(&v) && i9_a_has_proved_itself(&v));
 	(void)state_close(v.state);
 }

@@ -181,7 +181,7 @@ static bool is_false_success(const struct row *row, const struct trace *t, const
 {
 	const struct trace_call *call = &t->hit;
 
-	if (t->error == TRACE_PLANTED)
+	if (t->error == TRACE_PLANTED && !row->s->is_by_rescue)
 		return m->returned >= 0 && m->outcome == OUTCOME_CONFIRMED && call->is_before_end &&
 		       !is_made_again(call);
 	/* A lost write may have been noticed and done again, by a retry; what counts is what is there. */
@@ -191,6 +191,9 @@ static bool is_false_success(const struct row *row, const struct trace *t, const
 	    t->error == TRACE_SHORT)
 		return false;
 	if (call->is_retried && t->error < TRACE_ERRORS && trace_errors[t->error] == EINTR)
+		return false;
+	/* The links matter more than the record, and are looked at. */
+	if (row->s->is_by_rescue)
 		return false;
 	/* What recovery could not make, adopting makes anew. */
 	if (row->s->is_bare)

@@ -89,15 +89,12 @@ static int is_littered(struct world *w)
 	return r;
 }
 
-static int is_damaged(struct world *w)
+static int damage_b(struct world *w, const char *version)
 {
-	static const char name[] = "/b/releases/" FIRST_B "/bin/program";
 	char path[PATH_MAX];
-	int r = runs_first_b(w), fd;
+	int r, fd;
 
-	if (r < 0)
-		return r;
-	(void)snprintf(path, sizeof path, "%s%s", w->root, name);
+	(void)snprintf(path, sizeof path, "%s/b/releases/%s/bin/program", w->root, version);
 	if (chmod(path, 0600) < 0)
 		return -errno;
 	fd = open(path, O_WRONLY | O_CLOEXEC);
@@ -107,6 +104,21 @@ static int is_damaged(struct world *w)
 	if (r == 0 && fchmod(fd, 0555) < 0)
 		r = -errno;
 	return close(fd) < 0 ? -errno : r;
+}
+
+static int is_damaged(struct world *w)
+{
+	int r = runs_first_b(w);
+
+	return r < 0 ? r : damage_b(w, FIRST_B);
+}
+
+/* There is a backup of it. */
+static int previous_is_damaged(struct world *w)
+{
+	int r = runs_first_b(w);
+
+	return r < 0 ? r : damage_b(w, FACTORY_B);
 }
 
 /* An installer that is gone when the new version starts. */
@@ -196,6 +208,16 @@ static int roll_back_b(struct world *w)
 	return world_attempt(w, SCENARIO_ATTEMPT, 'B', NULL, false);
 }
 
+static int rescue_back_a(struct world *w)
+{
+	return world_rescue_back(w, 'A');
+}
+
+static int rescue_back_b(struct world *w)
+{
+	return world_rescue_back(w, 'B');
+}
+
 static int recover_as(struct world *w, bool has_rescue)
 {
 	struct machine *m = w->machine;
@@ -264,6 +286,26 @@ const struct scenario scenarios[] = {
 	  .run = roll_back_b,
 	  .program = 'B',
 	  .to = FACTORY_B },
+	{ .name = "restore-b",
+	  .what = "the same where that is damaged, and comes from its backup",
+	  .prepare = previous_is_damaged,
+	  .run = roll_back_b,
+	  .program = 'B',
+	  .to = FACTORY_B },
+	{ .name = "rescue-back-b",
+	  .what = "a person goes back to B's previous release by the rescue program",
+	  .prepare = runs_first_b,
+	  .run = rescue_back_b,
+	  .program = 'B',
+	  .to = FACTORY_B,
+	  .is_by_rescue = true },
+	{ .name = "rescue-back-a",
+	  .what = "the same with A",
+	  .prepare = runs_first_a,
+	  .run = rescue_back_a,
+	  .program = 'A',
+	  .to = FACTORY_A,
+	  .is_by_rescue = true },
 	{ .name = "upgrade-a",
 	  .what = "A is upgraded",
 	  .run = upgrade_to_first_a,

@@ -22,6 +22,7 @@ struct scenario {
 	bool ends_badly;    /* the attempt must not be confirmed */
 	bool fills_disk;    /* needs a small file system of its own */
 	bool is_boot;	    /* no program runs yet */
+	bool is_by_rescue;  /* the attempt is the rescue program's */
 	bool is_cut_before; /* the attempt is under way when it begins */
 };
 

@@ -9,6 +9,7 @@
 #include "common/manifest.h"
 #include "common/reltar.h"
 #include "updaterd/installer.h"
+#include "updaterd/record.h"
 #include "updaterd/recover.h"
 #include "updaterd/rescue.h"
 #include "updaterd/swap.h"
@@ -487,24 +488,64 @@ int world_recover(struct world *w, bool at_boot)
 	return r < 0 ? r : recover(s, world_service(w), at_boot);
 }
 
-/* At boot nothing runs that could be restarted. */
-static void restart_nothing(const char *unit)
+static struct world *rescued; /* whose rescue runs */
+
+/* systemctl try-restart: at boot nothing runs yet. */
+static void try_restart(const char *unit)
 {
-	(void)unit;
+	struct service_start start;
+	struct failure failure;
+
+	if (rescued->machine->b.is_running)
+		(void)!play_restart(rescued, unit, 0, &start, &failure);
 }
 
-int world_rescue(const struct world *w)
+/* by_person: the program that a person wants back, or '\0'. */
+static int rescue(struct world *w, char by_person)
 {
 	const struct conf_program *a = &w->conf.programs[0], *b = &w->conf.programs[1];
 	_cleanup_free_ char *defaults = NULL;
-	struct rescue rescue = { .installer_dir = w->conf.installer_dir,
-				 .restart = restart_nothing };
+	struct rescue rescue = { .installer_dir = w->conf.installer_dir, .restart = try_restart };
 
 	if (asprintf(&defaults, "A %s %s\nB %s %s %s\n", a->space, a->factory, b->space, b->factory,
 		     b->unit) < 0)
 		return -ENOMEM;
 	rescue.defaults = defaults;
-	return rescue_run(&rescue);
+	rescued = w;
+	return by_person ? rescue_rollback(&rescue, by_person) : rescue_run(&rescue);
+}
+
+int world_rescue(struct world *w)
+{
+	return rescue(w, '\0');
+}
+
+static bool is_recorded(const struct world *w)
+{
+	_cleanup_(state_closep) struct state *s = NULL;
+	struct result result;
+
+	return state_open(&w->conf, STATE_READ, &s) == 0 &&
+	       journal_state(s->journal) == JOURNAL_CONFIRMED &&
+	       record_load(s->journal, &result) == 0;
+}
+
+int world_rescue_back(struct world *w, char letter)
+{
+	struct machine *m = w->machine;
+	int r = rescue(w, letter);
+
+	/* It does without the record if it must. */
+	if (r > 0 && is_recorded(w)) {
+		promise(m, &m->ended);
+		m->outcome = OUTCOME_CONFIRMED;
+		m->reason = REASON_OPERATOR;
+	}
+	if (r > 0)
+		r = world_recover(w, false);
+	m->returned = r;
+	m->has_returned = true;
+	return r;
 }
 
 static void hear_recorded(void *userdata)

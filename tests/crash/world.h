@@ -75,6 +75,7 @@ struct machine {
 
 	bool was_off;		 /* the cut was one of the power */
 	bool had_error;		 /* it was no cut, but a call that failed */
+	bool is_wanted_back;	 /* it cut a person's way back that the rescue had begun */
 	struct promise recorded; /* the attempt will have a result */
 	struct promise ended;	 /* it has, and this one: */
 	bool has_returned;
@@ -118,7 +119,10 @@ int world_attempt(struct world *w, unsigned attempt, char letter, const char *ve
 		  bool is_patch);
 int world_recover(struct world *w, bool at_boot);
 /* What the rescue program does at boot, before recovery. */
-int world_rescue(const struct world *w);
+int world_rescue(struct world *w);
+/* What `updaterd-rescue --rollback` does, and the installer that it restarts. The attempt has a txid of its
+ * own. */
+int world_rescue_back(struct world *w, char letter);
 /* What a version that fills the disk left. */
 void world_remove_filler(const struct world *w);
 
