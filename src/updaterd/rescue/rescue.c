@@ -81,9 +81,9 @@ static int end(const struct rescue *r, struct session *s, int ret)
 
 /* ---- what can run: 1 or 0, or an error, which says that this could not be found out ---- */
 
-static int open_path(const char *path)
+static int open_path(int dirfd, const char *path)
 {
-	int fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	int fd = openat(dirfd, path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 
 	return fd < 0 ? -errno : fd;
 }
@@ -91,12 +91,12 @@ static int open_path(const char *path)
 /* One that is gone is made again if there is a factory release; else -ENOENT. */
 static int open_space(const struct program *p)
 {
-	int r, fd = open_path(p->space);
+	int r, fd = open_path(AT_FDCWD, p->space);
 
 	if (fd != -ENOENT || !p->factory || faccessat(AT_FDCWD, p->factory, F_OK, 0) < 0)
 		return fd;
 	r = fs_mkdir_p(AT_FDCWD, p->space, 0755);
-	return r < 0 ? r : open_path(p->space);
+	return r < 0 ? r : open_path(AT_FDCWD, p->space);
 }
 
 static int has_executable(int release_fd)
@@ -121,14 +121,12 @@ static int has_executable(int release_fd)
  * what we do not understand must not be the reason to leave what runs. */
 static int look_at(int dirfd, const char *release)
 {
-	_cleanup_close_ int fd = openat(dirfd, release,
-					O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	_cleanup_close_ int manifest_fd = FD_NONE;
+	_cleanup_close_ int fd = open_path(dirfd, release), manifest_fd = FD_NONE;
 	char first;
 	int r;
 
 	if (fd < 0)
-		return -errno;
+		return fd;
 	manifest_fd = fs_open_regular(fd, MANIFEST_NAME, NULL);
 	r = manifest_fd < 0 ? manifest_fd : fs_pread_all(manifest_fd, &first, 1, 0);
 	return r == 0 && first == '{' ? has_executable(fd) : r;
@@ -327,10 +325,10 @@ static int flip(struct program *p, int fd, const struct version *to, const struc
 	/* Whatever becomes of it: what fails may have come about. */
 	p->is_changed = true;
 	r = to->program ? swap_point(fd, to) : swap_point_at(fd, p->factory);
-	if (r < 0)
-		return r;
-	log_notice("'%s/current' leads to '%s' now", p->space, to->program ? to->text : p->factory);
-	return 0;
+	if (r == 0)
+		log_notice("'%s/current' leads to '%s' now", p->space,
+			   to->program ? to->text : p->factory);
+	return r;
 }
 
 /* An attempt, of which recovery makes a result: its own, or, as long as another waits for its, none. */
