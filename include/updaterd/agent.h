@@ -23,6 +23,10 @@
  * install, follow, report. An exit code, or AGENT_REPLACED. */
 _must_check_ int agent_run_once(const struct conf *conf, struct progress *progress);
 
+/* `updaterd --missed`: EXIT_OK if the last run that the query server answered is too long ago
+ * (updaterd/answered.h), else EXIT_NOTHING_NEW; without a server there is nothing to miss. Changes nothing. */
+_must_check_ int agent_look_whether_missed(const struct conf *conf);
+
 /* Only asks. The new versions are written to standard output, one a line. An exit code. */
 _must_check_ int agent_check(const struct conf *conf, bool as_json);
 

@@ -3,7 +3,7 @@
  * What one run of the agent works with: its directories, its lock, its connections, who the gateway
  * is, and what runs on it.
  *
- *	agent_dir/lock  metadata/  inbox/  outbox/  quarantined  patience  waiting
+ *	agent_dir/lock  metadata/  inbox/  outbox/  quarantined  patience  waiting  answered
  */
 #ifndef UPDATERD_CONTEXT_H
 #define UPDATERD_CONTEXT_H
@@ -37,6 +37,7 @@ struct context {
 	size_t n_versions;
 	struct waiting waiting; /* what was offered and waits for another program */
 	bool is_replaced;	/* updaterd itself was upgraded */
+	bool is_cut_off;	/* an attempt ended for want of the network */
 	int exit_code;		/* the worst so far, by context_worsen() */
 };
 

@@ -90,6 +90,15 @@ static void print_backups(const cJSON *object)
 	}
 }
 
+static void print_answered(const cJSON *status)
+{
+	char text[UNTIL_TEXT_BYTES];
+	uint64_t sec;
+
+	if (json_get_u64(status, "answered_sec", MAX_TIME_SEC, &sec, NULL) == 0)
+		(void)printf("the query server last answered at %s\n", until_format(sec, text));
+}
+
 static void print_program(const struct conf_program *p, const cJSON *programs)
 {
 	const char letter[2] = { p->letter, '\0' };
@@ -174,6 +183,7 @@ int command_status(const struct conf *conf, bool as_json)
 		(void)printf("under way: program %s, step %s\n",
 			     json_text_or(object, "program", "-"),
 			     json_text_or(object, "step", "-"));
+	print_answered(status);
 	if (json_get_object(status, "last", &object, NULL) >= 0) {
 		(void)printf("last: ");
 		print_result(object);

@@ -39,6 +39,7 @@ enum command {
 	COMMAND_INSTALLER,
 	COMMAND_TRIAL,
 	COMMAND_REACH,
+	COMMAND_MISSED,
 	COMMAND_ADOPT,
 	COMMAND_DISOWN,
 	COMMAND_RECOVER,
@@ -76,6 +77,7 @@ enum {
 	OPTION_INSTALLER,
 	OPTION_TRIAL,
 	OPTION_REACH,
+	OPTION_MISSED,
 	OPTION_ADOPT,
 	OPTION_DISOWN,
 	OPTION_RECOVER,
@@ -101,6 +103,7 @@ static const struct option options[] = {
 	{ "installer", no_argument, NULL, OPTION_INSTALLER },
 	{ "trial", no_argument, NULL, OPTION_TRIAL },
 	{ "reach", no_argument, NULL, OPTION_REACH },
+	{ "missed", no_argument, NULL, OPTION_MISSED },
 	{ "adopt", required_argument, NULL, OPTION_ADOPT },
 	{ "disown", required_argument, NULL, OPTION_DISOWN },
 	{ "recover", no_argument, NULL, OPTION_RECOVER },
@@ -246,6 +249,7 @@ static int take_option(struct arguments *a, int option, char **argv)
 	case OPTION_INSTALLER: return set_command(a, COMMAND_INSTALLER);
 	case OPTION_TRIAL: a->is_trial = true; return EXIT_OK;
 	case OPTION_REACH: return set_command(a, COMMAND_REACH);
+	case OPTION_MISSED: return set_command(a, COMMAND_MISSED);
 	case OPTION_ADOPT: return set_program_command(a, COMMAND_ADOPT, optarg);
 	case OPTION_DISOWN: return set_program_command(a, COMMAND_DISOWN, optarg);
 	case OPTION_RECOVER: return set_command(a, COMMAND_RECOVER);
@@ -412,6 +416,7 @@ static int run(const struct arguments *a, const struct conf *conf)
 	case COMMAND_CYCLE: return run_cycle(conf, a, progress);
 	case COMMAND_TRIAL: return run_as_agent(conf, agent_trial);
 	case COMMAND_REACH: return run_as_agent(conf, agent_reach);
+	case COMMAND_MISSED: return run_as_agent(conf, agent_look_whether_missed);
 	case COMMAND_CHECK: return run_check(conf, a);
 	case COMMAND_ROLLBACK: return run_rollback(conf, a, progress);
 	case COMMAND_STATUS: return command_status(conf, a->json);

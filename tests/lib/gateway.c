@@ -43,6 +43,7 @@ static void fill_conf(struct gateway *g)
 
 	*c = (struct conf){
 		.root_file = path_of(g, "root.json"),
+		.agent_dir = path_of(g, "agent"),
 		.installer_dir = path_of(g, "installer"),
 		.max_program_bytes = 16u << 20,
 		.n_programs = 2,

@@ -4,6 +4,7 @@
 . "$(dirname "$0")/lib.sh"
 
 site_up
+GW_MISSED_TIMER=yes
 gateway_up
 
 equal "a fresh installation adopts the factory release of B" releases/B202108010001 "$(current_of bmsd)"
@@ -42,9 +43,37 @@ made_up_for() {
 missed '2 days ago'
 check "a midnight that was missed is made up for" made_up_for
 missed now
+
+# What makes up for a night that was missed altogether: soon, and later again; it comes and goes with the timer.
+looks() { gw systemctl is-active updaterd-missed.timer; }
+looks_not() { ! looks; }
+check "whether a night was missed is looked at soon" looks
+missed_usec() { manager_usec "/unit/updaterd_2dmissed_2etimer" "$@"; }
+after_start_usec() { echo $(($(missed_usec Timer NextElapseUSecMonotonic) - $(missed_usec Unit InactiveExitTimestampMonotonic))); }
+soon_usec=$(after_start_usec)
+echo "        this gateway looks $((soon_usec / 1000000)) s after the boot"
+check "not when a whole town would" test "$soon_usec" -gt 180000000 -a "$soon_usec" -lt 600000000
+gw systemctl restart updaterd.timer
+again_usec=$(after_start_usec)
+check "nor at another time after each boot" test $((again_usec - soon_usec)) -gt -1000000 -a $((again_usec - soon_usec)) -lt 1000000
+equal "and every six hours" 21600000000 "$(missed_usec Timer TimersMonotonic | jq '.[] | select(.[0] == "OnUnitInactiveUSec") | .[1]')"
+gw systemctl disable --now updaterd.timer
+check "who disables the timer has disabled both" looks_not
+gw systemctl enable --now updaterd.timer
+check "and enables both" looks
+gw systemctl stop updaterd-missed.timer
+gw systemctl mask updaterd-missed.timer
+gw systemctl restart updaterd.timer
+check "who stops and masks the second keeps the first" gw systemctl is-active updaterd.timer
+check "alone" looks_not
+equal "and nothing that failed" "" "$(gw systemctl list-units --failed --plain --no-legend)"
+gw systemctl unmask updaterd-missed.timer
+gw systemctl restart updaterd.timer
+check "until it is unmasked" looks
+
 # Exposure as systemd counts it, in tenths; the services as they are installed.
 exposure() { gw systemd-analyze security --no-pager "$1" | sed -n 's/.*exposure level for .*: \([0-9]*\)\.\([0-9]\).*/\1\2/p'; }
-for unit in bmsd.service bmsd-mqtt.service; do
+for unit in bmsd.service bmsd-mqtt.service updaterd-missed.service; do
   tenths=$(exposure "$unit")
   echo "# systemd-analyze security $unit: $((10#${tenths:-99} / 10)).$((10#${tenths:-99} % 10))"
   check "$unit is exposed 1.5 at most" test "$((10#${tenths:-99}))" -le 15
@@ -96,9 +125,11 @@ for deb in updaterd bmsd; do
   sed -i 's/^Version: .*/Version: 9.9.9/' "$RUN/repack/$deb/DEBIAN/control"
   dpkg-deb -b --root-owner-group "$RUN/repack/$deb" "$GW_ROOT/root/$deb-new.deb" >/dev/null
 done
+gw systemctl stop updaterd-missed.timer # as if the packages had not had it
 check "the packages upgrade" gw sh -c 'dpkg --force-confold -i /root/*-new.deb'
 equal "an upgrade of the packages does not stop bmsd" "$pid" \
   "$(gw systemctl show -p MainPID --value bmsd.service)"
+check "an upgrade of the packages starts a timer that is new" looks
 equal "an upgrade of the packages leaves current alone" releases/B202108010001 "$(current_of bmsd)"
 
 # While an upgrade is under way, as its lock says.
@@ -125,6 +156,7 @@ wait "$holder"
 check "the packages are removed" gw dpkg --remove bmsd updaterd
 gone() { ! gw systemctl is-active bmsd.service; }
 check "bmsd is stopped by its removal" gone
+check "no timer is left by its removal" test -z "$(gw systemctl list-timers --no-legend 'updaterd*')"
 check "a removal keeps the state" gw test -d /var/lib/bmsd
 check "the packages are purged" gw dpkg --purge bmsd updaterd
 # shellcheck disable=SC2016

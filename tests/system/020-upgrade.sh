@@ -76,6 +76,50 @@ gw updaterd --check >"$RUN/check.out" 2>&1 || status=$?
 equal "--check exits 3 when there is nothing new" 3 "$status"
 check "a run with nothing new exits 0" gw updaterd
 check "and from its unit that is no failure" gw systemctl start updaterd.service
+
+# A night that was missed. The second timer looks every second instead of every six hours.
+gw rm /etc/systemd/system/updaterd-missed.timer # lib.sh's mask
+gw mkdir /etc/systemd/system/updaterd-missed.timer.d
+gw sh -c 'printf "[Timer]\nOnActiveSec=\nOnActiveSec=1\nOnUnitInactiveSec=1\nRandomizedDelaySec=0\n" \
+  > /etc/systemd/system/updaterd-missed.timer.d/soon.conf'
+gw systemctl daemon-reload
+RECORD=/var/lib/updaterd/agent/answered
+answered() { gw cut -d' ' -f1 "$RECORD"; }
+record() { # SECONDS: as a run that was answered then would have
+  printf '%s %08x\n' "$1" "$(printf %s "$1" | gzip -c | tail -c 8 | od -An -N4 -tu4)" >"$GW_ROOT$RECORD"
+}
+last_run() { gw systemctl show -p InvocationID --value updaterd.service; }
+looks() { gw journalctl --no-pager -o cat -u updaterd-missed.service | grep -c 'no run was missed' || true; }
+status_tells() { gw updaterd --status | grep "last answered at $(gw date -u -d "@$(answered)" '+%F %T UTC')"; }
+check "--status tells when the query server last answered" status_tells
+run=$(last_run)
+almost=$(($(date +%s) - 25 * 3600 + 600))
+record "$almost"
+gw systemctl restart updaterd.timer
+looks_often() { (($(looks) >= 3)); }
+check "it looks again and again whether a night was missed" within 20 looks_often
+equal "and asks nobody while none was" "$run $almost" "$(last_run) $(answered)"
+run_was_answered() { [[ $(last_run) != "$run" && $(gw systemctl is-active updaterd.service) == inactive ]] && (($(answered) >= began)); }
+made_up_for() { # DESCRIPTION
+  began=$(date +%s)
+  check "$1: a run makes up for it" within 20 run_was_answered
+  run=$(last_run)
+}
+record $(($(date +%s) - 25 * 3600 - 1))
+made_up_for "a night was missed"
+record $(($(date +%s) + 3600))
+made_up_for "a record from the future"
+gw sh -c "echo damaged >$RECORD"
+made_up_for "a damaged record"
+gw rm "$RECORD"
+made_up_for "no record"
+looked=$(looks)
+looks_on() { (($(looks) > looked)); }
+check "and then it looks on" within 20 looks_on
+gw systemctl stop updaterd-missed.timer
+gw rm -r /etc/systemd/system/updaterd-missed.timer.d
+gw ln -s /dev/null /etc/systemd/system/updaterd-missed.timer
+gw systemctl daemon-reload
 equal "no unit has failed" "" "$(gw systemctl list-units --failed --plain --no-legend)"
 
 # A server that takes the question and does not answer.

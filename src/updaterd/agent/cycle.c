@@ -4,10 +4,12 @@
 #include <fcntl.h>
 #include <stdbool.h>
 #include <string.h>
+#include <time.h>
 
 #include "common/fsutil.h"
 #include "common/json.h"
 #include "common/log.h"
+#include "updaterd/answered.h"
 #include "updaterd/backup_fetch.h"
 #include "updaterd/backup_upload.h"
 #include "updaterd/choose.h"
@@ -19,6 +21,7 @@
 #include "updaterd/report.h"
 #include "updaterd/result.h"
 #include "updaterd/trust.h"
+#include "updaterd/until.h"
 #include "updaterd/waiting.h"
 
 #define LIST_MAX_BYTES	 (64u << 20)
@@ -745,6 +748,15 @@ static int ask(struct context *c, struct answer *ret)
 	return r == -EAGAIN || failure.reason == REASON_NETWORK ? EXIT_TEMPORARY : EXIT_FAILED;
 }
 
+/* A new updater that goes on with the run asks again, and notes it. */
+static void note_answered(const struct context *c, int64_t answered_sec)
+{
+	int r = c->is_replaced || c->is_cut_off ? 0 : answered_store(c->dir_fd, answered_sec);
+
+	if (r < 0)
+		log_warning("that the query server answered cannot be kept: %s", strerror(-r));
+}
+
 int agent_run_once(const struct conf *conf, struct progress *progress)
 {
 	_cleanup_(context_closep) struct context *c = NULL;
@@ -752,6 +764,7 @@ int agent_run_once(const struct conf *conf, struct progress *progress)
 	_cleanup_(answer_done) struct answer answer = { 0 };
 	struct wanted wanted = { .n = 0 };
 	const char *base;
+	int64_t answered_sec;
 	bool has_results;
 	int code, left;
 
@@ -767,6 +780,7 @@ int agent_run_once(const struct conf *conf, struct progress *progress)
 	code = ask(c, &answer);
 	if (code != EXIT_OK)
 		return code;
+	answered_sec = time(NULL);
 	progress_end(progress, NULL);
 	if (answer.n_offers == 0)
 		progress_say(progress, "nothing new");
@@ -788,6 +802,7 @@ int agent_run_once(const struct conf *conf, struct progress *progress)
 	/* Results come first; a server that cannot be told them is not sent a backup. */
 	if (!c->is_replaced && left <= 0)
 		backup_upload(c);
+	note_answered(c, answered_sec);
 	return c->is_replaced ? AGENT_REPLACED : c->exit_code;
 }
 
@@ -821,6 +836,23 @@ int agent_fetch_previous(const struct conf *conf, const struct version *version,
 	log_error("'%s': %s: %s (%s)", version->text, step_name(u.attempt.step), failure.text,
 		  reason_name(failure.reason));
 	return EXIT_FAILED;
+}
+
+int agent_look_whether_missed(const struct conf *conf)
+{
+	int64_t answered_sec = answered_load_from(conf->agent_dir);
+	bool is_missed = answered_is_missed(answered_sec, time(NULL));
+	char when[UNTIL_TEXT_BYTES];
+
+	if (!conf->url)
+		return EXIT_NOTHING_NEW;
+	if (answered_sec > 0)
+		log_info("the query server last answered at %s: %s",
+			 until_format((uint64_t)answered_sec, when),
+			 is_missed ? "a run was missed" : "no run was missed");
+	else
+		log_info("nobody knows when the query server last answered: a run was missed");
+	return is_missed ? EXIT_OK : EXIT_NOTHING_NEW;
 }
 
 static void print_new(const struct offer *offer, bool as_json)

@@ -114,6 +114,7 @@ void report_failure(struct context *c, const struct attempt *a, const struct fai
 	log_error("'%s': %s: %s (%s)", a->version.text, step_name(a->step), failure->text,
 		  reason_name(failure->reason));
 	context_worsen(c, exit_code_of(failure->reason));
+	c->is_cut_off |= failure->reason == REASON_NETWORK;
 	r = make_result(c, a, failure, &result);
 	if (r >= 0 && c->progress)
 		progress_result(c->progress, result, true);

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "common/json.h"
+#include "updaterd/answered.h"
 #include "updaterd/backup.h"
 #include "updaterd/result.h"
 #include "updaterd/state.h"
@@ -136,6 +137,14 @@ static bool add_last(cJSON *status, const struct state *s)
 	return cJSON_AddRawToObject(status, "last", history + 1);
 }
 
+/* The agent's own word, and nothing goes by it here. */
+static bool add_answered(cJSON *status, const struct conf *conf)
+{
+	int64_t sec = answered_load_from(conf->agent_dir);
+
+	return sec == 0 || json_add_u64(status, "answered_sec", (uint64_t)sec);
+}
+
 int status_format(const struct conf *conf, const struct status_transaction *under_way,
 		  char **ret_json)
 {
@@ -152,7 +161,8 @@ int status_format(const struct conf *conf, const struct status_transaction *unde
 	for (size_t i = 0; i < conf->n_programs; i++)
 		if (!add_program(programs, &conf->programs[i], s))
 			return -ENOMEM;
-	if ((under_way && !add_under_way(status, under_way)) || !add_last(status, s))
+	if ((under_way && !add_under_way(status, under_way)) || !add_answered(status, conf) ||
+	    !add_last(status, s))
 		return -ENOMEM;
 	json = json_print(status);
 	if (!json)

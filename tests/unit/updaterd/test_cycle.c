@@ -19,6 +19,7 @@
 #include "common/segments.h"
 #include "played_client.h"
 #include "scratch.h"
+#include "updaterd/answered.h"
 #include "updaterd/backup_fetch.h"
 #include "updaterd/backup_upload.h"
 #include "updaterd/choose.h"
@@ -997,6 +998,76 @@ static void test_patience_ends_with_a_clock_that_is_set_back(void **state)
 	assert_int_equal(play.n_asked, 2);
 }
 
+/* ---- a night that was missed ---- */
+
+static int look_whether_missed(void)
+{
+	struct conf conf = conf_of(url);
+
+	return agent_look_whether_missed(&conf);
+}
+
+static void test_a_night_is_missed(void **state)
+{
+	struct conf offline = conf_of(NULL);
+
+	(void)state;
+	assert_int_equal(look_whether_missed(), EXIT_OK);
+	assert_int_equal(run_once(), EXIT_OK);
+	assert_int_equal(look_whether_missed(), EXIT_NOTHING_NEW);
+	play.later_sec = ANSWERED_MAX_AGE_SEC - 60;
+	assert_int_equal(look_whether_missed(), EXIT_NOTHING_NEW);
+	play.later_sec = ANSWERED_MAX_AGE_SEC + 60;
+	assert_int_equal(look_whether_missed(), EXIT_OK);
+	assert_int_equal(agent_look_whether_missed(&offline), EXIT_NOTHING_NEW);
+	assert_int_equal(play.n_asked, 1);
+	assert_int_equal(run_once(), EXIT_OK);
+	assert_int_equal(look_whether_missed(), EXIT_NOTHING_NEW);
+	/* It was ahead when it asked. */
+	play.later_sec = 0;
+	assert_int_equal(look_whether_missed(), EXIT_OK);
+}
+
+static void test_a_night_without_an_answer_is_missed(void **state)
+{
+	struct conf conf = conf_of(url);
+
+	(void)state;
+	play.ask = -EAGAIN;
+	assert_int_equal(run_once(), EXIT_TEMPORARY);
+	assert_int_equal(look_whether_missed(), EXIT_OK);
+	/* Nobody's question but that of a run counts. */
+	play.ask = 0;
+	assert_int_equal(agent_check(&conf, false), EXIT_NOTHING_NEW);
+	assert_int_equal(look_whether_missed(), EXIT_OK);
+}
+
+/* It goes on where the line was cut; what was judged, or is not wanted now, waits for the night. */
+static void test_a_run_that_the_line_cut_off_is_missed(void **state)
+{
+	(void)state;
+	play.offers[0] = NEW_B;
+	play.fetch_fails = true;
+	assert_int_equal(run_once(), EXIT_TEMPORARY);
+	assert_int_equal(look_whether_missed(), EXIT_OK);
+	play.fetch_fails = false;
+	play.outcome = "postponed";
+	assert_int_equal(run_once(), EXIT_TEMPORARY);
+	assert_int_equal(look_whether_missed(), EXIT_NOTHING_NEW);
+	play.outcome = "rolled_back";
+	play.later_sec = ANSWERED_MAX_AGE_SEC + 60;
+	assert_int_equal(run_once(), EXIT_FAILED);
+	assert_int_equal(look_whether_missed(), EXIT_NOTHING_NEW);
+}
+
+static void test_the_new_updater_notes_the_answer(void **state)
+{
+	(void)state;
+	play.offers[0] = NEW_A;
+	assert_int_equal(run_once(), AGENT_REPLACED);
+	assert_int_equal(look_whether_missed(), EXIT_OK);
+}
+
 /* What a person brings has nothing to do with the server. */
 static void test_a_medium_needs_no_patience(void **state)
 {
@@ -1109,6 +1180,10 @@ int main(void)
 		TEST(test_results_that_come_too_soon),
 		TEST(test_a_file_server_that_asks_for_patience),
 		TEST(test_patience_ends_with_a_clock_that_is_set_back),
+		TEST(test_a_night_is_missed),
+		TEST(test_a_night_without_an_answer_is_missed),
+		TEST(test_a_run_that_the_line_cut_off_is_missed),
+		TEST(test_the_new_updater_notes_the_answer),
 		TEST(test_a_medium_needs_no_patience),
 		TEST(test_a_part_of_a_repair_is_kept),
 		TEST(test_a_rate_limit_makes_requests_short),

@@ -5,9 +5,12 @@
 #include "gateway.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "common/json.h"
+#include "updaterd/answered.h"
 #include "updaterd/exit_codes.h"
 #include "updaterd/status.h"
 
@@ -200,6 +203,36 @@ static void test_tells_since_when_it_is_postponed(void **state)
 	expect_status(g, 'B', "postponed_since_sec", "");
 }
 
+static void expect_answered(struct gateway *g, const char *expected)
+{
+	_cleanup_free_ char *json = NULL, *text = NULL;
+	_cleanup_json_ cJSON *status = NULL;
+	const cJSON *member;
+
+	assert_int_equal(status_format(&g->conf, NULL, &json), 0);
+	assert_int_equal(json_parse(json, strlen(json), NULL, &status, NULL), 0);
+	member = cJSON_GetObjectItemCaseSensitive(status, "answered_sec");
+	text = member ? json_print(member) : strdup("");
+	assert_string_equal(text, expected);
+}
+
+static void test_tells_when_the_server_last_answered(void **state)
+{
+	struct gateway *g = *state;
+	_cleanup_close_ int agent_fd = FD_NONE;
+
+	expect_answered(g, "");
+	assert_int_equal(mkdir(g->conf.agent_dir, 0700), 0);
+	agent_fd = open(g->conf.agent_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	assert_true(agent_fd >= 0);
+	expect_answered(g, "");
+	assert_int_equal(answered_store(agent_fd, 1800000000), 0);
+	expect_answered(g, "1800000000");
+	/* More than JSON may hold: Status answers all the same. */
+	assert_int_equal(answered_store(agent_fd, INT64_MAX), 0);
+	expect_answered(g, "");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -213,6 +246,7 @@ int main(void)
 		TEST(test_only_root_decides),
 		TEST(test_clears_the_quarantine),
 		TEST(test_tells_since_when_it_is_postponed),
+		TEST(test_tells_when_the_server_last_answered),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
