@@ -757,15 +757,33 @@ static void note_answered(const struct context *c, int64_t answered_sec)
 		log_warning("that the query server answered cannot be kept: %s", strerror(-r));
 }
 
+/* Repairs and upgrades. True if there may be results to deliver. */
+static bool follow_answer(struct context *c, const struct answer *answer)
+{
+	const char *base = answer->file_server ? answer->file_server : c->conf->url;
+	_cleanup_(trust_freep) struct trust *trust = NULL;
+	struct wanted wanted = { .n = 0 };
+	bool has_results = answer->n_offers > 0;
+
+	for (size_t i = 0; i < c->conf->n_programs && !c->is_replaced; i++)
+		has_results |= repair_running(c, c->conf->programs[i].letter, base, NULL, &trust,
+					      &wanted);
+	/* In order, so the updater comes first. */
+	for (size_t i = 0; i < answer->n_offers && !c->is_replaced; i++)
+		follow_offer(c, &answer->offers[i], base, &trust, &wanted);
+	if (c->is_replaced || wanted.is_unknown)
+		return has_results;
+	tell_waiting(c);
+	if (fetch_clean(c->inbox_fd, wanted.sha256, wanted.n) < 0)
+		log_debug("inbox: leftovers cannot be removed");
+	return has_results;
+}
+
 int agent_run_once(const struct conf *conf, struct progress *progress)
 {
 	_cleanup_(context_closep) struct context *c = NULL;
-	_cleanup_(trust_freep) struct trust *trust = NULL;
 	_cleanup_(answer_done) struct answer answer = { 0 };
-	struct wanted wanted = { .n = 0 };
-	const char *base;
 	int64_t answered_sec;
-	bool has_results;
 	int code, left;
 
 	code = context_open(conf, CONTEXT_DIRECTORIES | CONTEXT_SERVER | CONTEXT_RETRIES, progress,
@@ -784,20 +802,7 @@ int agent_run_once(const struct conf *conf, struct progress *progress)
 	progress_end(progress, NULL);
 	if (answer.n_offers == 0)
 		progress_say(progress, "nothing new");
-	has_results = answer.n_offers > 0;
-	base = answer.file_server ? answer.file_server : conf->url;
-	for (size_t i = 0; i < conf->n_programs && !c->is_replaced; i++)
-		has_results |= repair_running(c, conf->programs[i].letter, base, NULL, &trust,
-					      &wanted);
-	/* In order, so the updater comes first. */
-	for (size_t i = 0; i < answer.n_offers && !c->is_replaced; i++)
-		follow_offer(c, &answer.offers[i], base, &trust, &wanted);
-	if (!c->is_replaced && !wanted.is_unknown)
-		tell_waiting(c);
-	if (!c->is_replaced && !wanted.is_unknown &&
-	    fetch_clean(c->inbox_fd, wanted.sha256, wanted.n) < 0)
-		log_debug("inbox: leftovers cannot be removed");
-	if (has_results)
+	if (follow_answer(c, &answer))
 		left = report_deliver(c);
 	/* Results come first; a server that cannot be told them is not sent a backup. */
 	if (!c->is_replaced && left <= 0)
