@@ -93,14 +93,15 @@ static int parse(const char *text, cJSON **ret)
 	return 0;
 }
 
-static int parse_quarantined(cJSON **ret)
+/* With a member of B's: key and value, "" for none. */
+static int parse_b_with(const char *member, const char *value, const char *end, cJSON **ret)
 {
 	char text[256];
 
 	(void)snprintf(text, sizeof text,
 		       "{\"programs\":{\"A\":{\"current\":\"" OLD_A
-		       "\"},\"B\":{\"current\":\"" OLD_B "\",\"quarantined\":[\"%s\"]}}}",
-		       play.quarantined);
+		       "\"},\"B\":{\"current\":\"" OLD_B "\"%s%s%s}}}",
+		       member, value, end);
 	return parse(text, ret);
 }
 
@@ -110,20 +111,11 @@ int __wrap_client_status(struct client *c, cJSON **ret, struct failure *failure)
 	(void)c, (void)failure;
 	if (play.is_b_missing)
 		return parse("{\"programs\":{\"A\":{\"current\":\"" OLD_A "\"},\"B\":{}}}", ret);
-	if (play.held) {
-		char text[256];
-
-		(void)snprintf(text, sizeof text,
-			       "{\"programs\":{\"A\":{\"current\":\"" OLD_A
-			       "\"},\"B\":{\"current\":\"" OLD_B "\",\"held\":%s}}}",
-			       play.held);
-		return parse(text, ret);
-	}
+	if (play.held)
+		return parse_b_with(",\"held\":", play.held, "", ret);
 	if (play.quarantined)
-		return parse_quarantined(ret);
-	return parse("{\"programs\":{\"A\":{\"current\":\"" OLD_A "\"},\"B\":{\"current\":\"" OLD_B
-		     "\"}}}",
-		     ret);
+		return parse_b_with(",\"quarantined\":[\"", play.quarantined, "\"]", ret);
+	return parse_b_with("", "", "", ret);
 }
 
 int __wrap_client_results(struct client *c, cJSON **ret, struct failure *failure);
