@@ -52,7 +52,7 @@ check "the events do" grep -q 'pack 1 config-refused: \[pack 1\] is left out' <(
 check "and the bus" grep -q '^as 3 ' <(property /org/bmsgateway/Battery1 org.bmsgateway.Battery1 ConfigRefused)
 verdict "it is worse than before" 2 after <"$TMP/baseline"
 check "for this reason" grep -q 'pack sidecar: it was served before and is not now: .*canbus' "$TMP/verdict.log"
-verdict "but a good time for an upgrade" 0 before half
+check "but a good time for an upgrade" wait_for 8 before half
 verdict "after which it is as well as before" 0 after <"$TMP/half"
 check "stop again" stop bmsd
 

@@ -5,12 +5,14 @@ import os
 import shutil
 import signal
 import socket
+import struct
 import subprocess
 import tempfile
 import threading
 import time
 
 HERE = os.path.dirname(os.path.realpath(__file__))
+CREDENTIALS = struct.Struct("3i")  # pid, uid, gid: unix(7)
 PROFILE = os.path.join(HERE, "../data/us06-current-profile.csv")
 BUS = """<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-BUS Bus Configuration 1.0//EN"
  "http://www.freedesktop.org/standards/dbus/1.0/busconfig.dtd">
@@ -47,8 +49,10 @@ class Notify(threading.Thread):
     def __init__(self, path):
         super().__init__(daemon=True)
         self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        # Who says it: a message of one that was killed may still lie there, and one may come before watch().
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
         self.socket.bind(path)
-        self.ready = False
+        self.ready_pid = None
         self.fed = 0
         self.longest_sec = 0.0
         self.pid = None
@@ -64,14 +68,19 @@ class Notify(threading.Thread):
 
     def watch(self, pid):
         self.pid = pid
-        self.ready = False
         self.at = None
+
+    @property
+    def ready(self):
+        return self.pid is not None and self.ready_pid == self.pid
 
     def run(self):
         while True:
-            message = self.socket.recv(4096).decode(errors="replace")
-            self.ready |= "READY=1" in message
-            if "WATCHDOG=1" not in message:
+            message, credentials = self.socket.recvmsg(4096, socket.CMSG_SPACE(CREDENTIALS.size))[:2]
+            sender = CREDENTIALS.unpack(credentials[0][2])[0]
+            if b"READY=1" in message:
+                self.ready_pid = sender
+            if b"WATCHDOG=1" not in message or sender != self.pid:
                 continue
             now = self.mark()
             if self.at and now[1] >= self.at[1]:

@@ -118,7 +118,7 @@ gw sed -i 's/^driver = daly/driver = newer/' /etc/bmsd/bmsd.conf
 check "a driver that it does not know" running_with '(.packs | map(.number) == [0]) and .config_refused[0].pack == 1'
 check "costs that pack alone" within 20 pack_is 0 Link 's "up"'
 check "which the unit says" grep -q '\[pack 1\] is left out' <(gw systemctl show -p StatusText bmsd.service)
-check "a good time for an upgrade, though" gw runuser -u bmsd -- bmsd --probe
+check "a good time for an upgrade, though" within 20 gw runuser -u bmsd -- bmsd --probe
 gw rm /etc/bmsd/bmsd.conf
 check "no file at all" running_with '.ready and .packs == []'
 check "is not well" exits 2 gw runuser -u bmsd -- bmsd --probe
