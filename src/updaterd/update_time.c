@@ -6,15 +6,14 @@
 #include <time.h>
 
 #include "common/clock.h"
-#include "common/crc32.h"
 #include "common/fsutil.h"
 #include "tuf/metadata.h"
+#include "updaterd/time_record.h"
 
-#define RECORD		 "last-trusted"
-#define RECORD_MAX_BYTES 64
-#define TIMESTAMP	 "timestamp.json"
-#define DAY_SEC		 86400
-#define DATE_BYTES	 32
+#define RECORD	   "last-trusted"
+#define TIMESTAMP  "timestamp.json"
+#define DAY_SEC	   86400
+#define DATE_BYTES 32
 
 /* ---- the time of a run ---- */
 
@@ -94,40 +93,12 @@ int64_t update_time_vouched(int dirfd, int64_t sec, const struct tuf_limits *lim
 	return sec < timestamp->expires_sec ? sec : 0;
 }
 
-static uint32_t sum_of(int64_t sec)
-{
-	char text[RECORD_MAX_BYTES];
-	int n = snprintf(text, sizeof text, "%" PRId64, sec);
-
-	return crc32_update(0, text, (size_t)n);
-}
-
-static int format_record(int64_t sec, char ret[RECORD_MAX_BYTES])
-{
-	return snprintf(ret, RECORD_MAX_BYTES, "%" PRId64 " %08" PRIx32 "\n", sec, sum_of(sec));
-}
-
 int64_t update_time_load(int dirfd, const struct tuf_limits *limits)
 {
-	_cleanup_free_ char *text = NULL;
-	char expected[RECORD_MAX_BYTES];
-	size_t size;
-	int64_t sec;
-
-	if (fs_read_file(dirfd, RECORD, RECORD_MAX_BYTES, &text, &size) < 0)
-		return 0;
-	errno = 0;
-	sec = strtoll(text, NULL, 10);
-	if (errno != 0)
-		return 0;
-	(void)format_record(sec, expected);
-	return strcmp(text, expected) == 0 ? update_time_vouched(dirfd, sec, limits) : 0;
+	return update_time_vouched(dirfd, time_record_load(dirfd, RECORD), limits);
 }
 
 int update_time_store(int dirfd, int64_t sec)
 {
-	char text[RECORD_MAX_BYTES];
-	int n = format_record(sec, text);
-
-	return fs_write_file_atomic(dirfd, RECORD, text, (size_t)n, 0644);
+	return time_record_store(dirfd, RECORD, sec, 0644);
 }
